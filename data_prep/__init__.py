@@ -1,0 +1,1 @@
+"""Scripts, folder in, folder out; originals are never touched."""

@@ -1,0 +1,75 @@
+"""The `fastcolor` command: a function's signature is its command line, a user's error is one sentence and exit code 2."""
+
+import errno
+import importlib
+import sys
+from collections.abc import Callable
+
+from fastcore.script import anno_parser
+
+from fastcolor.errors import TrainingFailed, UserError
+
+# Imported only when called for: `fastcolor greyscale` need not wait for fastai.
+COMMANDS = {
+    "train": "fastcolor.train:main",
+    "stage1": "fastcolor.stage1_pretrain_gen:main",
+    "stage2": "fastcolor.stage2_generate_fakes:main",
+    "stage3": "fastcolor.stage3_pretrain_critic:main",
+    "stage4": "fastcolor.stage4_gan:main",
+    "greyscale": "fastcolor.prep.greyscale:greyscale",
+    "sample": "fastcolor.prep.sample:sample",
+    "clean": "fastcolor.prep.clean:clean",
+    "crop": "fastcolor.prep.crop:crop",
+    "pairs": "fastcolor.prep.pairs:pairs",
+    "download": "fastcolor.prep.download:download",
+}
+
+
+def run_command(main: Callable, argv: list[str] | None = None, prog: str | None = None) -> int:
+    """Parse `argv` by `main`'s signature and comments (fastcore's docments), call it, return the exit code.
+
+    0 or what `main` returns as an int; 2 for a UserError and for files that can't be read or written; 1 for
+    TrainingFailed; 130 after Ctrl-C.
+    """
+    parser = anno_parser(main, prog=prog)
+    for action in parser._actions:
+        if getattr(action.type, "__name__", "") == "_parse":  # fastcore's, of `int | None`: else errors would call it so
+            action.type.__name__ = action.metavar.strip("()")
+    options = vars(parser.parse_args(argv))
+    options = {name: value for name, value in options.items() if name not in ("pdb", "xtra")}
+    try:
+        result = main(**options)
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        message, code = str(error), 2
+    except TrainingFailed as error:
+        message, code = str(error), 1
+    except OSError as error:
+        message, code = _os_error(error), 2
+    except KeyboardInterrupt as stopped:
+        message, code = str(stopped) or "stopped; the same command goes on where it stopped", 130
+    print(f"{parser.prog}: {message}", file=sys.stderr)
+    return code
+
+
+def _os_error(error: OSError) -> str:
+    where = error.filename2 or error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{where} does not fit on the disk any more: free some space, then run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where} may not be written: check its permissions, or give another folder"
+    return f"{where}: {error.strerror or error}"
+
+
+def main() -> int:
+    """Entry point of `fastcolor` and `python -m fastcolor`: the first word names the command."""
+    name, *argv = sys.argv[1:] or ["--help"]
+    if name not in COMMANDS:
+        lines = "".join(f"  fastcolor {command}\n" for command in COMMANDS)
+        print(f"usage: fastcolor COMMAND [--help]\n\n{lines}", end="", file=sys.stdout if name in ("-h", "--help") else sys.stderr)
+        if name in ("-h", "--help"):
+            return 0
+        print(f"fastcolor: there is no command {name!r}", file=sys.stderr)
+        return 2
+    module, function = COMMANDS[name].split(":")
+    return run_command(getattr(importlib.import_module(module), function), argv, prog=f"fastcolor {name}")

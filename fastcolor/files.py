@@ -1,0 +1,235 @@
+"""Photos in folders: find them, open any kind as 8-bit RGB, write whole files or none, convert a tree in parallel."""
+
+import csv
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import fastprogress.fastprogress
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from fastcolor.errors import UnreadablePhoto, UserError
+
+SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+}
+"""What counts as a photo in a folder, and the format in which such a file is written."""
+# Only these decoders are tried: a file decides by its content, and Pillow's rarer formats are rarely hardened. JPEG's
+# reads MPO too, which many phones write as .jpg. The modules are imported here because Pillow's own lazy import is not
+# safe among threads.
+DECODERS = (
+    BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+)  # fmt: skip
+FORMATS = tuple(module.__name__.rpartition(".")[2].removesuffix("ImagePlugin").upper() for module in DECODERS)
+
+
+def progress_bar(items: Iterable, total: int | None = None) -> Iterator:
+    """Wrap `items` in fastprogress's bar; silent where nobody looks (output into a file or a pipe)."""
+    if not shows_progress():
+        return iter(items)
+    return iter(fastprogress.fastprogress.progress_bar(items, total=total, leave=False))
+
+
+def shows_progress() -> bool:
+    """Whether bars are drawn: in a terminal and in a notebook."""
+    return sys.stdout.isatty() or fastprogress.fastprogress.IN_NOTEBOOK
+
+
+def find_photos(folder: str | Path) -> list[Path]:
+    """All files below `folder` named like photos, as sorted paths relative to it; links to folders are not followed.
+
+    Raises UserError if the folder is missing, is a file, or holds no photo.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {what}: give a folder of photos")
+    found = [
+        Path(root, name).relative_to(folder)
+        for root, _, names in os.walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    ]
+    if not found:
+        raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that does")
+    return sorted(found)
+
+
+def open_photo(path: str | Path) -> Image.Image:
+    """Any photo as an upright 8-bit RGB image: EXIF orientation applied, 16 bit scaled, transparency over white.
+
+    Raises UnreadablePhoto, with the reason, for whatever can't be decoded.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            image.load()
+            return as_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise UnreadablePhoto(path, "there is no such file") from None
+    except IsADirectoryError:
+        raise UnreadablePhoto(path, "is a folder, not a photo") from None
+    except PermissionError:
+        raise UnreadablePhoto(path, "may not be read: check its permissions") from None
+    except Image.UnidentifiedImageError:
+        kind = "is empty" if os.path.getsize(path) == 0 else f"is none of {', '.join(FORMATS)}"
+        raise UnreadablePhoto(path, kind) from None
+    except Exception as error:  # decoders raise almost anything (OSError, SyntaxError, struct.error) on broken data
+        raise UnreadablePhoto(path, f"can't be decoded ({error})") from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow image as 8-bit RGB. Pillow's own conversion would clip 16 bit and make transparent pixels opaque."""
+    if image.mode.startswith(("I", "F")):  # 16-bit grey (PNG, TIFF), 32-bit and float TIFF
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0)
+        top = next((t for t in (1.0, 255.0, 65535.0) if values.max() <= t), float(values.max()))
+        top = 65535.0 if image.mode.startswith("I;16") else top
+        return Image.fromarray((values.clip(0, top) * (255 / top) + 0.5).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o666 & ~_UMASK)  # mkstemp makes files that only their owner may read
+        os.replace(name, path)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and not error.filename:  # a failed write (disk full) does not know its file
+            error.filename = str(path)
+        raise
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+def save_photo(image: Image.Image, path: str | Path) -> None:
+    """Save in the format of `path`'s suffix, whole or not at all; JPEG at quality 95, WebP lossless."""
+    suffix = Path(path).suffix.lower()
+    options = {".webp": {"lossless": True}, ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}}.get(suffix, {})
+    encoded = BytesIO()  # first in memory: Pillow hides a full disk in an error of its own
+    image.save(encoded, SUFFIXES[suffix], **options)
+    with write_whole(path) as temporary:
+        temporary.write_bytes(encoded.getvalue())
+
+
+@dataclass
+class Summary:
+    """What a pass over a folder did: counts, and (path, reason) for every file that could not be read."""
+
+    written: int = 0
+    skipped: int = 0
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.written:,} written, {self.skipped:,} skipped, {len(self.unreadable):,} unreadable"
+
+
+def convert_folder(
+    src: str | Path,
+    dst: str | Path,
+    convert: Callable[[Path, Path], None],
+    target: Callable[[Path], Path] = lambda relative: relative,
+    strict: bool = False,
+    photos: list[Path] | None = None,
+) -> Summary:
+    """Call `convert(source_file, target_file)` for every photo below `src` whose target below `dst` is not there yet.
+
+    `photos`, relative to `src`, are all that `find_photos` finds unless given. `target` maps a source's relative path
+    to its target's. `convert` writes through `save_photo` or `write_whole`
+    and may raise UnreadablePhoto; such files are listed in `dst/unreadable.csv`. Threads, one per core: decoding,
+    resizing and encoding release Python's lock. Raises UserError if not one file could be read, or, if `strict`,
+    if any could not.
+    """
+    src, dst = Path(src), Path(dst)
+    photos = find_photos(src) if photos is None else photos
+    if src.resolve() in (dst.resolve(), *dst.resolve().parents):
+        raise UserError(f"{dst} lies in the source folder {src}: give another one, originals are never touched")
+    summary = Summary()
+    waiting = [photo for photo in photos if not (dst / target(photo)).exists()]
+    summary.skipped = len(photos) - len(waiting)
+
+    def one(photo: Path) -> tuple[Path, str] | None:
+        try:
+            convert(src / photo, dst / target(photo))
+        except UnreadablePhoto as error:
+            return photo, error.reason
+        return None
+
+    for result in progress_bar(in_threads(one, waiting), total=len(waiting)):
+        if result is None:
+            summary.written += 1
+        else:
+            summary.unreadable.append(result)
+    write_unreadable(dst / "unreadable.csv", summary.unreadable)
+    if summary.unreadable and (strict or not summary.written + summary.skipped):
+        photo, reason = min(summary.unreadable)
+        how_many = "no photo" if not summary.written + summary.skipped else f"{len(summary.unreadable):,} photos not"
+        raise UserError(f"{src}: {how_many} could be read, the first is {photo} ({reason}); see {dst}/unreadable.csv")
+    return summary
+
+
+def in_threads(function: Callable, items: Iterable) -> Iterator:
+    """`function` of each item, in the order of completion, one thread per core, few items ahead of the consumer."""
+    items = iter(items)
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        running = {pool.submit(function, item) for item in islice(items, 4 * workers)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(function, item) for item in islice(items, len(done))}
+                yield from (future.result() for future in done)
+        finally:  # Ctrl-C, or a full disk: don't work through what is still queued
+            pool.shutdown(cancel_futures=True)
+
+
+def write_unreadable(path: Path, unreadable: list[tuple[Path, str]]) -> None:
+    """List `unreadable` in a CSV file (columns file, reason), or remove the list of an earlier run if it is empty."""
+    if not unreadable:
+        path.unlink(missing_ok=True)
+        return
+    write_csv(path, ("file", "reason"), sorted((str(photo), reason) for photo, reason in unreadable))
+
+
+def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Iterable]) -> None:
+    """Write a CSV file in UTF-8, whole or not at all; file names that are not text, as Linux allows, stay the same."""
+    text = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with write_whole(path) as temporary, open(temporary, "w", **text) as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)

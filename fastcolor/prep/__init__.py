@@ -1,0 +1,1 @@
+"""Preparation of photo folders, one function per script of `data_prep`."""

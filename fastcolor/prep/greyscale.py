@@ -1,0 +1,37 @@
+"""The grey mirror of a folder of photos: same tree, same names, grey holding CIE lightness."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fastcolor.color import grey_of
+from fastcolor.files import Summary, convert_folder, open_photo, save_photo
+
+
+def grey_photo(photo: Image.Image) -> Image.Image:
+    """An RGB image as 8-bit grey ("L") whose CIE lightness is that of the colours, within 8-bit rounding."""
+    rgb = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
+    return Image.fromarray(grey_of(rgb).numpy())
+
+
+def mirror_grey(src: Path, dst: Path, strict: bool = False, photos: list[Path] | None = None) -> Summary:
+    """Write the grey mirror of `src`, or of some of its `photos`, into `dst`.
+
+    See `convert_folder` for what is skipped, listed and raised.
+    """
+
+    def convert(photo: Path, grey: Path) -> None:
+        save_photo(grey_photo(open_photo(photo)), grey)
+
+    return convert_folder(src, dst, convert, strict=strict, photos=photos)
+
+
+def greyscale(
+    src: Path,  # folder of colour photos, any tree
+    dst: Path,  # folder for their grey mirror
+    strict: bool = False,  # exit code 2 if any photo is unreadable
+):
+    """Make the grey mirror of a folder of photos: same tree, same names, grey holding CIE lightness."""
+    print(mirror_grey(src, dst, strict))

@@ -1,0 +1,34 @@
+"""Package metadata; `pip install -e .` for use, `pip install -e '.[dev]'` to run the tests."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+
+setup(
+    name="fastcolor",
+    version=re.search(r'__version__ = "(.+)"', (here / "fastcolor/__init__.py").read_text())[1],
+    description="Teaches a network to colour greyscale photographs, and colours them",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["fastcolor", "fastcolor.*"]),
+    install_requires=[
+        "fastai>=2.8.12,<2.9",
+        "torch>=2.6",
+        "torchvision",
+        "pillow>=12.2",
+        "numpy",
+        "fastprogress",
+        "safetensors",
+        "requests",
+    ],
+    extras_require={
+        "dev": ["pytest", "pytest-timeout", "scikit-image", "ruff"],
+        "kaggle": ["kagglehub"],
+    },
+    entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},
+)
