@@ -1,0 +1,199 @@
+"""Generators: grey photo in, image for the critic out. Each is rebuilt from its frozen config by `build_generator`.
+
+Inputs and outputs are those of the generator's space (see `spaces`): `(N, C, H, W)` in, `(N, 3, H, W)` out, any H, W.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from fastcolor.errors import UserError
+from fastcolor.spaces import IMAGENET_STD, L_CENTRE, L_SPREAD, SPACES
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The lean Lab U-Net: a ResNet up to layer3, attention at 1/16, a decoder that stops at 1/`chroma_stride`.
+
+    The eye resolves colour far more coarsely than light, so a and b are made at 1/4 and enlarged: a tenth of the cost.
+    """
+
+    name: str = "unet"
+    space: str = "lab"
+    arch: str = "resnet18"  # resnet18 or resnet34: their layers have 64, 64, 128, 256 channels at 1/2, 1/4, 1/8, 1/16
+    chroma_stride: int = 4  # 2 or 4
+
+    def __post_init__(self):
+        _check_arch(self, ("resnet18", "resnet34"))
+
+
+@dataclass(frozen=True)
+class DynamicUnetConfig:
+    """fastai's `unet_learner` network with lesson 7's arguments: self attention, blur, weight norm, range -3..3."""
+
+    name: str = "dynamic_unet"
+    space: str = "rgb"
+    arch: str = "resnet34"  # resnet18, resnet34 or resnet50
+    size: int = 128  # DynamicUnet sizes its layers on a picture of this side, in pixels
+
+    def __post_init__(self):
+        _check_arch(self, ("resnet18", "resnet34", "resnet50"))
+
+
+def _check_arch(config, known: tuple[str, ...]) -> None:
+    if config.arch not in known:  # a config may come from a file: it must not name any other function
+        raise ValueError(f"--arch {config.arch} does not fit --generator {config.name}: give one of {', '.join(known)}")
+
+
+CONFIGS = {"unet": UNetConfig, "dynamic_unet": DynamicUnetConfig}
+
+
+class Attention(nn.Module):
+    """Every place looks at all others: the colour of a petal follows from the whole flower. `(N, C, H, W)` in and out."""
+
+    def __init__(self, channels: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)  # starts as the identity
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
+        mixed = F.scaled_dot_product_attention(*(part.contiguous() for part in qkv.unbind(1)))
+        return x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+
+
+class UpBlock(nn.Module):
+    """Double the resolution and take in the encoder's features of that resolution."""
+
+    def __init__(self, channels: int, skip: int, out: int):
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, out, 1, bias=False)  # before enlarging: a quarter of the cost
+        self.mix = nn.Sequential(*_conv_bn(out + skip, out), *_conv_bn(out, out))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.mix(torch.cat([x, skip], dim=1))
+
+
+def _conv_bn(channels: int, out: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+
+
+class LabUNet(nn.Module):
+    """Light in, `[light, a, b]` out with the input's own light, standardised (see `LabSpace`)."""
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        resnet = getattr(torchvision.models, config.arch)()
+        stem = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        self.encoder = nn.ModuleList(
+            [
+                nn.Sequential(stem, resnet.bn1, resnet.relu),  # 1/2
+                nn.Sequential(resnet.maxpool, resnet.layer1),  # 1/4
+                resnet.layer2,  # 1/8
+                resnet.layer3,  # 1/16
+            ]
+        )
+        ups = [UpBlock(256, 128, 128), UpBlock(128, 64, 64)]
+        if config.chroma_stride == 2:
+            ups.append(UpBlock(64, 64, 32))
+        self.decoder = nn.ModuleList([Attention(256), *ups])
+        self.head = nn.Conv2d(ups[-1].reduce.out_channels, 2, 1)
+
+    def load_backbone(self, weights: dict[str, Tensor]) -> None:
+        """Take torchvision's weights for `config.arch`; conv1 is folded to one channel, layer4 and fc are not used."""
+        weights = {name: value for name, value in weights.items() if not name.startswith(("layer4", "fc"))}
+        stem, bn1 = self.encoder[0][0], self.encoder[0][1]
+        with torch.no_grad():  # grey in all three channels, divided by ImageNet's deviations, is one channel's sum
+            std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+            stem.weight.copy_((weights.pop("conv1.weight") / std).sum(1, keepdim=True))
+        for prefix, module in [("bn1", bn1), ("layer1", self.encoder[1][1]), *zip(
+            ("layer2", "layer3"), self.encoder[2:], strict=True
+        )]:
+            module.load_state_dict({k[len(prefix) + 1 :]: v for k, v in weights.items() if k.startswith(prefix + ".")})
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = pad_to_multiple(x, 16)
+        # what the backbone knows: grey in 0..1 (L*/100 runs close to it) less 0.449, the mean of ImageNet's means
+        y = (padded * L_SPREAD + L_CENTRE) / 100 - 0.449
+        skips = []
+        for layer in self.encoder:
+            y = layer(y)
+            skips.append(y)
+        attention, *ups = self.decoder
+        y = attention(skips.pop())
+        for up in ups:
+            y = up(y, skips.pop())
+        ab = SPACES["lab"].most * torch.tanh(self.head(y).float())  # never beyond what sRGB has
+        ab = F.interpolate(ab, size=padded.shape[-2:], mode="bilinear", align_corners=False)
+        return torch.cat([x, ab[..., : x.shape[-2], : x.shape[-1]].to(x.dtype)], dim=1)
+
+    def layer_groups(self) -> list[nn.Module]:
+        """Encoder first, so that fastai can freeze it."""
+        return [self.encoder, nn.ModuleList([self.decoder, self.head])]
+
+
+class FastaiUnet(nn.Module):
+    """fastai's DynamicUnet behind the same interface: normalised grey RGB in, normalised RGB out."""
+
+    def __init__(self, config: DynamicUnetConfig):
+        super().__init__()
+        # Imported here: only this network needs fastai, and colouring a photo with the other must not wait for it.
+        from fastai.layers import NormType
+        from fastai.torch_core import apply_init
+        from fastai.vision.learner import create_body
+        from fastai.vision.models.unet import DynamicUnet
+
+        self.config = config
+        body = create_body(getattr(torchvision.models, config.arch)(), pretrained=False, cut=-2)
+        size, norm = (config.size, config.size), NormType.Weight
+        with warnings.catch_warnings():  # of torch, that fastai uses its older weight norm
+            warnings.simplefilter("ignore", FutureWarning)
+            self.unet = DynamicUnet(body, 3, size, blur=True, self_attention=True, y_range=(-3, 3), norm_type=norm)
+        apply_init(self.unet[2], nn.init.kaiming_normal_)  # as fastai's create_unet_model does
+
+    def load_backbone(self, weights: dict[str, Tensor]) -> None:
+        """Take torchvision's weights for `config.arch`."""
+        body, names = self.unet[0], ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+        for name, module in zip(names, body, strict=True):
+            module.load_state_dict({k[len(name) + 1 :]: v for k, v in weights.items() if k.startswith(name + ".")})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.unet(pad_to_multiple(x, 32))[..., : x.shape[-2], : x.shape[-1]]
+
+    def layer_groups(self) -> list[nn.Module]:
+        """Encoder first, so that fastai can freeze it."""
+        return [self.unet[0], self.unet[1:]]
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until height and width are multiples of `multiple` pixels."""
+    height, width = x.shape[-2:]
+    return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+
+
+def build_generator(config: dict | UNetConfig | DynamicUnetConfig) -> nn.Module:
+    """The network of a config, or of a config's fields as they stand in a weights file, freshly initialised."""
+    if isinstance(config, dict):
+        config = CONFIGS[config["name"]](**config)
+    return {"unet": LabUNet, "dynamic_unet": FastaiUnet}[config.name](config)
+
+
+def generator_config(name: str, arch: str, size: int) -> UNetConfig | DynamicUnetConfig:
+    """The config that `--generator` and `--arch` name. Raises UserError for what does not exist."""
+    if name not in CONFIGS:
+        raise UserError(f"--generator {name} does not exist: give one of {', '.join(CONFIGS)}")
+    try:
+        return UNetConfig(arch=arch) if name == "unet" else DynamicUnetConfig(arch=arch, size=size)
+    except ValueError as error:
+        raise UserError(str(error)) from None

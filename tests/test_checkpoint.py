@@ -1,0 +1,120 @@
+"""Weights files rebuild their own network, and refuse everything else with one sentence."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fastcolor.checkpoint import FORMAT, load_network, save_network
+from fastcolor.critics import PatchCriticConfig, build_critic
+from fastcolor.errors import UserError
+from fastcolor.generators import UNetConfig, build_generator
+
+
+@pytest.fixture(scope="module")
+def generator():
+    torch.manual_seed(0)
+    return build_generator(UNetConfig(chroma_stride=2)).eval()
+
+
+@pytest.fixture
+def weights(generator, tmp_path):
+    save_network(tmp_path / "gen.safetensors", generator, "generator", stage=1, size=64)
+    return tmp_path / "gen.safetensors"
+
+
+def test_a_weights_file_alone_rebuilds_its_network(generator, weights):
+    loaded, about = load_network(weights, "generator")
+    x = torch.rand(1, 1, 48, 48)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), generator(x))
+    assert (about["stage"], about["size"], about["config"]["chroma_stride"]) == (1, 64, 2)
+    assert not loaded.training
+
+
+def test_writing_leaves_nothing_beside_the_file(weights):
+    assert [path.name for path in weights.parent.iterdir()] == ["gen.safetensors"]
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 0.5, 0.999])
+def test_a_truncated_file_is_refused(weights, keep):
+    content = weights.read_bytes()
+    weights.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(UserError, match="gen.safetensors is truncated.*run the stage again"):
+        load_network(weights, "generator")
+
+
+class Bomb:
+    """Writes a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("write", ["torch", "pickle"])
+def test_a_pickle_is_refused_and_never_run(write, tmp_path):
+    path, trace = tmp_path / "gen.pth", tmp_path / "trace"
+    if write == "torch":
+        torch.save(Bomb(trace), path)
+    else:
+        path.write_bytes(pickle.dumps(Bomb(trace)))
+    with pytest.raises(UserError, match="gen.pth is a pickle.*safetensors"):
+        load_network(path, "generator")
+    assert not trace.exists()
+
+
+def test_a_critic_is_no_generator(tmp_path):
+    save_network(tmp_path / "c.safetensors", build_critic(PatchCriticConfig()), "critic", stage=3, size=64)
+    with pytest.raises(UserError, match="holds a critic, not a generator"):
+        load_network(tmp_path / "c.safetensors", "generator")
+
+
+def rewritten(weights, change):
+    """The weights file with metadata changed by `change`."""
+    from safetensors import safe_open
+
+    with safe_open(weights, "pt") as file:
+        metadata = json.loads(file.metadata()["fastcolor"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(metadata)
+    save_file(tensors, weights, {"fastcolor": json.dumps(metadata)})
+    return weights
+
+
+def test_a_newer_format_is_refused(weights):
+    rewritten(weights, lambda about: about.update(format=FORMAT + 1))
+    with pytest.raises(UserError, match="newer fastcolor.*upgrade"):
+        load_network(weights, "generator")
+
+
+def test_a_foreign_safetensors_file_is_refused(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="was not written by fastcolor"):
+        load_network(tmp_path / "other.safetensors", "generator")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about["config"].update(chroma_stride=4),
+        lambda about: about["config"].update(name="transformer"),
+        lambda about: about["config"].update(colour="red"),
+        lambda about: about["config"].update(arch="get_weight"),
+        lambda about: about.pop("config"),
+        lambda about: about.update(config=[1, 2]),
+    ],
+    ids=["other network", "unknown network", "unknown field", "another function", "no config", "no fields"],
+)
+def test_weights_that_do_not_fit_their_config_are_refused(weights, change):
+    with pytest.raises(UserError, match="gen.safetensors does not fit its own config"):
+        load_network(rewritten(weights, change), "generator")
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(UserError, match="nowhere.safetensors does not exist"):
+        load_network(tmp_path / "nowhere.safetensors", "generator")
