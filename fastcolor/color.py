@@ -87,7 +87,7 @@ def grey_of(rgb: Tensor) -> Tensor:
     A neutral grey has the lightness L* of a colour exactly if it has its luminance Y, so no L* need be computed.
     """
     as_bytes = rgb.dtype == torch.uint8
-    linear = _LINEAR_BYTES[rgb.long()] if as_bytes else _linear(rgb)
+    linear = _LINEAR_BYTES.to(rgb.device)[rgb.long()] if as_bytes else _linear(rgb)
     grey = _gamma(torch.einsum("j,...jhw->...hw", _RGB_TO_XYZ[1].to(linear), linear))
     return (grey * 255 + 0.5).clamp(0, 255).to(torch.uint8) if as_bytes else grey
 

@@ -4,6 +4,7 @@ import csv
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -46,6 +47,9 @@ DECODERS = (
 )  # fmt: skip
 FORMATS = tuple(module.__name__.rpartition(".")[2].removesuffix("ImagePlugin").upper() for module in DECODERS)
 
+# Pillow warns from 89 megapixels on and refuses from twice that on: a large photo is no reason for a warning.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 
 def progress_bar(items: Iterable, total: int | None = None) -> Iterator:
     """Wrap `items` in fastprogress's bar; silent where nobody looks (output into a file or a pipe)."""
@@ -60,9 +64,9 @@ def shows_progress() -> bool:
 
 
 def find_photos(folder: str | Path) -> list[Path]:
-    """All files below `folder` named like photos, as sorted paths relative to it; links to folders are not followed.
+    """All files below `folder` named like photos, as sorted paths relative to it.
 
-    Raises UserError if the folder is missing, is a file, or holds no photo.
+    Links to folders are not followed, hidden files and folders (.thumbnails) left out. Raises UserError if the folder is missing, is a file, or holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -72,8 +76,9 @@ def find_photos(folder: str | Path) -> list[Path]:
         Path(root, name).relative_to(folder)
         for root, _, names in os.walk(folder)
         for name in names
-        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        if Path(name).suffix.lower() in SUFFIXES
     ]
+    found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     if not found:
         raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that does")
     return sorted(found)
@@ -137,10 +142,13 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
+JPEG_OPTIONS = {"quality": 95, "subsampling": 0}  # colour at full resolution: it is what is learned from
+
+
 def save_photo(image: Image.Image, path: str | Path) -> None:
     """Save in the format of `path`'s suffix, whole or not at all; JPEG at quality 95, WebP lossless."""
     suffix = Path(path).suffix.lower()
-    options = {".webp": {"lossless": True}, ".jpg": {"quality": 95}, ".jpeg": {"quality": 95}}.get(suffix, {})
+    options = {".webp": {"lossless": True}, ".jpg": JPEG_OPTIONS, ".jpeg": JPEG_OPTIONS}.get(suffix, {})
     encoded = BytesIO()  # first in memory: Pillow hides a full disk in an error of its own
     image.save(encoded, SUFFIXES[suffix], **options)
     with write_whole(path) as temporary:
@@ -167,7 +175,8 @@ def convert_folder(
     strict: bool = False,
     photos: list[Path] | None = None,
 ) -> Summary:
-    """Call `convert(source_file, target_file)` for every photo below `src` whose target below `dst` is not there yet.
+    """Call `convert(source_file, target_file)` for every photo below `src` whose target below `dst` is not there yet,
+    or older than the photo.
 
     `photos`, relative to `src`, are all that `find_photos` finds unless given. `target` maps a source's relative path
     to its target's. `convert` writes through `save_photo` or `write_whole`
@@ -180,7 +189,7 @@ def convert_folder(
     if src.resolve() in (dst.resolve(), *dst.resolve().parents):
         raise UserError(f"{dst} lies in the source folder {src}: give another one, originals are never touched")
     summary = Summary()
-    waiting = [photo for photo in photos if not (dst / target(photo)).exists()]
+    waiting = [photo for photo in photos if not _is_done(src / photo, dst / target(photo))]
     summary.skipped = len(photos) - len(waiting)
 
     def one(photo: Path) -> tuple[Path, str] | None:
@@ -201,6 +210,11 @@ def convert_folder(
         how_many = "no photo" if not summary.written + summary.skipped else f"{len(summary.unreadable):,} photos not"
         raise UserError(f"{src}: {how_many} could be read, the first is {photo} ({reason}); see {dst}/unreadable.csv")
     return summary
+
+
+def _is_done(source: Path, target: Path) -> bool:
+    """Whether `target` is there, and `source` has not changed since."""
+    return target.exists() and not (source.exists() and source.stat().st_mtime > target.stat().st_mtime)
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterator:

@@ -1,0 +1,40 @@
+"""The square middle of every photo, at one size."""
+
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from fastcolor.errors import UserError
+from fastcolor.files import convert_folder, find_photos, open_photo, save_photo
+
+LARGEST = 16_383  # pixels: the longest side that WebP can hold
+
+
+def crop_photo(photo: Image.Image, size: int) -> Image.Image:
+    """The largest square in the middle of an RGB image, resized (Lanczos) to `size` x `size` pixels."""
+    return ImageOps.fit(photo, (size, size), Image.Resampling.LANCZOS)
+
+
+def crop(
+    src: Path,  # folder of photos, any tree
+    dst: Path,  # folder for the squares: same tree, same names
+    size: int = 256,  # side in pixels; smaller photos are enlarged
+    strict: bool = False,  # exit code 2 if any photo is unreadable
+):
+    """Cut the square middle out of every photo of a folder and resize it."""
+    if not 1 <= size <= LARGEST:
+        raise UserError(f"--size {size}: give a side between 1 and {LARGEST} pixels")
+    photos = find_photos(src)
+    _check_size(dst, photos, size)
+
+    def convert(photo: Path, square: Path) -> None:
+        save_photo(crop_photo(open_photo(photo), size), square)
+
+    print(convert_folder(src, dst, convert, strict=strict, photos=photos))
+
+
+def _check_size(dst: Path, photos: list[Path], size: int) -> None:
+    """Raise UserError if `dst` was made with another size: what is there is skipped, so sizes would mix silently."""
+    there = next((dst / photo for photo in photos if (dst / photo).exists()), None)
+    if there and (found := open_photo(there).size) != (size, size):
+        raise UserError(f"{there} has {found[0]} x {found[1]} pixels, not {size} x {size}: give another folder")
