@@ -1,0 +1,109 @@
+"""The adversarial step: fastai's GANLearner with what it gets wrong mended, all in this file.
+
+fastai 2.8 has one optimiser for both networks and swaps modes in places that forget each other. Mended here:
+  1. The network that should stand still moves: `zero_grad` leaves zero gradients, and Adam's averages and weight decay
+     go on with those. Its gradients are set to None, which fastai's optimisers skip.
+  2. At the start of each epoch fastai puts both networks into training mode, so that batch norm and spectral norm of the
+     one that stands still drift; in validation it puts the generator into training mode.
+  3. Validation leaves the trainer in generator mode whatever mode training was in.
+  4. `GANDiscriminativeLR` divides after the switcher may have switched, so that learning rates drift; it is not used:
+     each network has its own parameter group.
+"""
+
+import warnings
+from functools import partial
+
+import torch.nn.functional as F
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.optimizer import Adam
+from fastai.vision.gan import AdaptiveGANSwitcher, FixedGANSwitcher, GANLearner, GANTrainer
+from torch import Tensor, nn
+
+from fastcolor.errors import UserError
+
+
+class GeneratorLoss:
+    """weight x adversarial + MSE weight x MSE; the parts stay to be looked at as `adversarial` and `mse`."""
+
+    def __init__(self, adversarial_weight: float, mse_weight: float):
+        self.weights = adversarial_weight, mse_weight
+
+    def __call__(self, fake_pred: Tensor, fake: Tensor, real: Tensor) -> Tensor:
+        self.adversarial = F.binary_cross_entropy_with_logits(fake_pred.float(), fake_pred.float().new_ones(fake_pred.shape))
+        self.mse = F.mse_loss(fake.float(), real)
+        return self.weights[0] * self.adversarial + self.weights[1] * self.mse
+
+
+def critic_loss(real_pred: Tensor, fake_pred: Tensor) -> Tensor:
+    """Binary cross-entropy with logits, the mean of the halves "real" and "fake"."""
+    real_pred, fake_pred = real_pred.float(), fake_pred.float()
+    real = F.binary_cross_entropy_with_logits(real_pred, real_pred.new_ones(real_pred.shape))
+    fake = F.binary_cross_entropy_with_logits(fake_pred, fake_pred.new_zeros(fake_pred.shape))
+    return (real + fake) / 2
+
+
+class StandStill(Callback):
+    """While one network trains, every parameter and buffer of the other stays as it is."""
+
+    run_after = GANTrainer  # its events come first, and are put right here
+
+    def before_fit(self):
+        self.training_mode = self.gan_trainer.gen_mode
+
+    def before_train(self):  # fastai's TrainEvalCallback has just put both networks into training mode
+        self.gan_trainer.switch(self.training_mode)
+
+    def before_step(self):
+        trainer = self.gan_trainer
+        for parameter in (trainer.critic if trainer.gen_mode else trainer.generator).parameters():
+            parameter.grad = None
+
+    def after_train(self):
+        self.training_mode = self.gan_trainer.gen_mode
+
+    def before_validate(self):  # GANTrainer has just put the generator into training mode
+        self.model.eval()
+
+    def resume_state(self) -> dict:
+        """What a resumed epoch has to know: whose turn it is."""
+        return {"generator_mode": self.training_mode}
+
+    def load_resume_state(self, state: dict) -> None:
+        """Take over what `resume_state` gave."""
+        self.training_mode = state["generator_mode"]
+
+
+def make_switcher(name: str, critic_thresh: float, gen_thresh: float | None, n_crit: int, n_gen: int) -> Callback:
+    """fastai's switcher that `--switcher` names. Raises UserError for another name.
+
+    adaptive: the critic trains until its loss falls below `critic_thresh`, the generator until its falls below
+    `gen_thresh` (None: one step). fixed: `n_crit` steps of the critic, `n_gen` of the generator, in turn.
+    """
+    if name == "adaptive":
+        return AdaptiveGANSwitcher(gen_thresh, critic_thresh)
+    if name == "fixed":
+        return FixedGANSwitcher(n_crit, n_gen)
+    raise UserError(f"--switcher {name} does not exist: give adaptive or fixed")
+
+
+# fastai's own GANTrainer keeps the networks under names that its Learner passes on, and is warned of by fastai.
+warnings.filterwarnings("ignore", message="You are shadowing an attribute \\((generator|critic|gen_mode)\\)")
+
+
+def gan_learner(
+    dls: DataLoaders, generator: nn.Module, critic: nn.Module, loss: GeneratorLoss, switcher: Callback
+) -> GANLearner:
+    """GANLearner over both networks that stands still where it should. Fit it with `lr=[generator's, critic's]`."""
+    return GANLearner(
+        dls,
+        generator,
+        critic,
+        loss,
+        critic_loss,
+        switcher=switcher,
+        switch_eval=True,
+        opt_func=partial(Adam, mom=0.0, sqr_mom=0.99, wd=1e-3),  # lesson 7's betas and weight decay
+        splitter=lambda model: [list(model.generator.parameters()), list(model.critic.parameters())],
+        cbs=StandStill(),
+    )

@@ -1,0 +1,114 @@
+"""Pictures and tables that show how far a training has come."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+
+from fastcolor.checkpoint import load_network
+from fastcolor.color import lab_to_rgb, rgb_to_lab
+from fastcolor.data import load_photos
+from fastcolor.files import save_photo
+from fastcolor.inference import colorize
+from fastcolor.metrics import ab_error, colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.run import Run
+
+SAMPLES = 8  # held-out photos in a sample grid and in a contact sheet
+
+
+def sheet(columns: dict[str, Tensor], captions: list[str] | None = None, scale: int = 1) -> Image.Image:
+    """Named columns of sRGB images `(N, 3, H, W)`, 0..1, side by side, one row per photo; captions below the rows."""
+    height, width = (side * scale for side in next(iter(columns.values())).shape[-2:])
+    count, gap, text = len(next(iter(columns.values()))), 4, 14
+    row = height + gap + (text if captions else 0)
+    canvas = Image.new("RGB", (len(columns) * (width + gap) + gap, text + gap + count * row), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, (name, images) in enumerate(columns.items()):
+        left = gap + column * (width + gap)
+        draw.text((left, 1), name, fill="black")
+        for i, image in enumerate(images):
+            top = text + gap + i * row
+            pixels = (image.clamp(0, 1).permute(1, 2, 0).cpu().numpy() * 255 + 0.5).astype(np.uint8)
+            canvas.paste(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC), (left, top))
+            if captions and column == 0:
+                draw.text((left, top + height), captions[i], fill="black")
+    return canvas
+
+
+def sample_grid(path: Path, generator: nn.Module, space, dls, critic: nn.Module | None = None) -> None:
+    """Write grey | fake | real of the first held-out photos as PNG; with a critic's verdicts below, if one is given.
+
+    The networks are left in the mode, training or evaluation, in which they were.
+    """
+    x, real = next(iter(dls.valid))
+    x, real = x[:SAMPLES], real[:SAMPLES]
+    with torch.no_grad(), evaluating(generator, critic):
+        fake = generator(x).float()
+        captions = None
+        if critic:
+            scores = [torch.sigmoid(critic(image).float()).mean(1) for image in (fake, real)]
+            captions = [f"real? fake {float(f):.0%}, real {float(r):.0%}" for f, r in zip(*scores, strict=True)]
+    columns = {"grey": grey_of_lab(space.to_lab(real)), "fake": space.to_rgb(fake), "real": space.to_rgb(real)}
+    save_photo(sheet(columns, captions), path)
+
+
+@contextmanager
+def evaluating(*networks: nn.Module | None) -> Iterator[None]:
+    """Put networks into evaluation mode for a while."""
+    modes = [(network, network.training) for network in networks if network]
+    for network, _ in modes:
+        network.eval()
+    yield
+    for network, training in modes:
+        network.train(training)
+
+
+def grey_of_lab(lab: Tensor) -> Tensor:
+    """The light of Lab images `(N, 3, H, W)` as neutral grey: sRGB, 0..1, of the same shape."""
+    return lab_to_rgb(lab * torch.tensor([1.0, 0.0, 0.0], device=lab.device).view(3, 1, 1))
+
+
+def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, str]], Path]:
+    """Colour the held-out photos of a finished run, on the CPU and as `predict` does.
+
+    Returns the images (grey, stage 1, GAN, real; sRGB `(N, 3, size, size)`), a table of metrics for each, and the file
+    of the first of these photos.
+    """
+    photos = load_photos(run)
+    spare = (photos.pixels.shape[1] - run.size) // 2
+    squares = photos.pixels[photos.valid, spare : spare + run.size, spare : spare + run.size, 1:]
+    real = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
+    images = {"grey": grey_of_lab(rgb_to_lab(real))}
+    for name, stage in (("stage 1", "stage1"), ("GAN", "stage4")):
+        generator, about = load_network(run.output(stage), "generator")
+        images[name] = torch.stack([colorize(photo, generator, about["size"]).float() / 255 for photo in real])
+    images["real"] = real
+    table = {name: measured(fake, real) for name, fake in images.items()}
+    return images, table, run.photos / photos.names[photos.valid[0]]
+
+
+def measured(fake: Tensor, real: Tensor) -> dict[str, str]:
+    """Means over photos of the metrics of `fake` against `real`, sRGB `(N, 3, H, W)`, 0..1, as text."""
+    fake_lab, real_lab = rgb_to_lab(fake), rgb_to_lab(real)
+    return {
+        "PSNR dB": f"{psnr(fake, real).mean():.2f}",
+        "ab error": f"{ab_error(fake_lab, real_lab).mean():.2f}",
+        "colourfulness": f"{colorfulness(fake).mean():.1f}",
+        "hue diversity": f"{hue_diversity(mean_hue(fake_lab)):.2f}",
+    }
+
+
+def contact_sheet(columns: dict[str, Tensor], rows: int = SAMPLES) -> Image.Image:
+    """The first `rows` photos of `held_out_metrics`'s images as a picture."""
+    return sheet({name: images[:rows] for name, images in columns.items()})
+
+
+def print_table(head: list[str], rows: list[list[str]]) -> None:
+    """Print rows of text below a head, columns aligned."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,260 @@
+"""A run folder: what a training was started with, what its stages leave for the next one, and who may write into it.
+
+    runs/NAME/  config.json  split.csv  history.csv  samples/  fakes/  grey/  cache/  resume/
+                stage1_gen.safetensors  stage3_critic.safetensors  stage4_gen.safetensors
+"""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+import fastcolor
+from fastcolor.errors import UserError
+from fastcolor.files import write_csv, write_whole
+
+PHOTO_SIZE, SAMPLE_SIZE = 128, 96  # training side in pixels: real photos as in lesson 7, the drawn sample smaller
+SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
+SMALLEST_SIZE = 32  # below it, 1/16 of the side is a single pixel or two
+
+OUTPUTS = {
+    "stage1": "stage1_gen.safetensors",
+    "stage2": "fakes",
+    "stage3": "stage3_critic.safetensors",
+    "stage4": "stage4_gen.safetensors",
+}
+MODULES = {
+    "stage1": "fastcolor.stage1_pretrain_gen",
+    "stage2": "fastcolor.stage2_generate_fakes",
+    "stage3": "fastcolor.stage3_pretrain_critic",
+    "stage4": "fastcolor.stage4_gan",
+}
+
+
+class Run:
+    """An opened run folder. `settings` are those that no later stage may change; `device` and `precision` are resolved."""
+
+    def __init__(
+        self, path: Path, config: dict, device: torch.device, precision: str, bs: int | None, resume: bool, force: bool
+    ):
+        self.path, self.config, self.device, self.precision = path, config, device, precision
+        self.bs, self.resume, self.force = bs, resume, force
+
+    @property
+    def settings(self) -> dict:
+        """data, grey, size, seed and limit, as they stand in config.json."""
+        return self.config["settings"]
+
+    @property
+    def size(self) -> int:
+        """Side of the training squares in pixels."""
+        return self.settings["size"]
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random in this run."""
+        return self.settings["seed"]
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the run trains on the drawn sample set: no `--data` was given."""
+        return self.settings["data"] is None
+
+    @property
+    def photos(self) -> Path:
+        """The folder of colour photos."""
+        return self.path / "sample" if self.is_sample else Path(self.settings["data"])
+
+    def output(self, stage: str) -> Path:
+        """What `stage` saves for the next ones: its weights file, or the folder of fakes."""
+        return self.path / OUTPUTS[stage]
+
+    def require(self, stage: str) -> Path:
+        """The output of an earlier stage. Raises UserError, naming the command to run, where it is missing."""
+        if stage not in self.config["stages"] or not self.output(stage).exists():
+            raise UserError(f"{self.output(stage)} is not there yet: run `python -m {MODULES[stage]} --run {self.path}` first")
+        return self.output(stage)
+
+    def is_finished(self, stage: str) -> bool:
+        """Whether `stage` came to its end."""
+        return self.config["stages"].get(stage, {}).get("finished", False)
+
+    def start(self, stage: str, **about) -> bool:
+        """Note that `stage` begins with the settings `about`. Begun anew, it drops what it and later stages had left.
+
+        Batch size and precision go along. Returns whether there is anything to do: not for a finished stage that is
+        resumed. Raises UserError if the stage was begun before and is neither resumed nor forced, or is resumed with other
+        settings.
+        """
+        about |= {"bs": self.bs, "precision": self.precision}
+        begun = self.config["stages"].get(stage)
+        if begun and self.resume:
+            changed = [name for name, value in about.items() if begun.get(name) != value]
+            if changed:
+                raise UserError(
+                    f"{self.path}: {stage} was begun with other settings ({', '.join(changed)}): "
+                    "resume it with the same ones, or begin anew with --force"
+                )
+            if begun["finished"]:
+                print(f"{self.path}: {stage} is finished already")
+            return not begun["finished"]
+        if begun and not self.force:
+            state = "finished" if begun["finished"] else "begun"
+            raise UserError(f"{self.path} holds a {state} {stage}: --resume to go on with it, --force to begin it anew")
+        for stale in list(OUTPUTS)[list(OUTPUTS).index(stage) :]:
+            self.drop(stale)
+        self.config["stages"][stage] = {**about, "finished": False}
+        self.save()
+        return True
+
+    def finish(self, stage: str) -> None:
+        """Note that `stage` came to its end; its resume state is needed no longer."""
+        self.config["stages"][stage]["finished"] = True
+        self.save()
+        self.resume_state(stage).unlink(missing_ok=True)
+
+    def drop(self, stage: str) -> None:
+        """Delete what `stage` left: output, resume state, samples, rows of the history, its note in config.json."""
+        self.config["stages"].pop(stage, None)
+        output = self.output(stage)
+        if output.is_dir():
+            shutil.rmtree(output)
+        output.unlink(missing_ok=True)
+        self.resume_state(stage).unlink(missing_ok=True)
+        for sample in (self.path / "samples").glob(f"{stage}_*.png"):
+            sample.unlink()
+        self.write_history([row for row in self.history() if row["stage"] != stage])
+
+    def resume_state(self, stage: str) -> Path:
+        """Where the state after the last finished epoch of `stage` is kept."""
+        return self.path / "resume" / f"{stage}.safetensors"
+
+    def save(self) -> None:
+        """Write config.json."""
+        with write_whole(self.path / "config.json") as temporary:
+            temporary.write_text(json.dumps(self.config, indent=2) + "\n")
+
+    def history(self) -> list[dict[str, str]]:
+        """The rows of history.csv, one per stage and epoch."""
+        path = self.path / "history.csv"
+        if not path.exists():
+            return []
+        with open(path, newline="") as file:
+            return list(csv.DictReader(file))
+
+    def write_history(self, rows: list[dict]) -> None:
+        """Replace history.csv; columns in the order in which the rows bring them, empty where a row has none."""
+        path = self.path / "history.csv"
+        if not rows:
+            path.unlink(missing_ok=True)
+            return
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        write_csv(path, columns, [[row.get(name, "") for name in columns] for row in rows])
+
+
+def open_run(
+    data: str | None = None,  # folder of colour photos, any tree (default: the drawn sample set)
+    grey: str | None = None,  # its grey mirror (default: made in the run folder)
+    run: str | None = None,  # run folder (default: runs/ and the data folder's name)
+    size: int | None = None,  # side of the training squares in pixels (default: 128; sample set: 96)
+    bs: int | None = None,  # photos per batch (default: 32, or all where there are fewer)
+    limit: int | None = None,  # use only so many photos, chosen by the seed
+    seed: int | None = None,  # of everything random (default: 42)
+    device: str = "auto",  # auto, cpu, cuda or mps
+    precision: str = "auto",  # auto, fp32 or bf16; auto takes bf16 where the device computes in it
+    resume: bool = False,  # go on after the last finished epoch
+    force: bool = False,  # begin anew what the run folder holds already, with other settings if they are given
+) -> Run:
+    """Open a run folder, or begin one. Later stages need `run` alone: the rest stands in its config.json.
+
+    Raises UserError for settings that make no sense, and, unless `force`, for a folder that holds a run with others.
+    """
+    if resume and force:
+        raise UserError("--resume goes on and --force begins anew: give one of them")
+    if size is not None and size < SMALLEST_SIZE:
+        raise UserError(f"--size {size} is too small to learn from: give at least {SMALLEST_SIZE} pixels")
+    for name, value in (("bs", bs), ("limit", limit)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value} makes no sense: give at least 1")
+    for folder in (data, grey):
+        if folder is not None and not Path(folder).is_dir():
+            raise UserError(f"{folder} is no folder: give a folder of photos")
+    path = Path(run) if run else Path("runs") / (Path(data).resolve().name if data else "sample")
+    given = {
+        "data": data and str(Path(data).resolve()),
+        "grey": grey and str(Path(grey).resolve()),
+        "size": size,
+        "limit": limit,
+        "seed": seed,
+    }
+    chosen = choose_device(device)
+    config, changed = _read_config(path, given, force)
+    opened = Run(path, config, chosen, choose_precision(precision, chosen), bs, resume, force)
+    if changed:
+        for stage in OUTPUTS:
+            opened.drop(stage)
+        for stale in ("sample", "grey", "cache"):
+            shutil.rmtree(path / stale, ignore_errors=True)
+        (path / "split.csv").unlink(missing_ok=True)
+    return opened
+
+
+def _read_config(path: Path, given: dict, force: bool) -> tuple[dict, bool]:
+    """The config of the run in `path`, or a new one from the settings that were `given` (None: by default).
+
+    The second value says that `force` replaced an existing run's settings by other ones.
+    """
+    file = path / "config.json"
+    defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42}
+    settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
+    new = {"fastcolor": fastcolor.__version__, "settings": settings, "stages": {}}
+    if not file.exists():
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} is there and is no run folder: give another --run")
+        return new, False
+    try:
+        config = json.loads(file.read_text())
+        held = {name: config["settings"][name] for name in given}
+        {stage: about["finished"] for stage, about in config["stages"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{file} is damaged or no run's config: give another --run, or delete the folder") from None
+    for name, value in given.items():
+        if value is not None and value != held[name]:
+            if force:
+                return new, True
+            raise UserError(
+                f"{path} holds a run with --{name} {held[name] or 'not given'}, not {value}: "
+                "give another --run, or --force to begin anew"
+            )
+    return config, False
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `--device` names; auto takes cuda, then mps, then cpu. Raises UserError if it isn't there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, works in there.items() if works))
+    if name not in there:
+        raise UserError(f"--device {name} does not exist: give auto, {', '.join(there)}")
+    if not there[name]:
+        raise UserError(f"--device {name} is not to be had on this machine: give auto or cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """fp32 or bf16. auto takes bf16 where the device computes in it: CUDA from Ampere on, CPUs with AVX-512-BF16 or AMX.
+
+    Elsewhere bf16 is emulated, and slower than fp32. Raises UserError for another name.
+    """
+    if name not in ("auto", "fp32", "bf16"):
+        raise UserError(f"--precision {name} does not exist: give auto, fp32 or bf16")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu":
+        has = torch.cpu.get_capabilities()
+        return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
+    return "fp32"

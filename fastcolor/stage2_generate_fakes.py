@@ -1,0 +1,58 @@
+"""Stage 2: colour the training photos with stage 1's generator, for the critic to learn from.
+
+    python -m fastcolor.stage2_generate_fakes --run runs/NAME
+
+Leaves `fakes/`, one PNG for each training photo, and a sample grid. Fakes that are there already are not made again.
+"""
+
+import sys
+
+import numpy as np
+import torch
+from fastcore.meta import delegates
+from PIL import Image
+
+from fastcolor.checkpoint import load_network
+from fastcolor.cli import run_command
+from fastcolor.data import batch_size, color_batches, load_photos
+from fastcolor.files import progress_bar, save_photo
+from fastcolor.report import sample_grid
+from fastcolor.run import open_run
+from fastcolor.spaces import SPACES
+
+STAGE = "stage2"
+
+
+@delegates(open_run)
+def main(**options):
+    """Colour the training photos with stage 1's generator: the second of the four stages."""
+    run = open_run(**options)
+    network, _ = load_network(run.require("stage1"), "generator")
+    network.to(run.device)
+    space = SPACES[network.config.space]
+    photos = load_photos(run)
+    if not run.start(STAGE):
+        return
+
+    files = {row: run.output(STAGE) / f"{photos.names[row]}.png" for row in photos.train}
+    waiting = [row for row, file in files.items() if not file.exists()]
+    batches = np.array_split(waiting, -(-len(waiting) // batch_size(run, photos)) or 1)
+    for rows in progress_bar(batches):
+        for row, fake in zip(rows, paint(network, space, photos.pixels[rows]), strict=True):
+            save_photo(Image.fromarray(fake), files[row])
+    print(f"{run.output(STAGE)}: {len(waiting):,} written, {len(files) - len(waiting):,} skipped")
+    sample_grid(run.path / "samples" / f"{STAGE}.png", network, space, color_batches(run, photos, space))
+    run.finish(STAGE)
+
+
+@torch.no_grad()
+def paint(network: torch.nn.Module, space, pixels: np.ndarray) -> np.ndarray:
+    """Fakes `(n, side, side, 3)` sRGB uint8 of photos `(n, side, side, 4)` uint8, of which only grey is looked at."""
+    device = next(network.parameters()).device
+    grey = torch.from_numpy(pixels[..., :1]).to(device).permute(0, 3, 1, 2).float() / 255
+    rgb = space.to_rgb(network(space.inputs(grey)))
+    return (rgb * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, prog="python -m fastcolor.stage2_generate_fakes"))

@@ -1,0 +1,88 @@
+"""Stage 4: generator and critic train against each other, in turn, starting from stages 1 and 3.
+
+    python -m fastcolor.stage4_gan --run runs/NAME
+
+Leaves `stage4_gen.safetensors`: the weights to colour photos with.
+"""
+
+import sys
+
+import torch
+from fastcore.meta import delegates
+from torch import Tensor
+
+from fastcolor.checkpoint import load_network, save_network
+from fastcolor.cli import run_command
+from fastcolor.data import color_batches, load_photos
+from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.report import sample_grid
+from fastcolor.run import open_run
+from fastcolor.spaces import SPACES
+from fastcolor.stage3_pretrain_critic import right
+from fastcolor.training import fit, image_metrics
+
+STAGE = "stage4"
+# Weight of the MSE beside the adversarial loss. Lesson 7 has 50 in normalised RGB; the same error in colour is about six
+# times that, as a number, in standardised Lab.
+MSE_WEIGHT = {"rgb": 50.0, "lab": 8.0}
+
+
+@delegates(open_run)
+def main(
+    epochs: int = 6,  # passes over the photos; NoGAN keeps this phase short
+    lr: float = 1e-4,  # of the generator, constant (lesson 7's)
+    critic_lr: float = 5e-4,  # of the critic (lesson 7: five times the generator's)
+    mse_weight: float | None = None,  # of the MSE beside the adversarial loss (default: 8; dynamic_unet: 50)
+    switcher: str = "adaptive",  # adaptive or fixed
+    critic_thresh: float = 0.65,  # adaptive: the critic's loss below which the generator has its turn (lesson 7's)
+    gen_thresh: float | None = None,  # adaptive: the generator's loss below which the critic has (default: after one step)
+    n_crit: int = 1,  # fixed: steps of the critic in turn
+    n_gen: int = 1,  # fixed: steps of the generator in turn
+    **options,
+):
+    """Train generator and critic against each other: the last of the four stages."""
+    run = open_run(**options)
+    generator, _ = load_network(run.require("stage1"), "generator")
+    critic, _ = load_network(run.require("stage3"), "critic")
+    space = SPACES[generator.config.space]
+    loss = GeneratorLoss(1.0, MSE_WEIGHT[space.name] if mse_weight is None else mse_weight)
+    turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
+
+    torch.manual_seed(run.seed)
+    photos = load_photos(run)
+    about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
+    if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, mse_weight=loss.weights[1], **about):
+        return
+
+    dls = color_batches(run, photos, space)
+    for network in (generator, critic):
+        network.to(run.device, memory_format=torch.channels_last)
+    learn = gan_learner(dls, generator, critic, loss, turns)
+
+    def losses(learn) -> dict[str, Tensor]:
+        nothing = learn.loss.new_tensor(float("nan"))  # of the network whose turn it is not
+        if learn.gan_trainer.gen_mode:
+            turn = {"gen_adversarial": loss.adversarial, "gen_mse": loss.mse, "critic_loss": nothing}
+        else:
+            turn = {"gen_adversarial": nothing, "gen_mse": nothing, "critic_loss": learn.loss}
+        return {**turn, "generator_share": learn.loss.new_tensor(float(learn.gan_trainer.gen_mode))}
+
+    def metrics(learn) -> dict[str, Tensor]:
+        ones = learn.pred.new_ones(len(learn.pred))
+        accuracy = torch.cat([right(critic(learn.y), ones), right(critic(learn.pred), 0 * ones)])
+        return {"valid_mse": loss.mse, "critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
+
+    fit(
+        learn,
+        run,
+        STAGE,
+        lambda: learn.fit(epochs, lr=[lr, critic_lr]),
+        losses=losses,
+        metrics=metrics,
+        save=lambda: save_network(run.output(STAGE), generator, "generator", stage=4, size=run.size),
+        sample=lambda path: sample_grid(path, generator, space, dls, critic),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, prog="python -m fastcolor.stage4_gan"))

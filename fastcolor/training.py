@@ -1,0 +1,248 @@
+"""What all stages share around fastai's loop: history, samples, resuming, Ctrl-C, precision. One callback each.
+
+fastai's callbacks have an attribute `run` of their own (a switch), so the run folder is called `folder` in here.
+"""
+
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import fastai.callback.schedule  # noqa: F401 (adds fit_one_cycle to Learner)
+import torch
+from fastai.callback.core import Callback, CancelEpochException, CancelFitException
+from fastai.callback.progress import ProgressCallback
+from fastai.learner import Learner
+from torch import Tensor
+
+from fastcolor.checkpoint import load_tensors, save_tensors
+from fastcolor.errors import TrainingFailed
+from fastcolor.files import shows_progress
+from fastcolor.metrics import colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.run import Run
+
+
+def fit(
+    learn: Learner,
+    run: Run,
+    stage: str,
+    go: Callable[[], None],
+    *,
+    losses: Callable[[Learner], dict[str, Tensor]],
+    metrics: Callable[[Learner], dict[str, Tensor]],
+    save: Callable[[], None],
+    sample: Callable,
+) -> None:
+    """Call `go()`, which calls one of fastai's fit methods once, with all that stages share, and end the stage.
+
+    `losses` gives named scalars of a training batch, `metrics` named values per photo of a validation batch; after
+    each epoch, `save()` writes the weights and `sample(path)` a sample grid. Raises TrainingFailed where the loss is
+    no longer a number, and KeyboardInterrupt after Ctrl-C; both keep what was reached.
+    """
+    stop, check = StopOnCtrlC(), StopOnNaN()
+    shared = [Precision(run), Resumable(run, stage), History(run, stage, losses, metrics, save, sample), stop, check]
+    if not shows_progress():
+        learn.remove_cb(ProgressCallback)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, stop.ask) if in_main_thread else None  # only there can signals be handled
+    try:
+        with learn.added_cbs(shared), learn.no_logging():
+            go()
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
+    if check.failed:
+        raise TrainingFailed(f"{check.failed}: what earlier epochs saved is kept; begin anew with --force and a lower --lr")
+    if stop.asked:
+        save()
+        raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
+    run.finish(stage)
+
+
+class Precision(Callback):
+    """Run networks and losses in bf16 where the run says so. fastai's MixedPrecision knows CUDA alone."""
+
+    order = 10  # as fastai's
+
+    def __init__(self, run: Run):
+        self.autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=run.precision == "bf16")
+
+    def before_batch(self):
+        self.autocast.__enter__()
+
+    def after_pred(self):
+        self.learn.pred = self.pred.float()
+
+    def after_loss(self):
+        self.autocast.__exit__(None, None, None)
+
+
+class Resumable(Callback):
+    """Begin each epoch with random numbers that follow from seed and epoch alone; keep the state after each epoch.
+
+    So resuming takes networks, optimiser and epoch, and no random state. With `run.resume`, skips the epochs that were
+    finished and goes on from the state after the last one.
+    """
+
+    order = 55  # behind fastai's Recorder (50), which can't do without its own before_epoch
+
+    def __init__(self, run: Run, stage: str):
+        self.path, self.seed, self.done = run.resume_state(stage), run.seed, 0
+        if run.resume and self.path.exists():
+            self.tensors, self.metadata = load_tensors(self.path, "resume state")
+            self.done = self.metadata["epochs"]
+        rows = run.history()  # rows beyond the state come again
+        run.write_history([row for row in rows if row["stage"] != stage or int(row["epoch"]) <= self.done])
+
+    def before_epoch(self):
+        if self.epoch < self.done:
+            raise CancelEpochException()
+        if self.epoch == self.done > 0:
+            load_learner(self.learn, self.tensors, self.metadata)
+        torch.manual_seed(self.seed + 1_000_003 * (self.epoch + 1))  # for dropout; batches have numbers of their own
+        self.dls.train.epoch = self.epoch
+
+    def after_epoch(self):
+        if self.epoch >= self.done:
+            tensors, metadata = learner_state(self.learn)
+            save_tensors(self.path, tensors, {**metadata, "epochs": self.epoch + 1})
+
+
+def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
+    """Model and optimiser of a Learner as named tensors; as plain values the rest of the optimiser's state, and what
+    callbacks with a `resume_state` method have to keep."""
+    tensors = {f"model.{name}": value for name, value in learn.model.state_dict().items()}
+    plain = []
+    for i, state in enumerate(learn.opt.state_dict()["state"]):
+        tensors |= {f"opt.{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+        plain.append({name: value for name, value in state.items() if not isinstance(value, Tensor)})
+    kept = {cb.name: cb.resume_state() for cb in learn.cbs if hasattr(type(cb), "resume_state")}
+    return tensors, {"optimizer": plain, "callbacks": kept}
+
+
+def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> None:
+    """Put what `learner_state` gave back into a Learner of the same networks."""
+    device = next(learn.model.parameters()).device
+    tensors = {name: value.to(device) for name, value in tensors.items()}
+    learn.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+    state = [dict(plain) for plain in metadata["optimizer"]]
+    for name, value in tensors.items():
+        if name.startswith("opt."):
+            _, i, key = name.split(".")
+            state[int(i)][key] = value
+    learn.opt.load_state_dict({"state": state, "hypers": learn.opt.state_dict()["hypers"]})
+    for callback, values in metadata["callbacks"].items():
+        getattr(learn, callback).load_resume_state(values)
+
+
+class StopOnNaN(Callback):
+    """End the fit before a loss that is no number can spoil the weights."""
+
+    failed = ""
+
+    def after_loss(self):
+        if self.training and not torch.isfinite(self.learn.loss):
+            self.failed = f"the loss is no longer a number in epoch {self.epoch + 1}, batch {self.iter + 1}"
+            raise CancelFitException()
+
+
+class StopOnCtrlC(Callback):
+    """The first Ctrl-C ends the fit after its batch, in good order; the second ends it at once."""
+
+    order = 90  # when every other callback is through with the batch
+    asked = False
+
+    def ask(self, *_):
+        """Signal handler."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def after_batch(self):
+        if self.asked and self.training:
+            raise CancelFitException()
+
+
+# What of a history's row stands on the screen too, as far as fits there.
+SHOWN = {"epoch", "train_mse", "valid_mse", "valid_bce", "gen_adversarial", "gen_mse", "critic_loss", "critic_accuracy"}
+SHOWN |= {"psnr", "colorfulness", "photos_per_s", "seconds"}
+
+
+class History(Callback):
+    """One row per epoch: means of the losses over training, of the metrics over validation; time, speed, warnings."""
+
+    order = 54  # before Resumable: a row may be written twice, and dropped on resuming, but never go missing
+
+    def __init__(self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable):
+        self.folder, self.stage = run, stage
+        self.losses_of, self.metrics_of, self.write_weights, self.write_sample = losses, metrics, save, sample
+        self.shown = False
+
+    def before_train(self):
+        self.named, self.batches, self.begin = defaultdict(list), 0, time.perf_counter()
+
+    def after_loss(self):  # not after_batch: by then a GAN's switcher may have given the turn to the other network
+        for name, value in (self.losses_of if self.training else self.metrics_of)(self.learn).items():
+            self.named[name].append(value.detach().float())
+        self.batches += self.training
+
+    def after_train(self):
+        self.photos_per_s = self.batches * self.dls.train.bs / (time.perf_counter() - self.begin)
+
+    def after_validate(self):
+        row = {"stage": self.stage, "epoch": str(self.epoch + 1)}
+        row |= {name: summary(name, values) for name, values in self.named.items()}
+        row |= {"photos_per_s": f"{self.photos_per_s:.1f}", "seconds": f"{time.perf_counter() - self.begin:.1f}"}
+        row["warning"] = "; ".join(warnings(row))
+        self.folder.write_history([*self.folder.history(), row])
+        self.write_weights()
+        self.write_sample(self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
+        self._show({name: value for name, value in row.items() if name in SHOWN}, row["warning"])
+
+    def _show(self, row: dict[str, str], warning: str) -> None:
+        bar = getattr(getattr(self.learn, "progress", None), "mbar", None)
+        for cells in [list(row.values())] if self.shown else [list(row), list(row.values())]:
+            if bar:
+                bar.write(cells, table=True)
+            else:
+                print("  ".join(cell.ljust(max(len(name), 8)) for name, cell in zip(row, cells, strict=True)))
+        if warning:
+            (bar.write if bar else print)(f"warning: {warning}")
+        self.shown = True
+
+
+def summary(name: str, values: list[Tensor]) -> str:
+    """What stands in the history for all values of one name: their mean, their circular variance if they are hues."""
+    joined = torch.cat([value.reshape(-1, *value.shape[1:]) if value.ndim else value.view(1) for value in values])
+    joined = joined[~joined.isnan()] if joined.ndim == 1 else joined
+    if not len(joined):
+        return ""  # no step of this kind in this epoch
+    return f"{hue_diversity(joined) if joined.ndim == 2 else joined.mean().item():.5f}"
+
+
+def image_metrics(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
+    """PSNR, colourfulness and mean hue, one each per photo, of the generator's images and of the photos as images."""
+    fake_rgb, real_rgb = space.to_rgb(fake), space.to_rgb(real)
+    return {
+        "psnr": psnr(fake_rgb, real_rgb),
+        "colorfulness": colorfulness(fake_rgb),
+        "colorfulness_real": colorfulness(real_rgb),
+        "hue_diversity": mean_hue(space.to_lab(fake)),
+        "hue_diversity_real": mean_hue(space.to_lab(real)),
+    }
+
+
+def warnings(row: dict[str, str]) -> list[str]:
+    """The known failures of this field, read off a row of the history."""
+    value = {name: float(text) for name, text in row.items() if name not in ("stage", "warning") and text}
+    found = []
+    if value.get("colorfulness", 1) < 0.3 * value.get("colorfulness_real", 0):
+        found.append("fading: the fakes have less than 30 % of the photos' colourfulness")
+    elif value.get("hue_diversity", 1) < 0.25 * value.get("hue_diversity_real", 0):
+        found.append("colour collapse: the fakes share one hue whatever the photo shows")
+    if value.get("critic_loss", 1) < 0.02:
+        found.append("the critic's loss is near zero: it has won, and the generator learns nothing from it")
+    if value.get("generator_share", 1) == 0:
+        found.append("the generator had no turn: the critic's loss never fell below --critic-thresh")
+    return found

@@ -1,0 +1,114 @@
+"""The command line: one sentence and exit code 2 for a user's error, never a traceback."""
+
+import errno
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from fastcolor import cli
+from fastcolor.errors import TrainingFailed, UserError
+
+
+def call(function, *argv: str) -> int:
+    return cli.run_command(function, list(argv), prog="fastcolor test")
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("x.jpg is no photo: give another"), 2, "fastcolor test: x.jpg is no photo: give another\n"),
+        (TrainingFailed("the loss is no longer a number"), 1, "no longer a number"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a/fakes"), 2, "runs/a/fakes does not fit on the disk"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/a"), 2, "runs/a may not be written"),
+        (KeyboardInterrupt(), 130, "stopped"),
+    ],
+)
+def test_errors_are_one_sentence_with_an_exit_code(error, code, said, capsys):
+    assert call(raising(error)) == code
+    out = capsys.readouterr()
+    assert said in out.err
+    assert out.err.count("\n") == 1
+    assert not out.out
+
+
+def test_a_programming_error_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        call(raising(ZeroDivisionError()))
+
+
+def test_a_functions_signature_is_its_command_line(capsys):
+    def main(
+        folder: str,  # where to look
+        size: int = 3,  # how large
+        count: int | None = None,  # how many
+        deep: bool = False,  # whether below
+    ):
+        print(folder, size, deep)
+
+    assert call(main, "here", "--size", "5", "--deep") == 0
+    assert capsys.readouterr().out == "here 5 True\n"
+    with pytest.raises(SystemExit) as error:
+        call(main, "here", "--size", "large")
+    assert error.value.code == 2
+    with pytest.raises(SystemExit):
+        call(main, "here", "--count", "many")
+    assert "argument --count: invalid int value: 'many'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        call(main, "--help")
+    assert "how large (default: 3)" in capsys.readouterr().out
+
+
+def fastcolor(*argv, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "fastcolor", *argv], capture_output=True, text=True, check=False, **options)
+
+
+def test_python_m_fastcolor_lists_its_commands():
+    result = fastcolor("--help")
+    assert result.returncode == 0
+    assert all(f"fastcolor {name}\n" in result.stdout for name in cli.COMMANDS)
+
+
+def test_a_command_that_does_not_exist_is_named():
+    result = fastcolor("paint")
+    assert result.returncode == 2
+    assert "no command 'paint'" in result.stderr
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_there(name):
+    module, function = cli.COMMANDS[name].split(":")
+    assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_path):
+    """A limit on the size of files fails writes as a full disk does."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+    result = fastcolor("greyscale", str(scenes), str(tmp_path / "grey"), preexec_fn=limit)
+    assert result.returncode == 2, result.stderr
+    assert "does not fit on the disk" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not [path for path in (tmp_path / "grey").iterdir() if path.name.startswith(".") or path.stat().st_size < 100]
+
+
+def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scenes, tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    command = ["stage1", "--data", str(scenes), "--run", str(tmp_path / "run"), "--pretrained", "none", "--size", "32"]
+    result = fastcolor(*command, preexec_fn=limit)
+    assert result.returncode == 2, result.stderr
+    assert "photos.npy does not fit on the disk" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "run" / "cache").iterdir())

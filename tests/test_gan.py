@@ -1,0 +1,167 @@
+"""The adversarial step: one network learns, the other stands still to the last bit."""
+
+from functools import partial
+
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.optimizer import Adam
+from fastai.vision.gan import GANLearner
+
+from fastcolor.critics import PatchCriticConfig, build_critic
+from fastcolor.gan import GeneratorLoss, critic_loss, gan_learner, make_switcher
+from fastcolor.generators import UNetConfig, build_generator
+
+
+class Batches(list):
+    """A list of batches with what fastcolor's own loaders have."""
+
+    bs = 4
+    device = torch.device("cpu")
+
+
+def loaders(batches: int = 4) -> DataLoaders:
+    torch.manual_seed(0)
+    return DataLoaders(*(Batches((torch.rand(4, 1, 32, 32), torch.rand(4, 3, 32, 32)) for _ in range(batches)) for _ in "tv"))
+
+
+def networks():
+    torch.manual_seed(1)
+    return build_generator(UNetConfig()), build_critic(PatchCriticConfig(channels=8))
+
+
+def state(network) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(before: dict, after: dict) -> bool:
+    return all(torch.equal(before[name], after[name]) for name in before)
+
+
+class Watch(Callback):
+    """For each training batch: who learned, and whose parameters and buffers changed."""
+
+    order = -100  # first to see a batch begin
+
+    def before_fit(self):
+        self.seen = []
+
+    def before_batch(self):
+        self.before = state(self.model.generator), state(self.model.critic)
+        self.learns = "generator" if self.gan_trainer.gen_mode else "critic"
+
+    def after_step(self):
+        rates = [hyper["lr"] for hyper in self.opt.hypers]
+        changed = [not same(b, state(n)) for b, n in zip(self.before, (self.model.generator, self.model.critic), strict=True)]
+        self.seen.append((self.learns, *changed, *rates))
+
+
+@pytest.mark.parametrize("optimizer", ["ours", "fastai's default Adam"])
+@pytest.mark.parametrize("switcher", ["fixed", "adaptive"])
+def test_one_network_learns_while_every_parameter_and_buffer_of_the_other_stands_still(switcher, optimizer):
+    generator, critic = networks()
+    turns = make_switcher(switcher, critic_thresh=10.0, gen_thresh=None, n_crit=2, n_gen=1)
+    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(1, 200), turns)
+    if optimizer != "ours":  # momentum 0.9, and weight decay switched on
+        learn.opt_func = partial(Adam, wd=0.1)
+    watch = Watch()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(3, lr=[1e-3, 5e-3], cbs=watch)
+    assert len(watch.seen) == 12
+    assert {learns for learns, *_ in watch.seen} == {"generator", "critic"}
+    for learns, generator_changed, critic_changed, *_ in watch.seen:
+        assert (generator_changed, critic_changed) == (learns == "generator", learns == "critic")
+
+
+def test_fastais_own_gan_learner_would_not_pass_this():
+    """The trap is still there in the fastai that is installed; when this fails, `StandStill` can go."""
+    generator, critic = networks()
+    learn = GANLearner(loaders(), generator, critic, GeneratorLoss(1, 200), critic_loss, gen_first=True)
+    watch = Watch()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, lr=1e-3, cbs=watch)
+    assert any(generator_changed and critic_changed for _, generator_changed, critic_changed, *_ in watch.seen)
+
+
+def test_both_learning_rates_are_at_every_step_what_they_are_said_to_be():
+    generator, critic = networks()
+    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 1, 1))
+    watch = Watch()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(3, lr=[1e-4, 5e-4], cbs=watch)
+    assert {tuple(rates) for *_, rates_a, rates_b in watch.seen for rates in [(rates_a, rates_b)]} == {(1e-4, 5e-4)}
+
+
+def test_the_first_steps_length_is_the_learning_rate_of_the_network_that_learns():
+    """Adam's first step without momentum moves every parameter with a gradient by lr: Kingma and Ba 2014, section 2.1."""
+    generator, critic = networks()
+    learn = gan_learner(loaders(2), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 1, 1))
+    before = state(generator)["head.weight"], state(critic)["body.7.parametrizations.weight.original"]
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, lr=[1e-4, 5e-4], wd=0)  # a step of the critic, then one of the generator
+    moved = [
+        (state(generator)["head.weight"] - before[0]).abs().median().item(),
+        (state(critic)["body.7.parametrizations.weight.original"] - before[1]).abs().median().item(),
+    ]
+    assert moved == pytest.approx([1e-4, 5e-4], rel=0.05)
+
+
+class Modes(Callback):
+    """Whether the networks are in training mode in validation, and whose turn it is when training begins and ends."""
+
+    order = 100
+
+    def before_fit(self):
+        self.validating, self.begins, self.ends = [], [], []
+
+    def before_batch(self):
+        if not self.training:
+            self.validating.append((self.model.generator.training, self.model.critic.training, self.gan_trainer.gen_mode))
+        elif self.iter == 0:
+            self.begins.append(self.gan_trainer.gen_mode)
+
+    def after_train(self):
+        self.ends.append(self.gan_trainer.gen_mode)
+
+
+def test_validation_measures_the_generator_at_rest_and_leaves_the_turn_as_it_was():
+    generator, critic = networks()
+    learn = gan_learner(loaders(3), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 2, 2))
+    modes = Modes()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(4, lr=[1e-4, 5e-4], cbs=modes)
+    assert set(modes.validating) == {(False, False, True)}
+    assert modes.begins[1:] == modes.ends[:-1]
+    assert set(modes.ends) == {True, False}  # so that the line above says something
+
+
+def test_the_critic_learns_to_tell_and_the_generator_to_fool_it():
+    generator, critic = networks()
+    dls = loaders(8)
+    learn = gan_learner(dls, generator, critic, GeneratorLoss(1, 0), make_switcher("fixed", 0, None, 40, 40))
+
+    def judged() -> tuple[float, float]:
+        with torch.no_grad():
+            real = torch.cat([y for _, y in dls.train])
+            fake = torch.cat([generator.eval()(x) for x, _ in dls.train])
+            return critic.eval()(real).mean().item(), critic(fake).mean().item()
+
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(5, lr=[1e-3, 2e-3])  # 40 steps of the critic
+        real, fake = judged()
+        learn.stand_still.training_mode = True
+        learn.gan_trainer.gen_first = True
+        learn.fit(5, lr=[1e-3, 2e-3])  # 40 steps of the generator
+        _, fooled = judged()
+    assert real > 0.5 > -0.5 > fake
+    assert fooled > fake + 0.5
+
+
+def test_the_losses_are_what_their_names_say():
+    loss = GeneratorLoss(2.0, 3.0)
+    pred, fake, real = torch.tensor([[0.0, 1.0]]), torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)
+    # -log sigmoid(0) = 0.6931, -log sigmoid(1) = 0.3133; mean squared difference 0.25
+    assert loss(pred, fake, real).item() == pytest.approx(2 * (0.6931 + 0.3133) / 2 + 3 * 0.25, abs=1e-3)
+    assert loss.mse.item() == pytest.approx(0.25)
+    assert critic_loss(torch.tensor([[1.0]]), torch.tensor([[0.0]])).item() == pytest.approx((0.3133 + 0.6931) / 2, abs=1e-3)

@@ -1,0 +1,162 @@
+"""The four stages one after the other: what each leaves, and what the next one says if it is missing."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY
+from PIL import Image
+
+from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor.checkpoint import load_network
+from fastcolor.errors import UserError
+
+
+def split(run) -> dict[str, str]:
+    with open(run / "split.csv", newline="") as file:
+        return {row["file"]: row["part"] for row in csv.DictReader(file)}
+
+
+def test_a_run_folder_holds_what_the_readme_says(finished_run):
+    names = {path.name for path in finished_run.iterdir()}
+    assert names == {
+        "config.json", "split.csv", "history.csv", "samples", "fakes", "grey", "cache", "resume",
+        "stage1_gen.safetensors", "stage3_critic.safetensors", "stage4_gen.safetensors",
+    }  # fmt: skip
+    assert not list((finished_run / "resume").iterdir())
+    assert not [path for path in finished_run.rglob(".*")]  # no temporary file
+
+
+def test_config_json_says_how_each_stage_was_trained(finished_run, scenes):
+    config = json.loads((finished_run / "config.json").read_text())
+    assert config["settings"]["data"] == str(scenes)
+    assert all(config["stages"][f"stage{n}"]["finished"] for n in (1, 2, 3, 4))
+    assert config["stages"]["stage1"]["generator"] == "unet"
+
+
+def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):
+    parts = split(finished_run)
+    fakes = {str(path.relative_to(finished_run / "fakes"))[:-4] for path in (finished_run / "fakes").rglob("*.png")}
+    assert fakes == {name for name, part in parts.items() if part == "train"}
+    assert "valid" in parts.values()
+
+
+def test_no_stage_draws_a_training_batch_from_held_out_photos(own_run, monkeypatch):
+    """Held-out photos are made recognisable (pure white), fakes black; training batches must not show white light."""
+    from fastcolor import data
+
+    seen = []
+    pixels_of = data.PhotoBatches._pixels
+
+    def watch(self, rows, rng):
+        if self.train:
+            seen.extend(rows.tolist())
+        return pixels_of(self, rows, rng)
+
+    monkeypatch.setattr(data.PhotoBatches, "_pixels", watch)
+    names = sorted(split(own_run))
+    held_out = {row for row, name in enumerate(names) if split(own_run)[name] == "valid"}
+    common = {"run": str(own_run), "force": True, **TINY}
+    stage1_pretrain_gen.main(pretrained="none", epochs=1, **common)
+    stage2_generate_fakes.main(**common)
+    stage3_pretrain_critic.main(epochs=1, **common)
+    stage4_gan.main(epochs=1, **common)
+    assert len(set(seen)) > len(names) / 2
+    assert held_out
+    assert not held_out & set(seen)
+
+
+def test_stage_2_makes_only_the_fakes_that_are_missing(own_run):
+    fakes = sorted((own_run / "fakes").iterdir())
+    config = json.loads((own_run / "config.json").read_text())
+    config["stages"]["stage2"]["finished"] = False  # as after a kill
+    (own_run / "config.json").write_text(json.dumps(config))
+    expected = Image.open(fakes[0]).tobytes()
+    fakes[0].unlink()
+    kept = fakes[1].stat().st_mtime_ns
+    stage2_generate_fakes.main(run=str(own_run), resume=True, **TINY)
+    assert fakes[1].stat().st_mtime_ns == kept
+    assert np.abs(np.frombuffer(Image.open(fakes[0]).tobytes(), np.uint8) - np.frombuffer(expected, np.uint8)).max() <= 1
+
+
+def test_a_missing_fake_is_named_with_the_command_that_makes_it(own_run):
+    missing = sorted((own_run / "fakes").iterdir())[2]
+    missing.unlink()
+    with pytest.raises(UserError, match=f"{missing.name}.*stage2_generate_fakes"):
+        stage3_pretrain_critic.main(run=str(own_run), force=True, epochs=1, **TINY)
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing", "named"),
+    [
+        (stage2_generate_fakes, "stage1_gen.safetensors", "stage1_pretrain_gen"),
+        (stage3_pretrain_critic, "fakes", "stage2_generate_fakes"),
+        (stage4_gan, "stage3_critic.safetensors", "stage3_pretrain_critic"),
+    ],
+)
+def test_a_stage_names_the_command_that_must_run_before_it(stage, missing, named, own_run):
+    (own_run / missing).rename(own_run.parent / missing)
+    with pytest.raises(UserError, match=f"{missing} is not there yet: run `python -m fastcolor.{named} --run {own_run}`"):
+        stage.main(run=str(own_run), force=True, **TINY)
+
+
+def test_a_stage_of_a_run_that_does_not_exist_names_stage_1(tmp_path):
+    with pytest.raises(UserError, match="stage1_pretrain_gen --run .*nowhere"):
+        stage4_gan.main(run=str(tmp_path / "nowhere"), **TINY)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_gan_stage_starts_from_stages_1_and_3(own_run):
+    """With learning rates of nothing, stage 4's generator is stage 1's."""
+    stage4_gan.main(run=str(own_run), force=True, epochs=1, lr=0.0, critic_lr=0.0, switcher="fixed", **TINY)
+    first, last = (load_network(own_run / f"stage{n}_gen.safetensors", "generator")[0] for n in (1, 4))
+    for name, parameter in first.named_parameters():
+        assert (dict(last.named_parameters())[name] == parameter).all()
+
+
+def test_fastais_networks_go_through_all_stages_too(scenes, tmp_path):
+    run = tmp_path / "run"
+    common = {"run": str(run), "data": str(scenes), "limit": 10, **TINY}
+    stage1_pretrain_gen.main(generator="dynamic_unet", pretrained="none", epochs=1, **common)
+    stage2_generate_fakes.main(**common)
+    stage3_pretrain_critic.main(critic="gan_critic", epochs=1, **common)
+    stage4_gan.main(epochs=1, switcher="fixed", **common)
+    _, about = load_network(run / "stage4_gen.safetensors", "generator")
+    assert (about["config"]["name"], about["stage"]) == ("dynamic_unet", 4)
+    from fastcolor import predict
+
+    photo = next(scenes.iterdir())
+    assert predict(photo, run / "stage4_gen.safetensors").size == Image.open(photo).size
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generator": "vit"}, "--generator vit does not exist"),
+        ({"arch": "vgg16"}, "--arch vgg16 does not fit --generator unet"),
+        ({"pretrained": "/nowhere/w.safetensors"}, "/nowhere/w.safetensors does not exist"),
+    ],
+)
+def test_stage_1_names_flags_that_do_not_exist(options, message, scenes, tmp_path):
+    with pytest.raises(UserError, match=message):
+        stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), **{**TINY, **options})
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_connection_imagenet_weights_name_the_ways_out(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    with pytest.raises(UserError, match="resnet18-f37072fd.pth into .*empty.*--pretrained none"):
+        stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), **TINY)
+
+
+def test_another_runs_weights_are_a_starting_point(finished_run, scenes, tmp_path):
+    weights = finished_run / "stage4_gen.safetensors"
+    stage1_pretrain_gen.main(
+        data=str(scenes), run=str(tmp_path / "run"), pretrained=str(weights), epochs=1, lr=0.0, **TINY
+    )
+    given, taken = (load_network(path, "generator")[0] for path in (weights, tmp_path / "run" / "stage1_gen.safetensors"))
+    for name, parameter in given.named_parameters():
+        assert (dict(taken.named_parameters())[name] == parameter).all()

@@ -1,0 +1,196 @@
+"""What all stages share: learning, freezing, history, resuming, Ctrl-C, NaN, warnings."""
+
+import os
+import signal
+from functools import partial
+
+import pytest
+import torch
+from conftest import TINY
+
+from fastcolor import stage1_pretrain_gen, stage4_gan, training
+from fastcolor.checkpoint import load_network
+from fastcolor.errors import TrainingFailed, UserError
+from fastcolor.run import open_run
+
+stage1 = partial(stage1_pretrain_gen.main, pretrained="none", **TINY)
+
+
+def weights(run, stage="stage1") -> dict[str, torch.Tensor]:
+    return load_network(open_run(run=str(run)).output(stage), "generator")[0].state_dict()
+
+
+def rows(run, stage="stage1") -> list[dict]:
+    return [row for row in open_run(run=str(run)).history() if row["stage"] == stage]
+
+
+def same(first: dict, second: dict) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Killed(BaseException):
+    """As a power cut would: nothing in the package handles it."""
+
+
+def kill_after_epoch(monkeypatch, epoch: int) -> None:
+    """Break off right after the state of `epoch` has been written."""
+    after_epoch = training.Resumable.after_epoch
+
+    def dying(callback):
+        after_epoch(callback)
+        if callback.epoch + 1 == epoch:
+            raise Killed
+
+    monkeypatch.setattr(training.Resumable, "after_epoch", dying)
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_killed_stage_1_resumes_to_the_same_weights(killed_after, scenes, tmp_path, monkeypatch):
+    stage = partial(stage1, data=str(scenes), epochs=3, frozen=1)
+    stage(run=str(tmp_path / "whole"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after_epoch(patch, killed_after)
+        stage(run=str(tmp_path / "killed"))
+    with pytest.raises(UserError, match="holds a begun stage1: --resume"):
+        stage(run=str(tmp_path / "killed"))
+    stage(run=str(tmp_path / "killed"), resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    losses = [[row["train_mse"] for row in rows(tmp_path / name)] for name in ("whole", "killed")]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
+
+
+def test_a_killed_gan_stage_resumes_to_the_same_weights(own_run, tmp_path, monkeypatch):
+    stage = partial(stage4_gan.main, run=str(own_run), epochs=3, switcher="fixed", n_crit=2, n_gen=2, **TINY)
+    stage(force=True)
+    whole = weights(own_run, "stage4")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after_epoch(patch, 1)
+        stage(force=True)
+    assert not same(whole, weights(own_run, "stage4"))
+    stage(resume=True)
+    assert same(whole, weights(own_run, "stage4"))
+
+
+def test_resuming_with_other_settings_is_refused(scenes, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after_epoch(patch, 1)
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
+    with pytest.raises(UserError, match=r"other settings \(epochs\).*--force"):
+        stage1(run=str(tmp_path / "run"), epochs=5, resume=True)
+
+
+def test_a_finished_stage_is_neither_overwritten_nor_trained_again(own_run, capsys):
+    before = (own_run / "stage1_gen.safetensors").read_bytes()
+    with pytest.raises(UserError, match="holds a finished stage1.*--force"):
+        stage1(run=str(own_run), epochs=2)
+    stage1(run=str(own_run), epochs=2, resume=True)
+    assert "finished already" in capsys.readouterr().out
+    assert (own_run / "stage1_gen.safetensors").read_bytes() == before
+
+
+def test_beginning_a_stage_anew_drops_what_later_ones_made_of_it(own_run):
+    stage1(run=str(own_run), epochs=1, force=True)
+    assert (own_run / "stage1_gen.safetensors").exists()
+    assert not list(own_run.glob("stage[34]*"))
+    assert not (own_run / "fakes").exists()
+    assert {row["stage"] for row in open_run(run=str(own_run)).history()} == {"stage1"}
+
+
+def test_the_encoder_stands_still_while_it_is_frozen_and_moves_afterwards(scenes, tmp_path):
+    """Without a pretrained encoder, both runs begin with the same random weights."""
+
+    def encoder(run, epochs, frozen):
+        stage1(data=str(scenes), run=str(tmp_path / run), epochs=epochs, frozen=frozen)
+        # batch norm goes on learning in fastai's frozen layers (train_bn)
+        return {n: v for n, v in weights(tmp_path / run).items() if n.startswith("encoder") and v.ndim == 4}
+
+    torch.manual_seed(42)  # the default seed
+    first = {n: v for n, v in stage1_pretrain_gen.build_generator({"name": "unet"}).state_dict().items() if v.ndim == 4}
+    frozen, thawed = encoder("frozen", 2, 2), encoder("thawed", 2, 1)
+    assert frozen
+    for name in frozen:
+        assert torch.equal(frozen[name], first[name])
+        assert not torch.equal(thawed[name], first[name])
+
+
+def test_training_lowers_the_error_on_held_out_photos_below_that_of_grey(scenes, tmp_path):
+    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=12, lr=2e-3)
+    run = rows(tmp_path / "run")
+    from fastcolor.data import color_batches, load_photos
+    from fastcolor.spaces import SPACES
+
+    opened = open_run(run=str(tmp_path / "run"))
+    targets = torch.cat([y for _, y in color_batches(opened, load_photos(opened), SPACES["lab"]).valid])
+    grey_mse = targets[:, 1:].square().sum().item() / targets.numel()
+    assert float(run[-1]["valid_mse"]) < 0.8 * grey_mse
+    assert float(run[-1]["train_mse"]) < 0.5 * float(run[0]["train_mse"])
+
+
+def test_the_history_has_one_row_per_epoch_with_all_that_was_promised(finished_run):
+    assert [(row["stage"], row["epoch"]) for row in open_run(run=str(finished_run)).history()] == [
+        (stage, epoch) for stage in ("stage1", "stage3", "stage4") for epoch in "12"
+    ]
+    expected = {
+        "stage1": ("train_mse", "valid_mse", "psnr", "colorfulness", "colorfulness_real", "photos_per_s", "seconds"),
+        "stage3": ("critic_loss", "valid_bce", "critic_accuracy", "photos_per_s", "seconds"),
+        "stage4": ("gen_adversarial", "gen_mse", "critic_loss", "critic_accuracy", "psnr", "colorfulness", "seconds"),
+    }
+    for stage, names in expected.items():
+        for row in rows(finished_run, stage):
+            assert all(float(row[name]) >= 0 for name in names)
+
+
+def test_every_stage_leaves_sample_grids(finished_run):
+    names = {path.name for path in (finished_run / "samples").iterdir()}
+    assert names == {f"stage{s}_epoch00{e}.png" for s in (1, 3, 4) for e in (1, 2)} | {"stage2.png"}
+
+
+def test_a_loss_that_is_no_number_stops_the_stage_and_keeps_earlier_weights(scenes, tmp_path, monkeypatch):
+    mse, calls = stage1_pretrain_gen.F.mse_loss, []
+
+    def break_later(fake, real):
+        calls.append(1)
+        return mse(fake, real) * (float("nan") if len(calls) > 9 else 1)  # 5 + 1 batches are an epoch
+
+    monkeypatch.setattr(stage1_pretrain_gen.F, "mse_loss", break_later)
+    with pytest.raises(TrainingFailed, match="no longer a number in epoch 2.*lower --lr"):
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=3)
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
+    assert len(rows(tmp_path / "run")) == 1
+
+
+def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(scenes, tmp_path, monkeypatch):
+    step, calls = training.StopOnCtrlC.after_batch, []
+
+    def press(callback):
+        calls.append(1)
+        if len(calls) == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+        step(callback)
+
+    monkeypatch.setattr(training.StopOnCtrlC, "after_batch", press)
+    with pytest.raises(KeyboardInterrupt, match="--resume goes on"):
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=3)
+    assert weights(tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.setattr(training.StopOnCtrlC, "after_batch", step)
+    stage1(run=str(tmp_path / "run"), epochs=3, resume=True)
+    stage1(data=str(scenes), run=str(tmp_path / "whole"), epochs=3)
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    ("row", "warned"),
+    [
+        ({"colorfulness": "5", "colorfulness_real": "40"}, "fading"),
+        ({"colorfulness": "30", "colorfulness_real": "40", "hue_diversity": "0.02", "hue_diversity_real": "0.6"}, "collapse"),
+        ({"critic_loss": "0.001"}, "near zero"),
+        ({"critic_loss": "0.69", "generator_share": "0.00000"}, "no turn"),
+        ({"colorfulness": "30", "colorfulness_real": "40", "hue_diversity": "0.5", "hue_diversity_real": "0.6"}, None),
+        ({"critic_loss": "0.5", "gen_mse": ""}, None),
+    ],
+)
+def test_known_failures_are_warned_of(row, warned):
+    found = training.warnings({"stage": "stage4", **row})
+    assert [warned in text for text in found] == ([True] if warned else [])
