@@ -18,6 +18,7 @@ setup(
     packages=find_packages(include=["fastcolor", "fastcolor.*"]),
     install_requires=[
         "fastai>=2.8.12,<2.9",
+        "fastcore>=2.2.22",
         "torch>=2.6",
         "torchvision",
         "pillow>=12.2",

@@ -42,16 +42,15 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
         raise UserError(f"{path} does not exist: give a .safetensors file that a stage wrote ({kind})")
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("fastcolor")
+            metadata = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         with open(path, "rb") as file:
             is_pickle = file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
         what = "is a pickle, which could run code when loaded" if is_pickle else f"is truncated or no weights file ({error})"
         raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote, or run the stage again") from None
-    if header is None:
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
         raise UserError(f"{path} was not written by fastcolor: give a .safetensors file that a stage wrote ({kind})")
-    metadata = json.loads(header)
     if metadata["format"] > FORMAT:
         raise UserError(f"{path} was written by a newer fastcolor ({metadata.get('version')}): upgrade this one to use it")
     return tensors, metadata
@@ -71,8 +70,9 @@ def load_network(path: str | Path, kind: str) -> tuple[nn.Module, dict]:
     """
     tensors, metadata = load_tensors(path, f"{kind} weights")
     if metadata.get("kind") != kind:
-        raise UserError(f"{path} holds a {metadata.get('kind')}, not a {kind}: give a {kind}'s weights")
+        raise UserError(f"{path} holds {metadata.get('kind', 'resume state')}, not a {kind}: give a {kind}'s weights")
     try:
+        metadata["size"] = int(metadata["size"])
         network = BUILDERS[kind](metadata["config"])
         network.load_state_dict(tensors)
     except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:

@@ -47,7 +47,7 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
     except OSError as error:
         message, code = _os_error(error), 2
     except KeyboardInterrupt as stopped:
-        message, code = str(stopped) or "stopped; the same command goes on where it stopped", 130
+        message, code = str(stopped) or "stopped; the same command goes on where it stopped (a stage: with --resume)", 130
     print(f"{parser.prog}: {message}", file=sys.stderr)
     return code
 

@@ -16,7 +16,7 @@ _XYZ_TO_RGB = torch.linalg.inv(_RGB_TO_XYZ.double()).float()
 _WHITE = torch.tensor([0.95047, 1.0, 1.08883])
 _DELTA = 6 / 29  # where Lab's cube root turns into a straight line (CIE 15:2004, 8.2.1)
 
-AB_RANGE = 110.0  # a and b of every sRGB colour lie within -110..110
+AB_RANGE = 110.0
 """a and b of every sRGB colour lie within -AB_RANGE..AB_RANGE."""
 
 
@@ -87,7 +87,7 @@ def grey_of(rgb: Tensor) -> Tensor:
     A neutral grey has the lightness L* of a colour exactly if it has its luminance Y, so no L* need be computed.
     """
     as_bytes = rgb.dtype == torch.uint8
-    linear = _LINEAR_BYTES.to(rgb.device)[rgb.long()] if as_bytes else _linear(rgb)
+    linear = _LINEAR_BYTES.to(rgb.device)[rgb.int()] if as_bytes else _linear(rgb)
     grey = _gamma(torch.einsum("j,...jhw->...hw", _RGB_TO_XYZ[1].to(linear), linear))
     return (grey * 255 + 0.5).clamp(0, 255).to(torch.uint8) if as_bytes else grey
 

@@ -26,6 +26,7 @@ from fastcolor.scenes import write_scenes
 
 MARGIN = 1.125  # photos are kept an eighth larger than the training size, so that crops differ
 VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, but no more than give steady figures
+LEFT_OUT = "unreadable"  # what stands in split.csv instead of train or valid
 FEWEST = 8  # photos: below it there is nothing to learn from and nothing to hold out
 
 
@@ -47,6 +48,10 @@ def load_photos(run: Run) -> Photos:
     if run.path.resolve().is_relative_to(run.photos.resolve()):
         raise UserError(f"the run folder {run.path} lies in the photo folder {run.photos}: give another --run")
     is_new = not (run.path / "config.json").exists()
+    if not run.is_sample:
+        find_photos(run.photos)  # before anything is made or deleted
+    if run.is_changed:
+        run.clear()
     try:
         run.save()
         return _prepare(run)
@@ -63,12 +68,12 @@ def _prepare(run: Run) -> Photos:
     names = list(split) if split else _choose(run)
     grey = Path(run.settings["grey"]) if run.settings["grey"] else _mirror(run, names)
     pixels, unreadable = _decoded(run, names, grey)
-    if split and unreadable:
-        name, reason = unreadable[0]
-        raise UserError(f"{run.photos / name} {reason}, but the run needs it: put it back, or begin anew with --force")
     if not split:
         _report_unreadable(run, unreadable, len(names))
-        split = _write_split(run, [name for name in names if name not in dict(unreadable)])
+        split = _write_split(run, names, {name for name, _ in unreadable})
+    for name, reason in unreadable:
+        if split[name] != LEFT_OUT:
+            raise UserError(f"{run.photos / name} {reason}, but the run needs it: put it back, or give another --run")
     rows = {name: row for row, name in enumerate(names)}
     parts = {part: np.array([rows[n] for n, p in split.items() if p == part]) for part in ("train", "valid")}
     np.random.default_rng(run.seed).shuffle(parts["valid"])  # the first few of them, by name, would be all of one kind
@@ -88,6 +93,10 @@ def _choose(run: Run) -> list[str]:
 
 def _mirror(run: Run, names: list[str]) -> Path:
     """The grey mirror in the run folder. Unreadable photos are met again, and reported, when they are decoded."""
+    for name in names:  # a photo that has changed gets a new partner: `mirror_grey` gives partners their photo's time
+        photo, partner = run.photos / name, run.path / "grey" / name
+        if partner.exists() and photo.exists() and partner.stat().st_mtime_ns != photo.stat().st_mtime_ns:
+            partner.unlink()
     summary = mirror_grey(run.photos, run.path / "grey", photos=[Path(name) for name in names])
     if summary.written:
         print(f"grey mirror in {run.path / 'grey'}: {summary}")
@@ -113,11 +122,12 @@ def _read_split(run: Run) -> dict[str, str]:
         return {row["file"]: row["part"] for row in csv.DictReader(file)}
 
 
-def _write_split(run: Run, names: list[str]) -> dict[str, str]:
-    """Hold out a seeded tenth of the photos; once written, split.csv decides."""
-    count = min(max(round(VALID_SHARE * len(names)), 2), VALID_MOST)
-    held_out = set(np.random.default_rng(run.seed).permutation(len(names))[:count].tolist())
-    split = {name: "valid" if i in held_out else "train" for i, name in enumerate(names)}
+def _write_split(run: Run, names: list[str], unreadable: set[str]) -> dict[str, str]:
+    """Hold out a seeded tenth of the readable photos; once written, split.csv decides."""
+    readable = [name for name in names if name not in unreadable]
+    count = min(max(round(VALID_SHARE * len(readable)), 2), VALID_MOST)
+    held_out = {readable[i] for i in np.random.default_rng(run.seed).permutation(len(readable))[:count]}
+    split = {name: LEFT_OUT if name in unreadable else "valid" if name in held_out else "train" for name in names}
     write_csv(run.path / "split.csv", ("file", "part"), split.items())
     return split
 
@@ -215,6 +225,10 @@ class PhotoBatches:
         order = rng.permutation(self.rows) if self.train else self.rows
         for i in range(len(self)):
             yield self.make_batch(self._pixels(order[i * self.bs : (i + 1) * self.bs], rng))
+
+    def first(self, count: int) -> tuple[Tensor, Tensor]:
+        """A batch of the first `count` rows, or of all where there are fewer."""
+        return self.make_batch(self._pixels(self.rows[:count], np.random.default_rng(self.seed)))
 
     def _pixels(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
         spare = self.arrays[0].shape[1] - self.size

@@ -13,18 +13,9 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
-import fastprogress.fastprogress
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from fastcore.imports import IN_NOTEBOOK
+from PIL import Image, ImageOps
 
 from fastcolor.errors import UnreadablePhoto, UserError
 
@@ -40,12 +31,8 @@ SUFFIXES = {
 }
 """What counts as a photo in a folder, and the format in which such a file is written."""
 # Only these decoders are tried: a file decides by its content, and Pillow's rarer formats are rarely hardened. JPEG's
-# reads MPO too, which many phones write as .jpg. The modules are imported here because Pillow's own lazy import is not
-# safe among threads.
-DECODERS = (
-    BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
-)  # fmt: skip
-FORMATS = tuple(module.__name__.rpartition(".")[2].removesuffix("ImagePlugin").upper() for module in DECODERS)
+# reads MPO too, which many phones write as .jpg.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 # Pillow warns from 89 megapixels on and refuses from twice that on: a large photo is no reason for a warning.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -55,18 +42,21 @@ def progress_bar(items: Iterable, total: int | None = None) -> Iterator:
     """Wrap `items` in fastprogress's bar; silent where nobody looks (output into a file or a pipe)."""
     if not shows_progress():
         return iter(items)
-    return iter(fastprogress.fastprogress.progress_bar(items, total=total, leave=False))
+    from fastprogress.fastprogress import progress_bar as bar  # here: colouring a photo must not wait for it
+
+    return iter(bar(items, total=total, leave=False))
 
 
 def shows_progress() -> bool:
     """Whether bars are drawn: in a terminal and in a notebook."""
-    return sys.stdout.isatty() or fastprogress.fastprogress.IN_NOTEBOOK
+    return sys.stdout.isatty() or IN_NOTEBOOK
 
 
 def find_photos(folder: str | Path) -> list[Path]:
     """All files below `folder` named like photos, as sorted paths relative to it.
 
-    Links to folders are not followed, hidden files and folders (.thumbnails) left out. Raises UserError if the folder is missing, is a file, or holds no photo.
+    Links to folders are not followed, hidden files and folders (.thumbnails) left out. Raises UserError if the folder
+    is missing, is a file, or holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -171,30 +161,27 @@ def convert_folder(
     src: str | Path,
     dst: str | Path,
     convert: Callable[[Path, Path], None],
-    target: Callable[[Path], Path] = lambda relative: relative,
     strict: bool = False,
     photos: list[Path] | None = None,
 ) -> Summary:
-    """Call `convert(source_file, target_file)` for every photo below `src` whose target below `dst` is not there yet,
-    or older than the photo.
+    """Call `convert(source_file, target_file)` for every photo below `src` that is not there yet below `dst`.
 
-    `photos`, relative to `src`, are all that `find_photos` finds unless given. `target` maps a source's relative path
-    to its target's. `convert` writes through `save_photo` or `write_whole`
+    `photos`, relative to `src`, are all that `find_photos` finds unless given. `convert` writes through `save_photo` or `write_whole`
     and may raise UnreadablePhoto; such files are listed in `dst/unreadable.csv`. Threads, one per core: decoding,
     resizing and encoding release Python's lock. Raises UserError if not one file could be read, or, if `strict`,
     if any could not.
     """
     src, dst = Path(src), Path(dst)
     photos = find_photos(src) if photos is None else photos
-    if src.resolve() in (dst.resolve(), *dst.resolve().parents):
-        raise UserError(f"{dst} lies in the source folder {src}: give another one, originals are never touched")
+    if src.resolve() in (dst.resolve(), *dst.resolve().parents) or dst.resolve() in src.resolve().parents:
+        raise UserError(f"one of {src} and {dst} lies in the other: give another folder, originals are never touched")
     summary = Summary()
-    waiting = [photo for photo in photos if not _is_done(src / photo, dst / target(photo))]
+    waiting = [photo for photo in photos if not (dst / photo).exists()]
     summary.skipped = len(photos) - len(waiting)
 
     def one(photo: Path) -> tuple[Path, str] | None:
         try:
-            convert(src / photo, dst / target(photo))
+            convert(src / photo, dst / photo)
         except UnreadablePhoto as error:
             return photo, error.reason
         return None
@@ -210,11 +197,6 @@ def convert_folder(
         how_many = "no photo" if not summary.written + summary.skipped else f"{len(summary.unreadable):,} photos not"
         raise UserError(f"{src}: {how_many} could be read, the first is {photo} ({reason}); see {dst}/unreadable.csv")
     return summary
-
-
-def _is_done(source: Path, target: Path) -> bool:
-    """Whether `target` is there, and `source` has not changed since."""
-    return target.exists() and not (source.exists() and source.stat().st_mtime > target.stat().st_mtime)
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterator:

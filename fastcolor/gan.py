@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.optimizer import Adam
-from fastai.vision.gan import AdaptiveGANSwitcher, FixedGANSwitcher, GANLearner, GANTrainer
+from fastai.vision.gan import AdaptiveGANSwitcher, FixedGANSwitcher, GANLearner
 from torch import Tensor, nn
 
 from fastcolor.errors import UserError
+from fastcolor.run import at_least
 
 
 class GeneratorLoss:
@@ -46,7 +47,7 @@ def critic_loss(real_pred: Tensor, fake_pred: Tensor) -> Tensor:
 class StandStill(Callback):
     """While one network trains, every parameter and buffer of the other stays as it is."""
 
-    run_after = GANTrainer  # its events come first, and are put right here
+    order = 5  # behind GANTrainer (0), whose events are put right here; fastai looks at `order`, not at `run_after`
 
     def before_fit(self):
         self.training_mode = self.gan_trainer.gen_mode
@@ -80,6 +81,7 @@ def make_switcher(name: str, critic_thresh: float, gen_thresh: float | None, n_c
     adaptive: the critic trains until its loss falls below `critic_thresh`, the generator until its falls below
     `gen_thresh` (None: one step). fixed: `n_crit` steps of the critic, `n_gen` of the generator, in turn.
     """
+    at_least(1, n_crit=n_crit, n_gen=n_gen)
     if name == "adaptive":
         return AdaptiveGANSwitcher(gen_thresh, critic_thresh)
     if name == "fixed":

@@ -29,6 +29,8 @@ class UNetConfig:
 
     def __post_init__(self):
         _check_arch(self, ("resnet18", "resnet34"))
+        if self.chroma_stride not in (2, 4):
+            raise ValueError(f"chroma_stride {self.chroma_stride} is neither 2 nor 4")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fastcolor.errors import UserError
 from fastcolor.files import as_rgb, open_photo
 from fastcolor.spaces import SPACES
 
-STRIP_ROWS = 256  # rows worked on at a time at full resolution, which bounds the memory
+STRIP_ROWS = 256  # rows put together at a time at full resolution: fitting the gamut takes many times a strip's memory
 
 
 def predict(photo: str | Path | Image.Image, weights: str | Path | None = None) -> Image.Image:
@@ -31,7 +31,7 @@ def predict(photo: str | Path | Image.Image, weights: str | Path | None = None) 
 
 
 def newest_weights(runs: str | Path = "runs") -> Path:
-    """The generator's weights written last below `runs`, of the last stage. Raises UserError where there are none."""
+    """The generator's weights, of stage 1 or 4, that were written last below `runs`. Raises UserError for none."""
     found = list(Path(runs).glob("*/stage[14]_gen.safetensors"))
     if not found:
         raise UserError(f"there are no trained weights below {runs}: run `fastcolor train` here, or give weights=FILE")

@@ -1,7 +1,8 @@
 """Where a generator's first weights come from: ImageNet, another run, or nowhere."""
 
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -22,19 +23,21 @@ def load_pretrained(network: nn.Module, source: str) -> None:
         return
     if source != "imagenet":
         other, _ = load_network(source, "generator")
-        theirs = other.config
-        if replace(theirs, size=network.config.size) != network.config if hasattr(theirs, "size") else theirs != network.config:
-            raise UserError(f"{source} holds another network ({theirs}): give the --generator and --arch that it has")
+        if {**asdict(other.config), "size": None} != {**asdict(network.config), "size": None}:
+            raise UserError(f"{source} holds another network ({other.config}): give the --generator and --arch that it has")
         network.load_state_dict(other.state_dict())
         return
     arch = network.config.arch
     weights = torchvision.models.get_model_weights(arch).IMAGENET1K_V1
+    file = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
     try:
         network.load_backbone(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except (URLError, ConnectionError, TimeoutError) as error:
-        file = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
         reason = getattr(error, "reason", error)
         raise UserError(
             f"{arch}'s ImageNet weights can't be fetched ({reason}): put {weights.url} into {file}, "
             "or give --pretrained none, or the path of a weights file of your own"
         ) from None
+    except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise UserError(f"{file} is damaged, or not {arch}'s weights ({first}): delete it, it is fetched again") from None

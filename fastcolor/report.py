@@ -20,10 +20,10 @@ from fastcolor.run import Run
 SAMPLES = 8  # held-out photos in a sample grid and in a contact sheet
 
 
-def sheet(columns: dict[str, Tensor], captions: list[str] | None = None, scale: int = 1) -> Image.Image:
+def sheet(columns: dict[str, Tensor], captions: list[str] | None = None) -> Image.Image:
     """Named columns of sRGB images `(N, 3, H, W)`, 0..1, side by side, one row per photo; captions below the rows."""
-    height, width = (side * scale for side in next(iter(columns.values())).shape[-2:])
-    count, gap, text = len(next(iter(columns.values()))), 4, 14
+    count, _, height, width = next(iter(columns.values())).shape
+    gap, text = 4, 14
     row = height + gap + (text if captions else 0)
     canvas = Image.new("RGB", (len(columns) * (width + gap) + gap, text + gap + count * row), "white")
     draw = ImageDraw.Draw(canvas)
@@ -33,7 +33,7 @@ def sheet(columns: dict[str, Tensor], captions: list[str] | None = None, scale: 
         for i, image in enumerate(images):
             top = text + gap + i * row
             pixels = (image.clamp(0, 1).permute(1, 2, 0).cpu().numpy() * 255 + 0.5).astype(np.uint8)
-            canvas.paste(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC), (left, top))
+            canvas.paste(Image.fromarray(pixels), (left, top))
             if captions and column == 0:
                 draw.text((left, top + height), captions[i], fill="black")
     return canvas
@@ -44,8 +44,7 @@ def sample_grid(path: Path, generator: nn.Module, space, dls, critic: nn.Module 
 
     The networks are left in the mode, training or evaluation, in which they were.
     """
-    x, real = next(iter(dls.valid))
-    x, real = x[:SAMPLES], real[:SAMPLES]
+    x, real = dls.valid.first(SAMPLES)
     with torch.no_grad(), evaluating(generator, critic):
         fake = generator(x).float()
         captions = None
@@ -94,17 +93,13 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
 def measured(fake: Tensor, real: Tensor) -> dict[str, str]:
     """Means over photos of the metrics of `fake` against `real`, sRGB `(N, 3, H, W)`, 0..1, as text."""
     fake_lab, real_lab = rgb_to_lab(fake), rgb_to_lab(real)
+    colors = colorfulness(fake).mean()
     return {
         "PSNR dB": f"{psnr(fake, real).mean():.2f}",
         "ab error": f"{ab_error(fake_lab, real_lab).mean():.2f}",
-        "colourfulness": f"{colorfulness(fake).mean():.1f}",
-        "hue diversity": f"{hue_diversity(mean_hue(fake_lab)):.2f}",
+        "colourfulness": f"{colors:.1f}",
+        "hue diversity": f"{hue_diversity(mean_hue(fake_lab)):.2f}" if colors > 1 else "",  # grey has no hue
     }
-
-
-def contact_sheet(columns: dict[str, Tensor], rows: int = SAMPLES) -> Image.Image:
-    """The first `rows` photos of `held_out_metrics`'s images as a picture."""
-    return sheet({name: images[:rows] for name, images in columns.items()})
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:

@@ -41,6 +41,7 @@ class Run:
     ):
         self.path, self.config, self.device, self.precision = path, config, device, precision
         self.bs, self.resume, self.force = bs, resume, force
+        self.is_changed = False
 
     @property
     def settings(self) -> dict:
@@ -73,13 +74,12 @@ class Run:
 
     def require(self, stage: str) -> Path:
         """The output of an earlier stage. Raises UserError, naming the command to run, where it is missing."""
+        command = f"python -m {MODULES[stage]} --run {self.path}"
         if stage not in self.config["stages"] or not self.output(stage).exists():
-            raise UserError(f"{self.output(stage)} is not there yet: run `python -m {MODULES[stage]} --run {self.path}` first")
+            raise UserError(f"{self.output(stage)} is not there yet: run `{command}` first")
+        if not self.config["stages"][stage]["finished"]:  # what resuming changes would not reach the later stages
+            raise UserError(f"{stage} was stopped before its end: finish it with `{command} --resume` first")
         return self.output(stage)
-
-    def is_finished(self, stage: str) -> bool:
-        """Whether `stage` came to its end."""
-        return self.config["stages"].get(stage, {}).get("finished", False)
 
     def start(self, stage: str, **about) -> bool:
         """Note that `stage` begins with the settings `about`. Begun anew, it drops what it and later stages had left.
@@ -127,6 +127,15 @@ class Run:
             sample.unlink()
         self.write_history([row for row in self.history() if row["stage"] != stage])
 
+    def clear(self) -> None:
+        """Delete what was made with other settings: all stages' output, split, grey mirror, sample and cache."""
+        for stage in OUTPUTS:
+            self.drop(stage)
+        for stale in ("sample", "grey", "cache"):
+            shutil.rmtree(self.path / stale, ignore_errors=True)
+        (self.path / "split.csv").unlink(missing_ok=True)
+        self.is_changed = False
+
     def resume_state(self, stage: str) -> Path:
         """Where the state after the last finished epoch of `stage` is kept."""
         return self.path / "resume" / f"{stage}.safetensors"
@@ -173,11 +182,10 @@ def open_run(
     """
     if resume and force:
         raise UserError("--resume goes on and --force begins anew: give one of them")
-    if size is not None and size < SMALLEST_SIZE:
-        raise UserError(f"--size {size} is too small to learn from: give at least {SMALLEST_SIZE} pixels")
-    for name, value in (("bs", bs), ("limit", limit)):
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value} makes no sense: give at least 1")
+    at_least(SMALLEST_SIZE, size=size)
+    at_least(2, bs=bs)  # batch norm can do nothing with one
+    at_least(1, limit=limit)
+    at_least(0, seed=seed)
     for folder in (data, grey):
         if folder is not None and not Path(folder).is_dir():
             raise UserError(f"{folder} is no folder: give a folder of photos")
@@ -190,45 +198,43 @@ def open_run(
         "seed": seed,
     }
     chosen = choose_device(device)
-    config, changed = _read_config(path, given, force)
-    opened = Run(path, config, chosen, choose_precision(precision, chosen), bs, resume, force)
-    if changed:
-        for stage in OUTPUTS:
-            opened.drop(stage)
-        for stale in ("sample", "grey", "cache"):
-            shutil.rmtree(path / stale, ignore_errors=True)
-        (path / "split.csv").unlink(missing_ok=True)
+    opened = Run(path, _read_config(path, given), chosen, choose_precision(precision, chosen), bs, resume, force)
+    held = opened.settings
+    changed = {name: value for name, value in given.items() if value is not None and value != held[name]}
+    if changed and not force:
+        name, value = next(iter(changed.items()))
+        raise UserError(
+            f"{path} holds a run with --{name} {held[name] or 'not given'}, not {value}: "
+            "give another --run, or --force to begin anew"
+        )
+    opened.config["settings"] = {**held, **changed}
+    opened.is_changed = bool(changed)
     return opened
 
 
-def _read_config(path: Path, given: dict, force: bool) -> tuple[dict, bool]:
-    """The config of the run in `path`, or a new one from the settings that were `given` (None: by default).
+def at_least(least: float, **values: float | None) -> None:
+    """Raise UserError for a flag whose value is given and below `least`."""
+    for name, value in values.items():
+        if value is not None and not value >= least:
+            raise UserError(f"--{name.replace('_', '-')} {value} makes no sense: give at least {least}")
 
-    The second value says that `force` replaced an existing run's settings by other ones.
-    """
+
+def _read_config(path: Path, given: dict) -> dict:
+    """The config of the run in `path`, or a new one from the settings that were `given` (None: by default)."""
     file = path / "config.json"
-    defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42}
-    settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
-    new = {"fastcolor": fastcolor.__version__, "settings": settings, "stages": {}}
     if not file.exists():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path} is there and is no run folder: give another --run")
-        return new, False
+        defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42}
+        settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
+        return {"fastcolor": fastcolor.__version__, "settings": settings, "stages": {}}
     try:
         config = json.loads(file.read_text())
-        held = {name: config["settings"][name] for name in given}
+        config["settings"] = {name: config["settings"][name] for name in given}
         {stage: about["finished"] for stage, about in config["stages"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{file} is damaged or no run's config: give another --run, or delete the folder") from None
-    for name, value in given.items():
-        if value is not None and value != held[name]:
-            if force:
-                return new, True
-            raise UserError(
-                f"{path} holds a run with --{name} {held[name] or 'not given'}, not {value}: "
-                "give another --run, or --force to begin anew"
-            )
-    return config, False
+    return config
 
 
 def choose_device(name: str) -> torch.device:
@@ -255,6 +261,6 @@ def choose_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu":
-        has = torch.cpu.get_capabilities()
+        has = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 may not tell
         return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
     return "fp32"

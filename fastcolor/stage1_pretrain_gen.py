@@ -23,7 +23,7 @@ from fastcolor.data import color_batches, load_photos
 from fastcolor.generators import build_generator, generator_config
 from fastcolor.pretrained import load_pretrained
 from fastcolor.report import sample_grid
-from fastcolor.run import open_run
+from fastcolor.run import at_least, open_run
 from fastcolor.spaces import SPACES
 from fastcolor.training import fit, image_metrics
 
@@ -57,8 +57,10 @@ def main(
     """Pretrain the generator with MSE loss: the first of the four stages."""
     run = open_run(**options)
     pretrained = pretrained or ("none" if run.is_sample else "imagenet")
-    epochs = epochs or (36 if run.is_sample else 10)
-    frozen = frozen if frozen is not None else int(pretrained == "imagenet")
+    epochs = (36 if run.is_sample else 10) if epochs is None else epochs
+    frozen = int(pretrained == "imagenet") if frozen is None else frozen
+    at_least(1, epochs=epochs)
+    at_least(0, frozen=frozen, lr=lr)
     config = generator_config(generator, arch, run.size)
     space = SPACES[config.space]
 
@@ -85,7 +87,7 @@ def main(
         STAGE,
         lambda: learn.fit_one_cycle(epochs, lrs),
         losses=lambda learn: {"train_mse": learn.loss},
-        metrics=lambda learn: {"valid_mse": learn.loss, **image_metrics(learn.pred, learn.y, space)},
+        metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
         save=lambda: save_network(run.output(STAGE), network, "generator", stage=1, size=run.size),
         sample=lambda path: sample_grid(path, network, space, dls),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.vision.gan import AdaptiveLoss
@@ -25,7 +26,7 @@ from fastcolor.data import Photos, color_batches, critic_batches, load_photos
 from fastcolor.errors import UserError
 from fastcolor.files import in_threads, open_photo
 from fastcolor.report import sample_grid
-from fastcolor.run import Run, open_run
+from fastcolor.run import Run, at_least, open_run
 from fastcolor.spaces import SPACES
 from fastcolor.stage2_generate_fakes import paint
 from fastcolor.training import fit
@@ -46,7 +47,9 @@ def main(
     run.require("stage2")
     space = SPACES[generator.config.space]
     config = critic_config(critic, space.name)
-    epochs = epochs or (30 if run.is_sample else 5)
+    epochs = (30 if run.is_sample else 5) if epochs is None else epochs
+    at_least(1, epochs=epochs)
+    at_least(0, lr=lr)
 
     torch.manual_seed(run.seed)
     network = build_critic(config)
@@ -69,7 +72,7 @@ def main(
         STAGE,
         lambda: learn.fit_one_cycle(epochs, lr),
         losses=lambda learn: {"critic_loss": learn.loss},
-        metrics=lambda learn: {"valid_bce": learn.loss, "critic_accuracy": right(learn.pred, learn.y)},
+        metrics=lambda learn: {"valid_bce": cross_entropy(learn.pred, learn.y), "critic_accuracy": right(learn.pred, learn.y)},
         save=lambda: save_network(run.output(STAGE), network, "critic", stage=3, size=run.size),
         sample=lambda path: sample_grid(path, generator, space, pictures, network),
     )
@@ -78,6 +81,11 @@ def main(
 def right(logits: Tensor, is_real: Tensor) -> Tensor:
     """Whether each image's mean logit `(N, patches)` is on the right side of 0 for its label `(N,)`: floats `(N,)`."""
     return ((logits.mean(dim=1) > 0) == (is_real > 0.5)).float()
+
+
+def cross_entropy(logits: Tensor, is_real: Tensor) -> Tensor:
+    """Binary cross-entropy of each image's logits `(N, patches)` with its label `(N,)`, mean over patches: `(N,)`."""
+    return F.binary_cross_entropy_with_logits(logits, is_real[:, None].expand_as(logits), reduction="none").mean(dim=1)
 
 
 def load_fakes(run: Run, photos: Photos, generator: nn.Module, space) -> np.ndarray:

@@ -16,7 +16,7 @@ from fastcolor.cli import run_command
 from fastcolor.data import color_batches, load_photos
 from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
 from fastcolor.report import sample_grid
-from fastcolor.run import open_run
+from fastcolor.run import at_least, open_run
 from fastcolor.spaces import SPACES
 from fastcolor.stage3_pretrain_critic import right
 from fastcolor.training import fit, image_metrics
@@ -45,6 +45,8 @@ def main(
     generator, _ = load_network(run.require("stage1"), "generator")
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
+    at_least(1, epochs=epochs)
+    at_least(0, lr=lr, critic_lr=critic_lr)
     loss = GeneratorLoss(1.0, MSE_WEIGHT[space.name] if mse_weight is None else mse_weight)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
 
@@ -70,7 +72,7 @@ def main(
     def metrics(learn) -> dict[str, Tensor]:
         ones = learn.pred.new_ones(len(learn.pred))
         accuracy = torch.cat([right(critic(learn.y), ones), right(critic(learn.pred), 0 * ones)])
-        return {"valid_mse": loss.mse, "critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
+        return {"critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
 
     fit(
         learn,

@@ -6,6 +6,7 @@
 
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from fastcore.meta import delegates
@@ -14,7 +15,7 @@ from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrai
 from fastcolor.cli import run_command
 from fastcolor.files import save_photo
 from fastcolor.inference import predict
-from fastcolor.report import contact_sheet, held_out_metrics, print_table
+from fastcolor.report import SAMPLES, held_out_metrics, print_table, sheet
 from fastcolor.run import Run, open_run
 
 
@@ -30,18 +31,21 @@ def main(
     **options,
 ):
     """Train a colouriser on a folder of photos: all four stages, a table of what they reached, and a contact sheet."""
-    seconds = {}
-    for stage, run_stage in {
-        "stage1": lambda: stage1_pretrain_gen.main(generator, arch, pretrained, gen_epochs, **options),
-        "stage2": lambda: stage2_generate_fakes.main(**options),
-        "stage3": lambda: stage3_pretrain_critic.main(critic, critic_epochs, **options),
-        "stage4": lambda: stage4_gan.main(gan_epochs, **options),
-    }.items():
+    begins = []
+
+    def announce(stage: str) -> None:
+        begins.append(time.perf_counter())
         print(f"\n{stage}: {TITLES[stage]}")
-        begin = time.perf_counter()
-        run_stage()
-        seconds[stage] = time.perf_counter() - begin
-    show(open_run(**{**options, "force": False}), seconds)
+
+    announce("stage1")
+    stage1_pretrain_gen.main(generator, arch, pretrained, gen_epochs, **options)
+    announce("stage2")
+    stage2_generate_fakes.main(**options)
+    announce("stage3")
+    stage3_pretrain_critic.main(critic, critic_epochs, **options)
+    announce("stage4")
+    stage4_gan.main(gan_epochs, **options)
+    show(open_run(**options), [*begins, time.perf_counter()])
 
 
 TITLES = {
@@ -52,13 +56,14 @@ TITLES = {
 }
 
 
-def show(run: Run, seconds: dict[str, float]) -> None:
-    """Print what each stage took and reached, colour a held-out photo, write the contact sheet."""
+def show(run: Run, times: list[float]) -> None:
+    """Print what each stage took (`times`: when each began, and the end) and reached, colour a held-out photo, write
+    the contact sheet."""
     last = {row["stage"]: row for row in run.history()}
-    losses = {"stage1": "valid_mse", "stage3": "valid_bce", "stage4": "valid_mse"}
+    losses = {"stage1": "valid_mse", "stage2": "", "stage3": "valid_bce", "stage4": "valid_mse"}
     rows = [
-        [stage, TITLES[stage], f"{took:.0f} s", f"{name} {last[stage][name]}" if (name := losses.get(stage)) else ""]
-        for stage, took in seconds.items()
+        [stage, TITLES[stage], f"{end - begin:.0f} s", f"{name} {last[stage][name]}" if name else ""]
+        for (stage, name), (begin, end) in zip(losses.items(), pairwise(times), strict=True)
     ]
     print()
     print_table(["", "", "time", "loss, held-out photos"], rows)
@@ -68,10 +73,10 @@ def show(run: Run, seconds: dict[str, float]) -> None:
     print_table(["held-out photos", *names], [[name, *values.values()] for name, values in metrics.items()])
     coloured = Path(run.path, "coloured.png")
     save_photo(predict(photo, run.output("stage4")), coloured)
-    sheet = Path(run.path, "contact_sheet.png")
-    save_photo(contact_sheet(columns), sheet)
+    picture = Path(run.path, "contact_sheet.png")
+    save_photo(sheet({name: images[:SAMPLES] for name, images in columns.items()}), picture)
     print(f"\n{coloured}: {photo.name}, which no stage trained on, coloured by fastcolor.predict")
-    print(f"{sheet}: {' | '.join(columns)}")
+    print(f"{picture}: {' | '.join(columns)}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import fastai.callback.schedule  # noqa: F401 (adds fit_one_cycle to Learner)
 import torch
@@ -40,8 +41,8 @@ def fit(
     each epoch, `save()` writes the weights and `sample(path)` a sample grid. Raises TrainingFailed where the loss is
     no longer a number, and KeyboardInterrupt after Ctrl-C; both keep what was reached.
     """
-    stop, check = StopOnCtrlC(), StopOnNaN()
-    shared = [Precision(run), Resumable(run, stage), History(run, stage, losses, metrics, save, sample), stop, check]
+    precision, stop, check = Precision(run), StopOnCtrlC(), StopOnNaN()
+    shared = [precision, Resumable(run, stage), History(run, stage, losses, metrics, save, sample), stop, check]
     if not shows_progress():
         learn.remove_cb(ProgressCallback)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -50,10 +51,11 @@ def fit(
         with learn.added_cbs(shared), learn.no_logging():
             go()
     finally:
+        precision.contexts.close()  # a batch that was broken off has left it open
         if in_main_thread:
             signal.signal(signal.SIGINT, before)
     if check.failed:
-        raise TrainingFailed(f"{check.failed}: what earlier epochs saved is kept; begin anew with --force and a lower --lr")
+        raise TrainingFailed(f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr")
     if stop.asked:
         save()
         raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
@@ -66,16 +68,17 @@ class Precision(Callback):
     order = 10  # as fastai's
 
     def __init__(self, run: Run):
-        self.autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=run.precision == "bf16")
+        self.device, self.enabled = run.device.type, run.precision == "bf16"
+        self.contexts = ExitStack()
 
     def before_batch(self):
-        self.autocast.__enter__()
+        self.contexts.enter_context(torch.autocast(self.device, torch.bfloat16, enabled=self.enabled))
 
     def after_pred(self):
         self.learn.pred = self.pred.float()
 
     def after_loss(self):
-        self.autocast.__exit__(None, None, None)
+        self.contexts.close()
 
 
 class Resumable(Callback):
@@ -85,7 +88,7 @@ class Resumable(Callback):
     finished and goes on from the state after the last one.
     """
 
-    order = 55  # behind fastai's Recorder (50), which can't do without its own before_epoch
+    order = 61  # behind fastai's Recorder (50) and ProgressCallback (60), which can't do without their before_epoch
 
     def __init__(self, run: Run, stage: str):
         self.path, self.seed, self.done = run.resume_state(stage), run.seed, 0
@@ -137,13 +140,14 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
 
 
 class StopOnNaN(Callback):
-    """End the fit before a loss that is no number can spoil the weights."""
+    """End the fit before a loss that is no number can spoil the weights, or weights that it has spoilt be saved."""
 
     failed = ""
 
     def after_loss(self):
-        if self.training and not torch.isfinite(self.learn.loss):
-            self.failed = f"the loss is no longer a number in epoch {self.epoch + 1}, batch {self.iter + 1}"
+        if not torch.isfinite(self.learn.loss):
+            part = "batch" if self.training else "validation batch"
+            self.failed = f"the loss is no longer a number in epoch {self.epoch + 1}, {part} {self.iter + 1}"
             raise CancelFitException()
 
 
@@ -172,7 +176,7 @@ SHOWN |= {"psnr", "colorfulness", "photos_per_s", "seconds"}
 class History(Callback):
     """One row per epoch: means of the losses over training, of the metrics over validation; time, speed, warnings."""
 
-    order = 54  # before Resumable: a row may be written twice, and dropped on resuming, but never go missing
+    order = 55  # before Resumable: a row may be written twice, and dropped on resuming, but never go missing
 
     def __init__(self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable):
         self.folder, self.stage = run, stage
@@ -214,7 +218,7 @@ class History(Callback):
 
 def summary(name: str, values: list[Tensor]) -> str:
     """What stands in the history for all values of one name: their mean, their circular variance if they are hues."""
-    joined = torch.cat([value.reshape(-1, *value.shape[1:]) if value.ndim else value.view(1) for value in values])
+    joined = torch.cat([value if value.ndim else value.view(1) for value in values])
     joined = joined[~joined.isnan()] if joined.ndim == 1 else joined
     if not len(joined):
         return ""  # no step of this kind in this epoch
@@ -222,9 +226,10 @@ def summary(name: str, values: list[Tensor]) -> str:
 
 
 def image_metrics(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
-    """PSNR, colourfulness and mean hue, one each per photo, of the generator's images and of the photos as images."""
+    """MSE, PSNR, colourfulness and mean hue, one each per photo, of the generator's images and the photos as images."""
     fake_rgb, real_rgb = space.to_rgb(fake), space.to_rgb(real)
     return {
+        "valid_mse": (fake - real).square().mean(dim=(1, 2, 3)),
         "psnr": psnr(fake_rgb, real_rgb),
         "colorfulness": colorfulness(fake_rgb),
         "colorfulness_real": colorfulness(real_rgb),
@@ -239,7 +244,7 @@ def warnings(row: dict[str, str]) -> list[str]:
     found = []
     if value.get("colorfulness", 1) < 0.3 * value.get("colorfulness_real", 0):
         found.append("fading: the fakes have less than 30 % of the photos' colourfulness")
-    elif value.get("hue_diversity", 1) < 0.25 * value.get("hue_diversity_real", 0):
+    if value.get("hue_diversity", 1) < 0.25 * value.get("hue_diversity_real", 0):
         found.append("colour collapse: the fakes share one hue whatever the photo shows")
     if value.get("critic_loss", 1) < 0.02:
         found.append("the critic's loss is near zero: it has won, and the generator learns nothing from it")

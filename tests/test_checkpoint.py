@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import fastcolor
 from fastcolor.checkpoint import FORMAT, load_network, save_network
 from fastcolor.critics import PatchCriticConfig, build_critic
 from fastcolor.errors import UserError
@@ -30,7 +31,8 @@ def test_a_weights_file_alone_rebuilds_its_network(generator, weights):
     x = torch.rand(1, 1, 48, 48)
     with torch.no_grad():
         assert torch.equal(loaded(x), generator(x))
-    assert (about["stage"], about["size"], about["config"]["chroma_stride"]) == (1, 64, 2)
+    assert (about["stage"], about["size"], about["version"]) == (1, 64, fastcolor.__version__)
+    assert about["config"] == {"name": "unet", "space": "lab", "arch": "resnet18", "chroma_stride": 2}
     assert not loaded.training
 
 
@@ -70,7 +72,7 @@ def test_a_pickle_is_refused_and_never_run(write, tmp_path):
 
 def test_a_critic_is_no_generator(tmp_path):
     save_network(tmp_path / "c.safetensors", build_critic(PatchCriticConfig()), "critic", stage=3, size=64)
-    with pytest.raises(UserError, match="holds a critic, not a generator"):
+    with pytest.raises(UserError, match="holds critic, not a generator"):
         load_network(tmp_path / "c.safetensors", "generator")
 
 
@@ -106,9 +108,11 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path):
         lambda about: about["config"].update(colour="red"),
         lambda about: about["config"].update(arch="get_weight"),
         lambda about: about.pop("config"),
+        lambda about: about.pop("size"),
+        lambda about: about.update(size="large"),
         lambda about: about.update(config=[1, 2]),
     ],
-    ids=["other network", "unknown network", "unknown field", "another function", "no config", "no fields"],
+    ids=["other network", "unknown network", "unknown field", "another function", "no config", "no size", "size is no number", "no fields"],
 )
 def test_weights_that_do_not_fit_their_config_are_refused(weights, change):
     with pytest.raises(UserError, match="gen.safetensors does not fit its own config"):

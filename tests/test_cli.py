@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fastcolor import cli
+from fastcolor import cli, stage1_pretrain_gen
 from fastcolor.errors import TrainingFailed, UserError
 
 
@@ -87,6 +87,31 @@ def test_a_command_that_does_not_exist_is_named():
 def test_every_command_is_there(name):
     module, function = cli.COMMANDS[name].split(":")
     assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--data", "DIR/none"], "DIR/none is no folder"),
+        (["--data", "DIR/empty"], "DIR/empty holds no photos"),
+        (["--data", "DIR/broken"], "DIR/broken: no photo could be read"),
+        (["--size", "7"], "--size 7 makes no sense"),
+        (["--run", "DIR/file/run"], "DIR/file"),
+        (["--pretrained", "DIR/file"], "DIR/file is truncated or no weights file"),
+    ],
+)
+def test_wrong_input_to_a_stage_is_one_sentence_and_exit_code_2(argv, said, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.jpg").write_text("no photo")
+    (tmp_path / "file").write_text("x")
+    argv = ["--pretrained", "none", "--run", "DIR/run", *argv]
+    code = call(stage1_pretrain_gen.main, *(word.replace("DIR", str(tmp_path)) for word in argv))
+    error = capsys.readouterr().err
+    assert code == 2
+    assert said.replace("DIR", str(tmp_path)) in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_path):

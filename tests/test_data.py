@@ -207,8 +207,9 @@ def test_odd_photos_train_like_others(scenes, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 7}, "--size 7 is too small"),
-        ({"bs": 0}, "--bs 0"),
+        ({"size": 7}, "--size 7 makes no sense: give at least 32"),
+        ({"bs": 1}, "--bs 1 makes no sense"),
+        ({"seed": -1}, "--seed -1 makes no sense"),
         ({"bs": 23}, "--bs 23 is larger than the 22 training photos"),
         ({"limit": 0}, "--limit 0"),
         ({"limit": 3}, "at least 8"),
@@ -227,8 +228,29 @@ def test_a_run_folder_with_other_settings_is_refused_unless_forced(scenes, tmp_p
     load_photos(opened(scenes, tmp_path / "run"))
     with pytest.raises(UserError, match="holds a run with --size 32, not 48.*--force"):
         opened(scenes, tmp_path / "run", size=48)
-    forced = load_photos(opened(scenes, tmp_path / "run", size=48, force=True))
-    assert forced.pixels.shape[1] == 54
+    assert load_photos(opened(scenes, tmp_path / "run")).pixels.shape[1] == 36
+    load_photos(open_run(run=str(tmp_path / "run"), size=48, force=True))
+    again = open_run(run=str(tmp_path / "run"))
+    assert load_photos(again).pixels.shape[1] == 54
+    assert again.photos == scenes  # what was not given again stays
+
+
+def test_forcing_settings_that_can_not_be_keeps_what_is_there(scenes, tmp_path):
+    load_photos(opened(scenes, tmp_path / "run"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no photos"):
+        load_photos(opened(tmp_path / "empty", tmp_path / "run", force=True))
+    assert (tmp_path / "run" / "split.csv").exists()
+    assert open_run(run=str(tmp_path / "run")).photos == scenes
+
+
+def test_unreadable_photos_are_noted_once_and_do_not_trouble_later_stages(scenes, tmp_path, capsys):
+    data = shutil.copytree(scenes, tmp_path / "photos")
+    (data / "broken.jpg").write_text("no photo")
+    load_photos(opened(data, tmp_path / "run"))
+    assert "1 of 25 photos left out" in capsys.readouterr().out
+    load_photos(opened(data, tmp_path / "run"))
+    assert capsys.readouterr().out == ""  # nothing is prepared or decoded again
 
 
 def test_a_folder_of_something_else_is_no_run_folder(scenes, tmp_path):

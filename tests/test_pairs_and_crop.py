@@ -110,7 +110,7 @@ def test_odd_widths_are_listed_with_their_reason(tmp_path, capsys):
     src = save(tmp_path / "src", even=noise(0), odd=noise(1, width=33))
     assert run(pairs, src, tmp_path / "dst") == 0
     assert capsys.readouterr().out == "1 written, 0 skipped, 1 unreadable\n"
-    assert "33 pixels wide" in reasons(tmp_path / "dst")["odd.png"]
+    assert "33 pixels wide" in reasons(tmp_path / "dst" / "A")["odd.png"]
     assert photos_below(tmp_path / "dst") == ["A/even.png", "B/even.png"]
     assert run(pairs, src, tmp_path / "dst", "--strict") == 2
 
@@ -133,10 +133,10 @@ def test_what_can_not_be_joined_is_listed_with_its_reason(tmp_path, capsys):
     assert capsys.readouterr().out == "1 written, 0 skipped, 4 unreadable\n"
     assert photos_below(tmp_path / "dst") == ["both.png"]
     assert reasons(tmp_path / "dst") == {
-        "A/broken.png": "its partner B/broken.png is empty",
-        "A/left.png": "A/left.png has no partner B/left.png",
-        "A/low.png": "A has 32 x 10 pixels, B has 32 x 12",
-        "A/sub/right.png": "B/sub/right.png has no partner A/sub/right.png",
+        "broken.png": "its partner B/broken.png is empty",
+        "left.png": "A/left.png has no partner B/left.png",
+        "low.png": "A has 32 x 10 pixels, B has 32 x 12",
+        "sub/right.png": "B/sub/right.png has no partner A/sub/right.png",
     }
 
 

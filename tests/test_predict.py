@@ -82,7 +82,7 @@ def test_a_file_that_is_no_photo_is_named(weights, tmp_path):
 
 
 def test_a_critic_can_not_color(finished_run):
-    with pytest.raises(UserError, match="holds a critic, not a generator"):
+    with pytest.raises(UserError, match="holds critic, not a generator"):
         fastcolor.predict(photo(40, 40), finished_run / "stage3_critic.safetensors")
 
 

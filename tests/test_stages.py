@@ -43,7 +43,6 @@ def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):
 
 
 def test_no_stage_draws_a_training_batch_from_held_out_photos(own_run, monkeypatch):
-    """Held-out photos are made recognisable (pure white), fakes black; training batches must not show white light."""
     from fastcolor import data
 
     seen = []
@@ -77,7 +76,8 @@ def test_stage_2_makes_only_the_fakes_that_are_missing(own_run):
     kept = fakes[1].stat().st_mtime_ns
     stage2_generate_fakes.main(run=str(own_run), resume=True, **TINY)
     assert fakes[1].stat().st_mtime_ns == kept
-    assert np.abs(np.frombuffer(Image.open(fakes[0]).tobytes(), np.uint8) - np.frombuffer(expected, np.uint8)).max() <= 1
+    again = np.frombuffer(Image.open(fakes[0]).tobytes(), np.uint8).astype(int)
+    assert np.abs(again - np.frombuffer(expected, np.uint8)).max() <= 1
 
 
 def test_a_missing_fake_is_named_with_the_command_that_makes_it(own_run):
@@ -99,6 +99,14 @@ def test_a_stage_names_the_command_that_must_run_before_it(stage, missing, named
     (own_run / missing).rename(own_run.parent / missing)
     with pytest.raises(UserError, match=f"{missing} is not there yet: run `python -m fastcolor.{named} --run {own_run}`"):
         stage.main(run=str(own_run), force=True, **TINY)
+
+
+def test_a_stage_that_was_stopped_must_be_finished_before_the_next(own_run):
+    config = json.loads((own_run / "config.json").read_text())
+    config["stages"]["stage1"]["finished"] = False
+    (own_run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="stage1 was stopped before its end: finish it with .*--resume"):
+        stage2_generate_fakes.main(run=str(own_run), force=True, **TINY)
 
 
 def test_a_stage_of_a_run_that_does_not_exist_names_stage_1(tmp_path):
@@ -135,6 +143,7 @@ def test_fastais_networks_go_through_all_stages_too(scenes, tmp_path):
     [
         ({"generator": "vit"}, "--generator vit does not exist"),
         ({"arch": "vgg16"}, "--arch vgg16 does not fit --generator unet"),
+        ({"epochs": 0}, "--epochs 0 makes no sense"),
         ({"pretrained": "/nowhere/w.safetensors"}, "/nowhere/w.safetensors does not exist"),
     ],
 )
@@ -150,6 +159,23 @@ def test_without_a_connection_imagenet_weights_name_the_ways_out(scenes, tmp_pat
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     with pytest.raises(UserError, match="resnet18-f37072fd.pth into .*empty.*--pretrained none"):
         stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), **TINY)
+
+
+def test_damaged_imagenet_weights_are_named(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    file = tmp_path / "home" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"PK cut short")
+    with pytest.raises(UserError, match="resnet18-f37072fd.pth is damaged.*delete it"):
+        stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), **TINY)
+
+
+def test_weights_of_another_network_are_no_starting_point(finished_run, scenes, tmp_path):
+    weights = str(finished_run / "stage4_gen.safetensors")
+    common = {"data": str(scenes), "run": str(tmp_path / "run"), "pretrained": weights, **TINY}
+    for options in ({"generator": "dynamic_unet"}, {"arch": "resnet34"}):
+        with pytest.raises(UserError, match="holds another network"):
+            stage1_pretrain_gen.main(**options, **common)
 
 
 def test_another_runs_weights_are_a_starting_point(finished_run, scenes, tmp_path):

@@ -10,8 +10,10 @@ from conftest import TINY
 
 from fastcolor import stage1_pretrain_gen, stage4_gan, training
 from fastcolor.checkpoint import load_network
+from fastcolor.data import color_batches, load_photos
 from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.run import open_run
+from fastcolor.spaces import SPACES
 
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", **TINY)
 
@@ -117,9 +119,6 @@ def test_the_encoder_stands_still_while_it_is_frozen_and_moves_afterwards(scenes
 def test_training_lowers_the_error_on_held_out_photos_below_that_of_grey(scenes, tmp_path):
     stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=12, lr=2e-3)
     run = rows(tmp_path / "run")
-    from fastcolor.data import color_batches, load_photos
-    from fastcolor.spaces import SPACES
-
     opened = open_run(run=str(tmp_path / "run"))
     targets = torch.cat([y for _, y in color_batches(opened, load_photos(opened), SPACES["lab"]).valid])
     grey_mse = targets[:, 1:].square().sum().item() / targets.numel()
@@ -141,6 +140,16 @@ def test_the_history_has_one_row_per_epoch_with_all_that_was_promised(finished_r
             assert all(float(row[name]) >= 0 for name in names)
 
 
+@pytest.mark.parametrize("stage", ["stage1", "stage4"])
+def test_the_last_rows_figures_are_those_of_the_saved_weights(finished_run, stage):
+    run = open_run(run=str(finished_run), bs=4, device="cpu")
+    network, _ = load_network(run.output(stage), "generator")
+    batches = color_batches(run, load_photos(run), SPACES["lab"]).valid
+    with torch.no_grad():
+        errors = torch.cat([(network(x) - y).square().flatten(1).mean(1) for x, y in batches])
+    assert float(rows(finished_run, stage)[-1]["valid_mse"]) == pytest.approx(errors.mean().item(), rel=1e-3)
+
+
 def test_every_stage_leaves_sample_grids(finished_run):
     names = {path.name for path in (finished_run / "samples").iterdir()}
     assert names == {f"stage{s}_epoch00{e}.png" for s in (1, 3, 4) for e in (1, 2)} | {"stage2.png"}
@@ -158,6 +167,39 @@ def test_a_loss_that_is_no_number_stops_the_stage_and_keeps_earlier_weights(scen
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=3)
     assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
     assert len(rows(tmp_path / "run")) == 1
+
+
+def test_weights_that_the_last_step_spoilt_are_not_saved(scenes, tmp_path):
+    """With one batch an epoch, only validation can see it."""
+    with pytest.raises(TrainingFailed, match="validation batch"):
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, lr=1e30, bs=22)
+    assert not open_run(run=str(tmp_path / "run")).output("stage1").exists()
+
+
+def test_bf16_trains_and_is_over_when_the_stage_is(scenes, tmp_path, monkeypatch):
+    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, precision="bf16")
+    assert float(rows(tmp_path / "run")[-1]["valid_mse"]) > 0
+    monkeypatch.setattr(stage1_pretrain_gen.F, "mse_loss", lambda fake, real: (fake - real).sum() * float("nan"))
+    with pytest.raises(TrainingFailed):
+        stage1(data=str(scenes), run=str(tmp_path / "nan"), epochs=1, precision="bf16")
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_run_resumes_where_bars_are_drawn_too(scenes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "shows_progress", lambda: True)  # as in a terminal
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after_epoch(patch, 1)
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
+    stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == ["1", "2"]
+    assert "Epoch 2/2" in capsys.readouterr().out
+
+
+def test_warnings_reach_the_history_and_the_console(scenes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "warnings", lambda row: ["the sky is falling"])
+    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=1)
+    assert rows(tmp_path / "run")[0]["warning"] == "the sky is falling"
+    assert "warning: the sky is falling" in capsys.readouterr().out
 
 
 def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(scenes, tmp_path, monkeypatch):

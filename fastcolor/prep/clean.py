@@ -58,6 +58,7 @@ def clean(
     src: Path,  # folder of photos, any tree
     dst: Path,  # folder for the report clean.csv, and for looks.jsonl, which spares a second look at the same files
     move: Path | None = None,  # folder to move the flagged photos to, keeping the tree; without it they stay
+    strict: bool = False,  # exit code 2 if any photo is unreadable
 ):
     """Report what spoils a folder of photos for learning colours: broken, tiny, flat, grey and duplicate ones."""
     for folder in filter(None, (dst, move)):
@@ -75,6 +76,8 @@ def clean(
         moved = sum(move_aside(src / finding.file, move / finding.file) for finding in progress_bar(findings))
         stayed = f", {len(findings) - moved:,} stayed (links, or the name is taken there)"
         print(f"{moved:,} moved to {move}{stayed if moved < len(findings) else ''}")
+    if strict and any(finding.kind == "unreadable" for finding in findings):
+        raise UserError(f"{src}: some photos could not be read; see {report}")
 
 
 def look_at(src: Path, photos: list[Path], cache: Path) -> tuple[dict[Path, Look], list[Finding]]:

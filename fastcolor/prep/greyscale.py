@@ -1,5 +1,6 @@
 """The grey mirror of a folder of photos: same tree, same names, grey holding CIE lightness."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ def grey_photo(photo: Image.Image) -> Image.Image:
 def mirror_grey(src: Path, dst: Path, strict: bool = False, photos: list[Path] | None = None) -> Summary:
     """Write the grey mirror of `src`, or of some of its `photos`, into `dst`.
 
-    See `convert_folder` for what is skipped, listed and raised.
+    See `convert_folder` for what is skipped, listed and raised. Each grey photo gets its photo's time of change.
     """
 
     def convert(photo: Path, grey: Path) -> None:
         save_photo(grey_photo(open_photo(photo)), grey)
+        os.utime(grey, ns=(photo.stat().st_atime_ns, photo.stat().st_mtime_ns))
 
     return convert_folder(src, dst, convert, strict=strict, photos=photos)
 

@@ -33,7 +33,7 @@ def cut_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
         save_photo(both.crop((width // 2, 0, width, height)), dst / "B" / left.relative_to(dst / "A"))
         save_photo(both.crop((0, 0, width // 2, height)), left)
 
-    return convert_folder(src, dst, convert, target=lambda picture: "A" / picture, strict=strict)
+    return convert_folder(src, dst / "A", convert, strict=strict)
 
 
 def join_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
@@ -60,5 +60,4 @@ def join_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
         both.paste(b, (a.width, 0))
         save_photo(both, joined)
 
-    photos = ["A" / name for name in names]
-    return convert_folder(src, dst, convert, target=lambda left: left.relative_to("A"), strict=strict, photos=photos)
+    return convert_folder(src / "A", dst, convert, strict=strict, photos=names)
