@@ -48,7 +48,8 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
         message, code = _os_error(error), 2
     except KeyboardInterrupt as stopped:
         message, code = str(stopped) or "stopped; the same command goes on where it stopped (a stage: with --resume)", 130
-    print(f"{parser.prog}: {message}", file=sys.stderr)
+    start = "\n" if code == 130 and sys.stdout.isatty() else ""  # a progress bar stands in the line
+    print(f"{start}{parser.prog}: {message}", file=sys.stderr)
     return code
 
 

@@ -194,8 +194,9 @@ def convert_folder(
     write_unreadable(dst / "unreadable.csv", summary.unreadable)
     if summary.unreadable and (strict or not summary.written + summary.skipped):
         photo, reason = min(summary.unreadable)
-        how_many = "no photo" if not summary.written + summary.skipped else f"{len(summary.unreadable):,} photos not"
-        raise UserError(f"{src}: {how_many} could be read, the first is {photo} ({reason}); see {dst}/unreadable.csv")
+        readable = summary.written + summary.skipped
+        what = f"{len(summary.unreadable):,} photos could not be read" if readable else "no photo could be read"
+        raise UserError(f"{src}: {what}, the first is {photo} ({reason}); see {dst}/unreadable.csv")
     return summary
 
 
