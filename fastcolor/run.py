@@ -75,6 +75,8 @@ class Run:
     def require(self, stage: str) -> Path:
         """The output of an earlier stage. Raises UserError, naming the command to run, where it is missing."""
         command = f"python -m {MODULES[stage]} --run {self.path}"
+        if self.is_changed:
+            raise UserError(f"{self.path}: other settings concern all stages: give them, with --force, to stage 1")
         if stage not in self.config["stages"] or not self.output(stage).exists():
             raise UserError(f"{self.output(stage)} is not there yet: run `{command}` first")
         if not self.config["stages"][stage]["finished"]:  # what resuming changes would not reach the later stages
@@ -85,8 +87,8 @@ class Run:
         """Note that `stage` begins with the settings `about`. Begun anew, it drops what it and later stages had left.
 
         Batch size and precision go along. Returns whether there is anything to do: not for a finished stage that is
-        resumed. Raises UserError if the stage was begun before and is neither resumed nor forced, or is resumed with other
-        settings.
+        resumed. Raises UserError if the stage was begun before and is neither resumed nor forced, or is resumed with
+        other settings.
         """
         about |= {"bs": self.bs, "precision": self.precision}
         begun = self.config["stages"].get(stage)

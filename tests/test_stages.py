@@ -109,6 +109,13 @@ def test_a_stage_that_was_stopped_must_be_finished_before_the_next(own_run):
         stage2_generate_fakes.main(run=str(own_run), force=True, **TINY)
 
 
+def test_later_stages_do_not_take_other_settings_even_if_forced(own_run):
+    before = sorted(path.name for path in own_run.iterdir())
+    with pytest.raises(UserError, match="give them, with --force, to stage 1"):
+        stage2_generate_fakes.main(run=str(own_run), force=True, **{**TINY, "size": 48})
+    assert sorted(path.name for path in own_run.iterdir()) == before
+
+
 def test_a_stage_of_a_run_that_does_not_exist_names_stage_1(tmp_path):
     with pytest.raises(UserError, match="stage1_pretrain_gen --run .*nowhere"):
         stage4_gan.main(run=str(tmp_path / "nowhere"), **TINY)
