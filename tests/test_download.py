@@ -536,5 +536,5 @@ def test_what_kaggle_refuses_is_one_sentence_with_its_remedy(tmp_path, kagglehub
 def test_without_kagglehub_its_installation_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     code, _, err = run(capsys, "kaggle:some-body/flower-pairs", tmp_path)
-    assert code == 2 and "pip install 'fastcolor[kaggle]'" in err
+    assert code == 2 and "pip install kagglehub" in err
     assert list(tmp_path.iterdir()) == []

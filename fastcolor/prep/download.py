@@ -289,7 +289,7 @@ def copy_from_kaggle(handle: str, target: Path) -> None:
         import kagglehub
         from kagglehub.exceptions import DataCorruptionError
     except ImportError:
-        raise UserError("photo sets from Kaggle need kagglehub: pip install 'fastcolor[kaggle]'") from None
+        raise UserError("photo sets from Kaggle need kagglehub: pip install kagglehub") from None
     try:
         cached = kagglehub.dataset_download(handle)
     except requests.RequestException as error:
