@@ -134,7 +134,7 @@ def _write_split(run: Run, names: list[str], unreadable: set[str]) -> dict[str, 
 
 def _decoded(run: Run, names: list[str], grey: Path) -> tuple[np.ndarray, list[tuple[str, str]]]:
     """The array of the photos `names`, from the cache if no file has changed, and what could not be read."""
-    side = cache_side(run.size)
+    side = round(run.size * MARGIN)
     stamps = [[name, _stamp(run.photos / name), _stamp(grey / name)] for name in names]
     fingerprint = hashlib.sha256(json.dumps([side, stamps]).encode()).hexdigest()
     array, note = run.path / "cache" / "photos.npy", run.path / "cache" / "photos.json"
@@ -164,11 +164,6 @@ def _decoded(run: Run, names: list[str], grey: Path) -> tuple[np.ndarray, list[t
     with write_whole(note) as temporary:
         temporary.write_text(json.dumps({"fingerprint": fingerprint, "unreadable": unreadable}))
     return np.load(array, mmap_mode="r"), unreadable
-
-
-def cache_side(size: int) -> int:
-    """Side in pixels at which photos are kept for training squares of `size` pixels."""
-    return round(size * MARGIN)
 
 
 def _stamp(path: Path) -> list[int]:

@@ -36,8 +36,8 @@ def main(**options):
 
     files = {row: run.output(STAGE) / f"{photos.names[row]}.png" for row in photos.train}
     waiting = [row for row, file in files.items() if not file.exists()]
-    batches = np.array_split(waiting, -(-len(waiting) // batch_size(run, photos)) or 1)
-    for rows in progress_bar(batches):
+    bs = batch_size(run, photos)
+    for rows in progress_bar([waiting[i : i + bs] for i in range(0, len(waiting), bs)]):
         for row, fake in zip(rows, paint(network, space, photos.pixels[rows]), strict=True):
             save_photo(Image.fromarray(fake), files[row])
     print(f"{run.output(STAGE)}: {len(waiting):,} written, {len(files) - len(waiting):,} skipped")

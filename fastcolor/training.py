@@ -55,7 +55,9 @@ def fit(
         if in_main_thread:
             signal.signal(signal.SIGINT, before)
     if check.failed:
-        raise TrainingFailed(f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr")
+        raise TrainingFailed(
+            f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
+        )
     if stop.asked:
         save()
         raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")

@@ -80,6 +80,14 @@ def test_stage_2_makes_only_the_fakes_that_are_missing(own_run):
     assert np.abs(again - np.frombuffer(expected, np.uint8)).max() <= 1
 
 
+def test_stage_2_killed_after_its_last_fake_resumes_to_its_end(own_run):
+    config = json.loads((own_run / "config.json").read_text())
+    config["stages"]["stage2"]["finished"] = False
+    (own_run / "config.json").write_text(json.dumps(config))
+    stage2_generate_fakes.main(run=str(own_run), resume=True, **TINY)
+    assert json.loads((own_run / "config.json").read_text())["stages"]["stage2"]["finished"]
+
+
 def test_a_missing_fake_is_named_with_the_command_that_makes_it(own_run):
     missing = sorted((own_run / "fakes").iterdir())[2]
     missing.unlink()
