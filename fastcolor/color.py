@@ -1,9 +1,11 @@
 """sRGB and CIE Lab for tensors. Every constant of a colour space in this project stands in this file.
 
 sRGB: IEC 61966-2-1 transfer curve; Lab: CIE 1976 with the D65 white point (2 degree observer), as scikit-image has it.
-Images are `(..., 3, H, W)`; sRGB is float in 0..1; L is 0..100, a and b lie within -86.2..98.3 and -107.9..94.5 for
-colours inside sRGB.
+Images are `(..., 3, H, W)`; sRGB is float in 0..1 or, where it says so, uint8; L is 0..100, a and b lie within
+-86.2..98.3 and -107.9..94.5 for colours inside sRGB.
 """
+
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,7 +23,14 @@ AB_RANGE = 110.0
 
 
 def _linear(rgb: Tensor) -> Tensor:
+    if rgb.dtype == torch.uint8:  # a table of all 256: several times faster than the power on every pixel
+        return _linear_bytes(rgb.device).index_select(0, rgb.flatten().int()).view(rgb.shape)
     return torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=0) ** 2.4, rgb / 12.92)
+
+
+@cache
+def _linear_bytes(device: torch.device) -> Tensor:
+    return _linear(torch.arange(256, device=device) / 255)
 
 
 def _gamma(linear: Tensor) -> Tensor:
@@ -32,12 +41,19 @@ def _mix(matrix: Tensor, image: Tensor) -> Tensor:
     return torch.einsum("ij,...jhw->...ihw", matrix.to(image), image)
 
 
+def _cube_root(xyz: Tensor) -> Tensor:
+    return torch.where(xyz > _DELTA**3, xyz.clamp(min=_DELTA**3) ** (1 / 3), xyz / (3 * _DELTA**2) + 4 / 29)
+
+
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """sRGB `(..., 3, H, W)`, float 0..1, to Lab of the same shape."""
-    xyz = _mix(_RGB_TO_XYZ, _linear(rgb)) / _WHITE.to(rgb).view(3, 1, 1)
-    f = torch.where(xyz > _DELTA**3, xyz.clamp(min=_DELTA**3) ** (1 / 3), xyz / (3 * _DELTA**2) + 4 / 29)
-    x, y, z = f.unbind(-3)
+    """sRGB `(..., 3, H, W)`, float 0..1 or uint8, to Lab of the same shape, float."""
+    x, y, z = _cube_root(_mix(_RGB_TO_XYZ / _WHITE[:, None], _linear(rgb))).unbind(-3)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
+
+
+def lightness_of(grey: Tensor) -> Tensor:
+    """Neutral greys, sRGB of any shape, float 0..1 or uint8, to their L, float: the luminance of a grey is its linear value."""
+    return 116 * _cube_root(_linear(grey)) - 16
 
 
 def lab_to_linear(lab: Tensor) -> Tensor:
@@ -86,10 +102,6 @@ def grey_of(rgb: Tensor) -> Tensor:
 
     A neutral grey has the lightness L* of a colour exactly if it has its luminance Y, so no L* need be computed.
     """
-    as_bytes = rgb.dtype == torch.uint8
-    linear = _LINEAR_BYTES.to(rgb.device)[rgb.int()] if as_bytes else _linear(rgb)
+    linear = _linear(rgb)
     grey = _gamma(torch.einsum("j,...jhw->...hw", _RGB_TO_XYZ[1].to(linear), linear))
-    return (grey * 255 + 0.5).clamp(0, 255).to(torch.uint8) if as_bytes else grey
-
-
-_LINEAR_BYTES = _linear(torch.arange(256) / 255)  # a table is eight times faster than the power on every pixel
+    return (grey * 255 + 0.5).clamp(0, 255).to(torch.uint8) if rgb.dtype == torch.uint8 else grey

@@ -6,13 +6,15 @@ fastai 2.8 has one optimiser for both networks and swaps modes in places that fo
   2. At the start of each epoch fastai puts both networks into training mode, so that batch norm and spectral norm of the
      one that stands still drift; in validation it puts the generator into training mode.
   3. Validation leaves the trainer in generator mode whatever mode training was in.
-  4. `GANDiscriminativeLR` divides after the switcher may have switched, so that learning rates drift; it is not used:
+  4. Each batch that the generator learned from is copied to the CPU, for a display that no longer exists.
+  5. `GANDiscriminativeLR` divides after the switcher may have switched, so that learning rates drift; it is not used:
      each network has its own parameter group.
 """
 
 import warnings
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
@@ -25,13 +27,15 @@ from fastcolor.run import at_least
 
 
 class GeneratorLoss:
-    """weight x adversarial + MSE weight x MSE; the parts stay to be looked at as `adversarial` and `mse`."""
+    """weight x adversarial + MSE weight x MSE; the parts stay to be looked at as `adversarial` and `mse`, the critic's
+    logits as `fake_pred`."""
 
     def __init__(self, adversarial_weight: float, mse_weight: float):
         self.weights = adversarial_weight, mse_weight
 
     def __call__(self, fake_pred: Tensor, fake: Tensor, real: Tensor) -> Tensor:
-        self.adversarial = F.binary_cross_entropy_with_logits(fake_pred.float(), fake_pred.float().new_ones(fake_pred.shape))
+        self.fake_pred = fake_pred.float()
+        self.adversarial = F.binary_cross_entropy_with_logits(self.fake_pred, torch.ones_like(self.fake_pred))
         self.mse = F.mse_loss(fake.float(), real)
         return self.weights[0] * self.adversarial + self.weights[1] * self.mse
 
@@ -59,6 +63,9 @@ class StandStill(Callback):
         trainer = self.gan_trainer
         for parameter in (trainer.critic if trainer.gen_mode else trainer.generator).parameters():
             parameter.grad = None
+
+    def after_step(self):
+        self.learn.pred = self.pred[:0]  # what GANTrainer will copy
 
     def after_train(self):
         self.training_mode = self.gan_trainer.gen_mode

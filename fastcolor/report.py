@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
+from fastcolor.cache import take
 from fastcolor.checkpoint import load_network
 from fastcolor.color import lab_to_rgb, rgb_to_lab
 from fastcolor.data import load_photos
@@ -78,9 +79,9 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
     of the first of these photos.
     """
     photos = load_photos(run)
-    spare = (photos.pixels.shape[1] - run.size) // 2
-    squares = photos.pixels[photos.valid, spare : spare + run.size, spare : spare + run.size, 1:]
-    real = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
+    spare = (photos.squares.shape[1] - run.size) // 2
+    middle = slice(spare, spare + run.size)
+    real = take(photos.squares, photos.valid, torch.device("cpu"))[:, middle, middle, 1:].permute(0, 3, 1, 2).float() / 255
     images = {"grey": grey_of_lab(rgb_to_lab(real))}
     for name, stage in (("stage 1", "stage1"), ("GAN", "stage4")):
         generator, about = load_network(run.output(stage), "generator")

@@ -1,17 +1,20 @@
 """A run folder: what a training was started with, what its stages leave for the next one, and who may write into it.
 
-    runs/NAME/  config.json  split.csv  history.csv  samples/  fakes/  grey/  cache/  resume/
+    runs/NAME/  config.json  split.csv  history.csv  samples/  fakes/  cache/  resume/
                 stage1_gen.safetensors  stage3_critic.safetensors  stage4_gen.safetensors
 """
 
 import csv
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 import fastcolor
+from fastcolor.cache import cache_folder
+from fastcolor.device import check_compiler, choose_device, choose_precision
 from fastcolor.errors import UserError
 from fastcolor.files import write_csv, write_whole
 
@@ -33,15 +36,21 @@ MODULES = {
 }
 
 
+@dataclass
 class Run:
     """An opened run folder. `settings` are those that no later stage may change; `device` and `precision` are resolved."""
 
-    def __init__(
-        self, path: Path, config: dict, device: torch.device, precision: str, bs: int | None, resume: bool, force: bool
-    ):
-        self.path, self.config, self.device, self.precision = path, config, device, precision
-        self.bs, self.resume, self.force = bs, resume, force
-        self.is_changed = False
+    path: Path
+    config: dict
+    device: torch.device
+    precision: str
+    precision_reason: str
+    bs: int | str | None
+    compile: bool
+    cache: Path | None  # where decoded photos are kept
+    resume: bool
+    force: bool
+    is_changed: bool = False
 
     @property
     def settings(self) -> dict:
@@ -68,6 +77,10 @@ class Run:
         """The folder of colour photos."""
         return self.path / "sample" if self.is_sample else Path(self.settings["data"])
 
+    def autocast(self) -> torch.autocast:
+        """Context in which networks and losses run in this run's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
     def output(self, stage: str) -> Path:
         """What `stage` saves for the next ones: its weights file, or the folder of fakes."""
         return self.path / OUTPUTS[stage]
@@ -86,11 +99,11 @@ class Run:
     def start(self, stage: str, **about) -> bool:
         """Note that `stage` begins with the settings `about`. Begun anew, it drops what it and later stages had left.
 
-        Batch size and precision go along. Returns whether there is anything to do: not for a finished stage that is
+        The precision goes along. Returns whether there is anything to do: not for a finished stage that is
         resumed. Raises UserError if the stage was begun before and is neither resumed nor forced, or is resumed with
         other settings.
         """
-        about |= {"bs": self.bs, "precision": self.precision}
+        about |= {"precision": self.precision}
         begun = self.config["stages"].get(stage)
         if begun and self.resume:
             changed = [name for name, value in about.items() if begun.get(name) != value]
@@ -101,6 +114,8 @@ class Run:
                 )
             if begun["finished"]:
                 print(f"{self.path}: {stage} is finished already")
+            else:
+                self._announce(stage)
             return not begun["finished"]
         if begun and not self.force:
             state = "finished" if begun["finished"] else "begun"
@@ -109,7 +124,13 @@ class Run:
             self.drop(stale)
         self.config["stages"][stage] = {**about, "finished": False}
         self.save()
+        self._announce(stage)
         return True
+
+    def _announce(self, stage: str) -> None:
+        compiled = ", compiled" if self.compile else ""
+        batch = self.config["stages"][stage]["bs"]
+        print(f"{stage} on {self.device}: {self.precision} ({self.precision_reason}){compiled}, batches of {batch}")
 
     def finish(self, stage: str) -> None:
         """Note that `stage` came to its end; its resume state is needed no longer."""
@@ -130,10 +151,10 @@ class Run:
         self.write_history([row for row in self.history() if row["stage"] != stage])
 
     def clear(self) -> None:
-        """Delete what was made with other settings: all stages' output, split, grey mirror, sample and cache."""
+        """Delete what was made with other settings: all stages' output, split, sample and cache."""
         for stage in OUTPUTS:
             self.drop(stage)
-        for stale in ("sample", "grey", "cache"):
+        for stale in ("sample", "cache"):
             shutil.rmtree(self.path / stale, ignore_errors=True)
         (self.path / "split.csv").unlink(missing_ok=True)
         self.is_changed = False
@@ -167,14 +188,16 @@ class Run:
 
 def open_run(
     data: str | None = None,  # folder of colour photos, any tree (default: the drawn sample set)
-    grey: str | None = None,  # its grey mirror (default: made in the run folder)
+    grey: str | None = None,  # its grey mirror (default: the photos' own grey)
     run: str | None = None,  # run folder (default: runs/ and the data folder's name)
     size: int | None = None,  # side of the training squares in pixels (default: 128; sample set: 96)
-    bs: int | None = None,  # photos per batch (default: 32, or all where there are fewer)
+    bs: str | None = None,  # photos per batch, or auto: what a GPU can use (default: 32, or all where there are fewer)
     limit: int | None = None,  # use only so many photos, chosen by the seed
     seed: int | None = None,  # of everything random (default: 42)
     device: str = "auto",  # auto, cpu, cuda or mps
-    precision: str = "auto",  # auto, fp32 or bf16; auto takes bf16 where the device computes in it
+    precision: str = "auto",  # auto, fp32 or bf16; auto takes bf16 where the device has units for it
+    compile: bool = False,  # torch.compile the networks; meant for GPUs, a processor was measured slower with it
+    no_cache: bool = False,  # keep no decoded photos on disk; every epoch decodes them again
     resume: bool = False,  # go on after the last finished epoch
     force: bool = False,  # begin anew what the run folder holds already, with other settings if they are given
 ) -> Run:
@@ -185,7 +208,7 @@ def open_run(
     if resume and force:
         raise UserError("--resume goes on and --force begins anew: give one of them")
     at_least(SMALLEST_SIZE, size=size)
-    at_least(2, bs=bs)  # batch norm can do nothing with one
+    bs = read_batch_size(bs)
     at_least(1, limit=limit)
     at_least(0, seed=seed)
     for folder in (data, grey):
@@ -200,7 +223,19 @@ def open_run(
         "seed": seed,
     }
     chosen = choose_device(device)
-    opened = Run(path, _read_config(path, given), chosen, choose_precision(precision, chosen), bs, resume, force)
+    opened = Run(
+        path,
+        _read_config(path, given),
+        chosen,
+        *choose_precision(precision, chosen),
+        bs=bs,
+        compile=compile,
+        cache=None if no_cache else cache_folder(),
+        resume=resume,
+        force=force,
+    )
+    if compile:
+        check_compiler(chosen)
     held = opened.settings
     changed = {name: value for name, value in given.items() if value is not None and value != held[name]}
     if changed and not force:
@@ -221,6 +256,18 @@ def at_least(least: float, **values: float | None) -> None:
             raise UserError(f"--{name.replace('_', '-')} {value} makes no sense: give at least {least}")
 
 
+def read_batch_size(text: int | str | None) -> int | str | None:
+    """What `--bs` says: a number, auto, or None for the default. Raises UserError for anything else."""
+    if text is None or text == "auto":
+        return text
+    try:
+        count = int(text)
+    except ValueError:
+        raise UserError(f"--bs {text} is no number: give photos per batch, or auto") from None
+    at_least(2, bs=count)  # batch norm can do nothing with one
+    return count
+
+
 def _read_config(path: Path, given: dict) -> dict:
     """The config of the run in `path`, or a new one from the settings that were `given` (None: by default)."""
     file = path / "config.json"
@@ -237,32 +284,3 @@ def _read_config(path: Path, given: dict) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{file} is damaged or no run's config: give another --run, or delete the folder") from None
     return config
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that `--device` names; auto takes cuda, then mps, then cpu. Raises UserError if it isn't there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(device for device, works in there.items() if works))
-    if name not in there:
-        raise UserError(f"--device {name} does not exist: give auto, {', '.join(there)}")
-    if not there[name]:
-        raise UserError(f"--device {name} is not to be had on this machine: give auto or cpu")
-    return torch.device(name)
-
-
-def choose_precision(name: str, device: torch.device) -> str:
-    """fp32 or bf16. auto takes bf16 where the device computes in it: CUDA from Ampere on, CPUs with AVX-512-BF16 or AMX.
-
-    Elsewhere bf16 is emulated, and slower than fp32. Raises UserError for another name.
-    """
-    if name not in ("auto", "fp32", "bf16"):
-        raise UserError(f"--precision {name} does not exist: give auto, fp32 or bf16")
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu":
-        has = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 may not tell
-        return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
-    return "fp32"

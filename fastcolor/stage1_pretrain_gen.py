@@ -13,13 +13,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastcore.meta import delegates
+from torch import nn
 
+from fastcolor.batches import batch_size, color_batches
 from fastcolor.checkpoint import save_network
 from fastcolor.cli import run_command
-from fastcolor.data import color_batches, load_photos
+from fastcolor.data import load_photos
+from fastcolor.device import place
 from fastcolor.generators import build_generator, generator_config
 from fastcolor.pretrained import load_pretrained
 from fastcolor.report import sample_grid
@@ -42,6 +46,18 @@ class FreezeEncoder(Callback):
             self.opt.freeze_to(-1)
         if self.epoch == self.frozen_epochs:
             self.opt.unfreeze()
+
+
+def generator_learner(dls: DataLoaders, network: nn.Module, frozen: int = 0) -> Learner:
+    """fastai Learner of a generator and MSE loss, encoder and decoder in groups of their own, `frozen` epochs as said above."""
+    return Learner(
+        dls,
+        network,
+        loss_func=F.mse_loss,
+        opt_func=partial(Adam, wd=1e-3),  # lesson 7's weight decay
+        splitter=lambda network: [list(group.parameters()) for group in network.layer_groups()],
+        cbs=FreezeEncoder(frozen),
+    )
 
 
 @delegates(open_run)
@@ -68,18 +84,14 @@ def main(
     network = build_generator(config)
     load_pretrained(network, pretrained)
     photos = load_photos(run)
-    if not run.start(STAGE, generator=generator, arch=arch, pretrained=pretrained, epochs=epochs, frozen=frozen, lr=lr):
+    place(network, run)
+    bs = batch_size(run, STAGE, photos, space.channels, network)
+    about = {"generator": generator, "arch": arch, "pretrained": pretrained}
+    if not run.start(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs):
         return
 
-    dls = color_batches(run, photos, space)
-    learn = Learner(
-        dls,
-        network.to(run.device, memory_format=torch.channels_last),
-        loss_func=F.mse_loss,
-        opt_func=partial(Adam, wd=1e-3),  # lesson 7's weight decay
-        splitter=lambda network: [list(group.parameters()) for group in network.layer_groups()],
-        cbs=FreezeEncoder(frozen),
-    )
+    dls = color_batches(run, photos, space, bs)
+    learn = generator_learner(dls, network, frozen)
     lrs = np.array([lr if pretrained == "none" else lr / 10, lr])
     fit(
         learn,

@@ -11,13 +11,17 @@ import numpy as np
 import torch
 from fastcore.meta import delegates
 from PIL import Image
+from torch import Tensor, nn
 
+from fastcolor.batches import batch_size, color_batches
+from fastcolor.cache import take
 from fastcolor.checkpoint import load_network
 from fastcolor.cli import run_command
-from fastcolor.data import batch_size, color_batches, load_photos
-from fastcolor.files import progress_bar, save_photo
+from fastcolor.data import load_photos
+from fastcolor.device import place
+from fastcolor.files import in_threads, progress_bar, save_photo
 from fastcolor.report import sample_grid
-from fastcolor.run import open_run
+from fastcolor.run import Run, open_run
 from fastcolor.spaces import SPACES
 
 STAGE = "stage2"
@@ -28,30 +32,31 @@ def main(**options):
     """Colour the training photos with stage 1's generator: the second of the four stages."""
     run = open_run(**options)
     network, _ = load_network(run.require("stage1"), "generator")
-    network.to(run.device)
     space = SPACES[network.config.space]
     photos = load_photos(run)
-    if not run.start(STAGE):
+    place(network, run)
+    bs = batch_size(run, STAGE, photos, space.channels, network)
+    if not run.start(STAGE, bs=bs):
         return
 
     files = {row: run.output(STAGE) / f"{photos.names[row]}.png" for row in photos.train}
     waiting = [row for row, file in files.items() if not file.exists()]
-    bs = batch_size(run, photos)
     for rows in progress_bar([waiting[i : i + bs] for i in range(0, len(waiting), bs)]):
-        for row, fake in zip(rows, paint(network, space, photos.pixels[rows]), strict=True):
-            save_photo(Image.fromarray(fake), files[row])
+        fakes = paint(run, network, space, take(photos.squares, rows, run.device))
+        for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), files[pair[1]]), zip(fakes, rows, strict=True)):
+            pass
     print(f"{run.output(STAGE)}: {len(waiting):,} written, {len(files) - len(waiting):,} skipped")
     sample_grid(run.path / "samples" / f"{STAGE}.png", network, space, color_batches(run, photos, space))
     run.finish(STAGE)
 
 
 @torch.no_grad()
-def paint(network: torch.nn.Module, space, pixels: np.ndarray) -> np.ndarray:
-    """Fakes `(n, side, side, 3)` sRGB uint8 of photos `(n, side, side, 4)` uint8, of which only grey is looked at."""
-    device = next(network.parameters()).device
-    grey = torch.from_numpy(pixels[..., :1]).to(device).permute(0, 3, 1, 2).float() / 255
-    rgb = space.to_rgb(network(space.inputs(grey)))
-    return (rgb * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+def paint(run: Run, network: nn.Module, space, squares: Tensor) -> np.ndarray:
+    """Fakes `(n, side, side, 3)` sRGB uint8 of squares `(n, side, side, 4)` uint8, of which only grey is looked at."""
+    grey = squares.permute(0, 3, 1, 2)[:, :1].contiguous()
+    with run.autocast():
+        image = network(space.inputs(grey))
+    return (space.to_rgb(image) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 if __name__ == "__main__":

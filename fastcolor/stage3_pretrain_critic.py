@@ -8,23 +8,26 @@ here, in memory: no held-out photo is among stage 2's fakes.
 
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.vision.gan import AdaptiveLoss
 from fastcore.meta import delegates
 from torch import Tensor, nn
 
+from fastcolor.batches import BATCH, batch_size, color_batches, critic_batches
+from fastcolor.cache import CHANNELS, OnDemand, Squares, cached, resident, take
 from fastcolor.checkpoint import load_network, save_network
 from fastcolor.cli import run_command
 from fastcolor.critics import build_critic, critic_config
-from fastcolor.data import Photos, color_batches, critic_batches, load_photos
-from fastcolor.errors import UserError
-from fastcolor.files import in_threads, open_photo
+from fastcolor.data import Photos, file_stamp, load_photos
+from fastcolor.device import place
+from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.files import open_photo
 from fastcolor.report import sample_grid
 from fastcolor.run import Run, at_least, open_run
 from fastcolor.spaces import SPACES
@@ -32,6 +35,12 @@ from fastcolor.stage2_generate_fakes import paint
 from fastcolor.training import fit
 
 STAGE = "stage3"
+
+
+def critic_learner(dls: DataLoaders, network: nn.Module) -> Learner:
+    """fastai Learner of a critic and binary cross-entropy with logits, on batches of (image, is real)."""
+    loss = AdaptiveLoss(nn.BCEWithLogitsLoss())
+    return Learner(dls, network, loss_func=loss, opt_func=partial(Adam, wd=1e-3))  # lesson 7's weight decay
 
 
 @delegates(open_run)
@@ -54,17 +63,15 @@ def main(
     torch.manual_seed(run.seed)
     network = build_critic(config)
     photos = load_photos(run)
-    fakes = load_fakes(run, photos, generator.to(run.device), space)
-    if not run.start(STAGE, critic=critic, epochs=epochs, lr=lr):
+    place(generator, run)
+    fakes = load_fakes(run, photos, generator, space)
+    place(network, run)
+    bs = batch_size(run, STAGE, photos, 3, network)
+    if not run.start(STAGE, critic=critic, epochs=epochs, lr=lr, bs=bs):
         return
 
-    dls = critic_batches(run, photos, fakes, space)
-    learn = Learner(
-        dls,
-        network.to(run.device, memory_format=torch.channels_last),
-        loss_func=AdaptiveLoss(nn.BCEWithLogitsLoss()),
-        opt_func=partial(Adam, wd=1e-3),  # lesson 7's weight decay
-    )
+    dls = critic_batches(run, photos, fakes, space, bs)
+    learn = critic_learner(dls, network)
     pictures = color_batches(run, photos, space)
     fit(
         learn,
@@ -88,21 +95,33 @@ def cross_entropy(logits: Tensor, is_real: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, is_real[:, None].expand_as(logits), reduction="none").mean(dim=1)
 
 
-def load_fakes(run: Run, photos: Photos, generator: nn.Module, space) -> np.ndarray:
-    """Fakes of all photos, `(N, side, side, 3)` sRGB uint8: training photos' from stage 2, held-out ones painted now."""
-    fakes = np.zeros((*photos.pixels.shape[:3], 3), np.uint8)
+def load_fakes(run: Run, photos: Photos, generator: nn.Module, space) -> Squares:
+    """Fakes of all photos as squares (grey stays empty): training photos' from stage 2, held-out ones painted now."""
+    count, side = photos.squares.shape[:2]
+    files = {row: run.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
+    painted = {}
+    for rows in np.array_split(photos.valid, -(-len(photos.valid) // BATCH)):
+        painted |= zip(rows, paint(run, generator, space, take(photos.squares, rows, run.device)), strict=True)
 
-    def read(row: int) -> None:
-        file = Path(run.output("stage2"), f"{photos.names[row]}.png")
-        if not file.exists():
-            raise UserError(f"{file} is missing: run `python -m fastcolor.stage2_generate_fakes --run {run.path} --force`")
-        fakes[row] = np.array(open_photo(file))
+    def decode(row: int) -> np.ndarray:
+        square = np.zeros((side, side, CHANNELS), np.uint8)
+        try:
+            if row in painted:
+                square[..., 1:] = painted[row]
+            elif row in files:  # else it was left out
+                square[..., 1:] = np.array(open_photo(files[row]))
+        except UnreadablePhoto as error:
+            command = f"python -m fastcolor.stage2_generate_fakes --run {run.path} --force"
+            raise UserError(f"{error}: run `{command}`") from None
+        return square
 
-    for _ in in_threads(read, photos.train):
-        pass
-    for rows in np.array_split(photos.valid, -(-len(photos.valid) // 32)):
-        fakes[rows] = paint(generator, space, photos.pixels[rows])
-    return fakes
+    if run.cache is None:
+        return OnDemand(decode, count, side)
+    held_out = [run.photos / photos.names[row] for row in photos.valid]
+    made_of = [run.output("stage1"), *held_out, *files.values()]
+    stamps = [run.precision, [file_stamp(file) for file in made_of]]
+    fakes, _ = cached(run.path / "cache", run.output("stage2"), stamps, decode, count, side)
+    return resident(fakes, run.device)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import torch
 from fastcore.meta import delegates
 from torch import Tensor
 
+from fastcolor.batches import batch_size, color_batches
 from fastcolor.checkpoint import load_network, save_network
 from fastcolor.cli import run_command
-from fastcolor.data import color_batches, load_photos
+from fastcolor.data import load_photos
+from fastcolor.device import place
 from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
 from fastcolor.report import sample_grid
 from fastcolor.run import at_least, open_run
@@ -52,13 +54,14 @@ def main(
 
     torch.manual_seed(run.seed)
     photos = load_photos(run)
+    for network in (generator, critic):
+        place(network, run)
+    bs = batch_size(run, STAGE, photos, space.channels, generator, critic)
     about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
-    if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, mse_weight=loss.weights[1], **about):
+    if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, mse_weight=loss.weights[1], **about, bs=bs):
         return
 
-    dls = color_batches(run, photos, space)
-    for network in (generator, critic):
-        network.to(run.device, memory_format=torch.channels_last)
+    dls = color_batches(run, photos, space, bs)
     learn = gan_learner(dls, generator, critic, loss, turns)
 
     def losses(learn) -> dict[str, Tensor]:
@@ -71,7 +74,7 @@ def main(
 
     def metrics(learn) -> dict[str, Tensor]:
         ones = learn.pred.new_ones(len(learn.pred))
-        accuracy = torch.cat([right(critic(learn.y), ones), right(critic(learn.pred), 0 * ones)])
+        accuracy = torch.cat([right(critic(learn.y), ones), right(loss.fake_pred, 0 * ones)])
         return {"critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
 
     fit(

@@ -70,11 +70,10 @@ class Precision(Callback):
     order = 10  # as fastai's
 
     def __init__(self, run: Run):
-        self.device, self.enabled = run.device.type, run.precision == "bf16"
-        self.contexts = ExitStack()
+        self.folder, self.contexts = run, ExitStack()
 
     def before_batch(self):
-        self.contexts.enter_context(torch.autocast(self.device, torch.bfloat16, enabled=self.enabled))
+        self.contexts.enter_context(self.folder.autocast())
 
     def after_pred(self):
         self.learn.pred = self.pred.float()

@@ -7,9 +7,23 @@ import pytest
 import torch
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor.run import Run, open_run
 from fastcolor.scenes import write_scenes
 
 TINY = {"size": 32, "bs": 4, "device": "cpu", "precision": "fp32"}
+
+
+def opened(data: Path, path: Path, **options) -> Run:
+    """A run of tiny squares on the CPU."""
+    return open_run(data=str(data), run=str(path), device="cpu", precision="fp32", **{"size": 32, **options})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory):
+    """The tests' own cache folder: nothing is left in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user")))
+        yield
 
 
 @pytest.fixture(scope="session")

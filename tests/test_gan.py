@@ -5,14 +5,16 @@ from functools import partial
 
 import pytest
 import torch
+from conftest import TINY
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.optimizer import Adam
 from fastai.vision.gan import GANLearner
 
-from fastcolor.critics import FastaiCriticConfig, PatchCriticConfig, build_critic
+from fastcolor import stage4_gan
+from fastcolor.critics import FastaiCriticConfig, PatchCritic, PatchCriticConfig, build_critic
 from fastcolor.gan import GeneratorLoss, critic_loss, gan_learner, make_switcher
-from fastcolor.generators import DynamicUnetConfig, UNetConfig, build_generator
+from fastcolor.generators import DynamicUnetConfig, LabUNet, UNetConfig, build_generator
 
 
 class Batches(list):
@@ -119,6 +121,55 @@ def test_the_first_steps_length_is_the_learning_rate_of_the_network_that_learns(
         (state(critic)["body.7.parametrizations.weight.original"] - before[1]).abs().median().item(),
     ]
     assert moved == pytest.approx([1e-4, 5e-4], rel=0.05)
+
+
+class Passes(Callback):
+    """For each batch: how often each network ran, and what the one that stands still keeps of it."""
+
+    order = 3  # behind GANTrainer, before StandStill clears gradients
+
+    def before_fit(self):
+        self.ran, self.seen, self.fakes = [], [], []
+        for name in ("generator", "critic"):
+            network = getattr(self.model, name)
+            network.register_forward_hook(lambda *_, name=name: self.ran.append(name))
+        self.model.critic.register_forward_pre_hook(lambda _, images: self.fakes.append(images[0].requires_grad))
+
+    def before_batch(self):
+        self.ran.clear(), self.fakes.clear()
+
+    def before_step(self):
+        idle = self.model.critic if self.gan_trainer.gen_mode else self.model.generator
+        gradients = [parameter.grad for parameter in idle.parameters() if parameter.grad is not None]  # zeros at most
+        self.seen.append((self.gan_trainer.gen_mode, self.ran.count("generator"), self.ran.count("critic")))
+        assert not any(gradient.any() for gradient in gradients)
+        assert any(self.fakes) == self.gan_trainer.gen_mode  # through the generator only in its own turn
+
+
+def test_a_turn_runs_each_network_as_often_as_it_must_and_computes_no_gradient_for_the_one_that_stands_still():
+    generator, critic = networks()
+    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 1, 1))
+    passes = Passes()
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(2, lr=[1e-3, 5e-3], cbs=passes)
+    # the critic's turn: one batch of fakes, judged beside the real ones; the generator's: its fakes, judged once
+    assert set(passes.seen) == {(False, 1, 2), (True, 1, 1)}
+    assert len(learn.gan_trainer.last_gen) == 0  # no batch is copied to the CPU for a display that no longer exists
+
+
+def test_in_validation_a_fake_is_painted_once_and_judged_once(own_run, monkeypatch):
+    ran = []
+    forward = {"generator": LabUNet.forward, "critic": PatchCritic.forward}
+    for name, network in (("generator", LabUNet), ("critic", PatchCritic)):
+        def counted(self, x, name=name):
+            if not self.training and len(x) == 2 and torch.is_grad_enabled() is False:
+                ran.append(name)
+            return forward[name](self, x)
+
+        monkeypatch.setattr(network, "forward", counted)
+    monkeypatch.setattr(stage4_gan, "sample_grid", lambda *_: None)
+    stage4_gan.main(run=str(own_run), force=True, epochs=1, **{**TINY, "bs": 2})
+    assert ran == ["generator", "critic", "critic"]  # one batch of two held-out photos: painted, the fakes judged, the real ones
 
 
 class Modes(Callback):

@@ -5,10 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from conftest import TINY
+import torch
+from conftest import TINY, run_stages
 from PIL import Image
+from safetensors.torch import load_file
 
-from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor import batches, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.checkpoint import load_network
 from fastcolor.errors import UserError
 
@@ -21,7 +23,7 @@ def split(run) -> dict[str, str]:
 def test_a_run_folder_holds_what_the_readme_says(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert names == {
-        "config.json", "split.csv", "history.csv", "samples", "fakes", "grey", "cache", "resume",
+        "config.json", "split.csv", "history.csv", "samples", "fakes", "cache", "resume",
         "stage1_gen.safetensors", "stage3_critic.safetensors", "stage4_gen.safetensors",
     }  # fmt: skip
     assert not list((finished_run / "resume").iterdir())
@@ -43,17 +45,15 @@ def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):
 
 
 def test_no_stage_draws_a_training_batch_from_held_out_photos(own_run, monkeypatch):
-    from fastcolor import data
-
     seen = []
-    pixels_of = data.PhotoBatches._pixels
+    fetch = batches.PhotoBatches._fetch
 
-    def watch(self, rows, rng):
+    def watch(self, crops):
         if self.train:
-            seen.extend(rows.tolist())
-        return pixels_of(self, rows, rng)
+            seen.extend(crops.rows.tolist())
+        return fetch(self, crops)
 
-    monkeypatch.setattr(data.PhotoBatches, "_pixels", watch)
+    monkeypatch.setattr(batches.PhotoBatches, "_fetch", watch)
     names = sorted(split(own_run))
     held_out = {row for row, name in enumerate(names) if split(own_run)[name] == "valid"}
     common = {"run": str(own_run), "force": True, **TINY}
@@ -201,3 +201,13 @@ def test_another_runs_weights_are_a_starting_point(finished_run, scenes, tmp_pat
     given, taken = (load_network(path, "generator")[0] for path in (weights, tmp_path / "run" / "stage1_gen.safetensors"))
     for name, parameter in given.named_parameters():
         assert (dict(taken.named_parameters())[name] == parameter).all()
+
+
+def test_without_a_cache_the_stages_reach_the_same_weights(scenes, finished_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    run = run_stages(scenes, tmp_path / "run", no_cache=True)
+    for output in ("stage1_gen", "stage3_critic", "stage4_gen"):
+        mine, theirs = (load_file(folder / f"{output}.safetensors") for folder in (run, finished_run))
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert not (tmp_path / "user").exists()
+    assert not (run / "cache").exists()

@@ -9,8 +9,9 @@ import torch
 from conftest import TINY
 
 from fastcolor import stage1_pretrain_gen, stage4_gan, training
+from fastcolor.batches import color_batches
 from fastcolor.checkpoint import load_network
-from fastcolor.data import color_batches, load_photos
+from fastcolor.data import load_photos
 from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.run import open_run
 from fastcolor.spaces import SPACES
@@ -117,7 +118,7 @@ def test_the_encoder_stands_still_while_it_is_frozen_and_moves_afterwards(scenes
 
 
 def test_training_lowers_the_error_on_held_out_photos_below_that_of_grey(scenes, tmp_path):
-    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=12, lr=2e-3)
+    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=20, lr=2e-3)
     run = rows(tmp_path / "run")
     opened = open_run(run=str(tmp_path / "run"))
     targets = torch.cat([y for _, y in color_batches(opened, load_photos(opened), SPACES["lab"]).valid])

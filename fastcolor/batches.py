@@ -1,0 +1,144 @@
+"""Batches for training: squares are fetched ahead; crops, flips and colours are worked out on the training device."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders
+from torch import Tensor, nn
+
+from fastcolor.cache import Squares, take
+from fastcolor.data import Photos
+from fastcolor.device import largest_batch
+from fastcolor.files import in_order
+from fastcolor.run import Run
+
+BATCH = 32  # photos, where nothing else is said
+FEWEST_STEPS = 40  # per epoch: a larger batch would be faster, but learn less from the same photos (`--bs auto`)
+
+
+@dataclass
+class Crops:
+    """Which squares a batch takes, and where from: row, upper and left edge, and whether it is mirrored, per photo."""
+
+    rows: np.ndarray
+    top: np.ndarray
+    left: np.ndarray
+    flip: np.ndarray
+
+    def __getitem__(self, part: slice) -> "Crops":
+        return Crops(self.rows[part], self.top[part], self.left[part], self.flip[part])
+
+
+class PhotoBatches:
+    """Batches of `make_batch(*crops)` from one or more arrays of squares; in training shuffled, cropped and flipped.
+
+    The arrays, `(N, side, side, 4)` uint8, share rows and crops; `make_batch` gets one tensor `(n, 4, size, size)` uint8
+    of each, on `device`. Set `epoch` before iterating: everything random follows from it and `seed`. Validation takes
+    the centre crop, in order.
+    """
+
+    def __init__(
+        self,
+        arrays: list[Squares],
+        rows: np.ndarray,
+        make_batch: Callable[..., tuple[Tensor, Tensor]],
+        *,
+        size: int,
+        bs: int,
+        device: torch.device,
+        seed: int,
+        train: bool,
+    ):
+        self.arrays, self.rows, self.make_batch = arrays, rows, make_batch
+        self.size, self.bs, self.device, self.seed, self.train = size, bs, device, seed, train
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.rows), self.bs)
+        return whole if self.train else whole + (rest > 0)  # a last batch of one would upset batch norm
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        crops = self._crops()
+        parts = [crops[i * self.bs : (i + 1) * self.bs] for i in range(len(self))]
+        for part, squares in in_order(self._fetch, parts):
+            yield self._cut(part, squares)
+
+    def first(self, count: int) -> tuple[Tensor, Tensor]:
+        """A batch of the first `count` rows, or of all where there are fewer."""
+        return self._cut(*self._fetch(self._crops()[:count]))
+
+    def _crops(self) -> Crops:
+        count, spare = len(self.rows), self.arrays[0].shape[1] - self.size
+        if not self.train:
+            middle = np.full(count, spare // 2)
+            return Crops(self.rows, middle, middle, np.zeros(count, bool))
+        rng = np.random.default_rng([self.seed, self.epoch])
+        top, left = rng.integers(0, spare, (2, count), endpoint=True)
+        return Crops(rng.permutation(self.rows), top, left, rng.random(count) < 0.5)
+
+    def _fetch(self, crops: Crops) -> tuple[Crops, list[Tensor]]:
+        return crops, [take(array, crops.rows, self.device) for array in self.arrays]
+
+    def _cut(self, crops: Crops, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
+        top, left, flip = (torch.from_numpy(each).to(self.device) for each in (crops.top, crops.left, crops.flip))
+        return self.make_batch(*(cut(each, top, left, flip, self.size) for each in squares))
+
+
+def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> Tensor:
+    """From squares `(n, side, side, 4)` uint8, crops `(n, 4, size, size)` at `top` and `left` `(n,)`, mirrored where `flip`."""
+    along = torch.arange(size, device=squares.device)
+    rows = top[:, None] + along
+    columns = left[:, None] + torch.where(flip[:, None], size - 1 - along, along)
+    photos = torch.arange(len(squares), device=squares.device)
+    pixels = squares.view(torch.int32)[..., 0]  # four bytes in one number: a third of the time
+    picked = pixels[photos[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return picked[..., None].view(torch.uint8).permute(0, 3, 1, 2).contiguous()
+
+
+def color_batches(run: Run, photos: Photos, space, bs: int = BATCH) -> DataLoaders:
+    """fastai DataLoaders of (generator's input, image): grey and colour photos as `space` has them."""
+
+    def make_batch(crops: Tensor) -> tuple[Tensor, Tensor]:
+        grey, rgb = crops.split([1, 3], dim=1)
+        return space.inputs(grey), space.image(grey, rgb)
+
+    return _loaders(run, [photos.squares], photos, make_batch, bs)
+
+
+def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BATCH) -> DataLoaders:
+    """fastai DataLoaders of (image, label): `bs` images, half of them photos (1), half fakes (0) of the same photos.
+
+    `fakes` are squares in the photos' order; their light is the photos' own.
+    """
+
+    def make_batch(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        images = torch.cat([space.image(real[:, :1], crops[:, 1:]) for crops in (real, fake)])
+        return images, torch.arange(2, device=images.device).flip(0).repeat_interleave(len(real)).float()
+
+    return _loaders(run, [photos.squares, fakes], photos, make_batch, max(bs // 2, 1))
+
+
+def _loaders(run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, bs: int) -> DataLoaders:
+    common = {"size": run.size, "bs": bs, "device": run.device, "seed": run.seed}
+    train = PhotoBatches(arrays, photos.train, make_batch, **common, train=True)
+    valid = PhotoBatches(arrays, photos.valid, make_batch, **common, train=False)
+    return DataLoaders(train, valid, path=run.path)
+
+
+def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: nn.Module) -> int:
+    """Photos per batch as `--bs` says: 32 by default, or all where there are fewer.
+
+    auto: as many as a training step can use on a GPU, of `networks`, one after the other, the first with so many input
+    channels; a resumed stage goes on as it was begun.
+    """
+    if isinstance(run.bs, int):
+        return run.bs
+    usual = min(BATCH, len(photos.train))
+    begun = run.config["stages"].get(stage)
+    if run.bs == "auto" and begun and run.resume:
+        return begun["bs"]
+    if run.bs == "auto" and run.device.type == "cuda":
+        return largest_batch(networks, channels, run, usual, most=len(photos.train) // FEWEST_STEPS)
+    return usual

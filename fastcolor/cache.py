@@ -1,0 +1,174 @@
+"""Squares of photos as one array: decoded once into a memory-mapped file, or anew each time they are asked for.
+
+A square is `(side, side, 4)` uint8: grey, then sRGB. Whatever holds squares gives `(n, side, side, 4)` for `held[rows]`.
+"""
+
+import gc
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.files import in_threads, progress_bar, write_whole
+
+CHANNELS = 4
+
+
+class OnDemand:
+    """Squares without a cache: `held[rows]` decodes those rows, in threads. Takes no disk, and its time in every epoch.
+
+    `decode(row)` gives one square. Raises UserError for a photo that can't be decoded any more.
+    """
+
+    def __init__(self, decode: Callable[[int], np.ndarray], count: int, side: int):
+        self.decode, self.shape = decode, (count, side, side, CHANNELS)
+
+    def __getitem__(self, rows: Sequence[int]) -> np.ndarray:
+        squares = np.empty((len(rows), *self.shape[1:]), np.uint8)
+
+        def one(i: int) -> None:
+            try:
+                squares[i] = self.decode(rows[i])
+            except UnreadablePhoto as error:
+                raise UserError(f"{error}, but the run needs it: put it back") from None
+
+        for _ in in_threads(one, range(len(rows))):
+            pass
+        return squares
+
+
+Squares = np.ndarray | Tensor | OnDemand
+
+
+def cache_folder() -> Path:
+    """Where decoded photos are kept, for all runs: `fastcolor` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fastcolor")
+
+
+def cache_of(run, photos: Path, **settings) -> Path:
+    """The folder below `run.cache` for the squares of a folder of photos, decoded with these settings.
+
+    Caches of folders that are there no longer are deleted.
+    """
+    forget_gone_folders(run.cache)
+    key = hashlib.sha256(json.dumps([str(photos.resolve()), settings]).encode()).hexdigest()
+    return run.cache / f"{photos.resolve().name}-{key[:12]}"
+
+
+def forget_gone_folders(cache: Path) -> None:
+    """Delete the squares of folders that are there no longer."""
+    for note in cache.glob("*/*.json"):
+        if not Path(_read_note(note).get("photos", "")).is_dir():
+            shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def cached(
+    folder: Path, photos: Path, stamps: list, decode: Callable[[int], np.ndarray], count: int, side: int
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """The squares that `decode(row)` gives for `count` rows, memory-mapped from a file in `folder`, and the unreadable
+    rows with the reason.
+
+    They are decoded unless there is a file that was made with the same `stamps` (anything that JSON can hold); files made
+    with others are deleted. A file appears whole or not at all, and can be read on after it has been deleted. Raises
+    UserError where it can't be written.
+    """
+    shape = (count, side, side, CHANNELS)
+    # in the name, so that no other run's array can ever pass for this one
+    array = folder / f"{hashlib.sha256(json.dumps([shape, stamps]).encode()).hexdigest()[:16]}.npy"
+    note = array.with_suffix(".json")
+    known, squares = _read_note(note), _mapped(array)
+    if known and squares is not None:
+        return squares, [tuple(pair) for pair in known["unreadable"]]
+    megabytes = f"{np.prod(shape, dtype=float) / 1e6:,.0f} MB"
+    print(f"decoding {count:,} photos of {photos} to {side} px, once: {megabytes} in {array} (--no-cache does without)")
+    try:
+        with write_whole(array) as temporary:
+            unreadable = _decode_into(temporary, shape, decode)
+            with write_whole(note) as temporary_note:
+                temporary_note.write_text(json.dumps({"photos": str(photos.resolve()), "unreadable": unreadable}))
+        for stale in folder.glob("[!.]*"):  # not what another run is just writing
+            if stale not in (array, note):
+                stale.unlink()
+    except OSError as error:
+        raise UserError(
+            f"the cache {array} ({megabytes}) can't be written ({error.strerror}): free some space, or give --no-cache"
+        ) from error
+    return _mapped(array), unreadable
+
+
+def _read_note(note: Path) -> dict:
+    try:
+        return json.loads(note.read_text())
+    except (OSError, ValueError):  # there is none, or it is damaged: the photos are decoded again
+        return {}
+
+
+def _mapped(array: Path) -> np.ndarray | None:
+    try:
+        return np.load(array, mmap_mode="r")
+    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
+        return None
+
+
+def _decode_into(file: Path, shape: tuple[int, ...], decode: Callable) -> list[tuple[int, str]]:
+    with open(file, "wb") as opened:  # written in full first: a mapped file on a full disk would kill the process
+        np.lib.format.write_array_header_1_0(opened, {"shape": shape, "fortran_order": False, "descr": "|u1"})
+        opened.writelines(bytes(int(np.prod(shape[1:]))) for _ in range(shape[0]))
+    pixels = np.load(file, mmap_mode="r+")
+
+    def one(row: int) -> None:
+        pixels[row] = decode(row)
+
+    unreadable = unreadable_rows(one, shape[0])
+    pixels.flush()
+    return unreadable
+
+
+def unreadable_rows(decode: Callable[[int], object], count: int) -> list[tuple[int, str]]:
+    """Decode all rows, in threads, with a progress bar; those that can't be, with the reason."""
+
+    def one(row: int) -> tuple[int, str] | None:
+        try:
+            decode(row)
+        except UnreadablePhoto as error:
+            return row, error.reason
+        return None
+
+    return sorted(result for result in progress_bar(in_threads(one, range(count)), total=count) if result)
+
+
+def resident(squares: Squares, device: torch.device) -> Squares:
+    """The squares in the device's own memory if they take less than half of what is free there; else as they are."""
+    if not isinstance(squares, np.ndarray) or squares.nbytes >= free_memory(device) / 2:
+        return squares
+    held = torch.empty(squares.shape, dtype=torch.uint8, device=device)
+    for begin in range(0, len(held), UPLOAD):  # piece by piece: the file may be larger than this machine's memory
+        held[begin : begin + UPLOAD] = torch.from_numpy(np.array(squares[begin : begin + UPLOAD]))
+    return held
+
+
+UPLOAD = 1000  # photos
+
+
+def free_memory(device: torch.device) -> int:
+    """Free bytes of the device's own memory; 0 where it has none of its own, and memory-mapped files serve as well."""
+    if device.type != "cuda":
+        return 0
+    gc.collect()  # an earlier stage's networks and photos are held by its Learner, which refers to itself
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def take(squares: Squares, rows: Sequence[int], device: torch.device) -> Tensor:
+    """The squares of these rows on the device, `(n, side, side, 4)` uint8."""
+    if isinstance(squares, Tensor):
+        return squares[torch.as_tensor(rows, device=squares.device)].to(device)
+    picked = torch.from_numpy(squares[rows])
+    return picked.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else picked.to(device)

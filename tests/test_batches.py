@@ -1,0 +1,213 @@
+"""Batches: what they hold, what is random in them, and that it does not matter where the photos are kept."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import opened
+from PIL import Image
+from skimage.color import rgb2lab
+
+from fastcolor import cache, device
+from fastcolor.batches import PhotoBatches, batch_size, color_batches, critic_batches
+from fastcolor.cache import OnDemand
+from fastcolor.critics import PatchCriticConfig, build_critic
+from fastcolor.data import load_photos
+from fastcolor.device import largest_batch
+from fastcolor.errors import UserError
+from fastcolor.generators import DynamicUnetConfig, UNetConfig, build_generator
+from fastcolor.spaces import SPACES
+
+LAB = SPACES["lab"]
+
+
+def test_a_batch_holds_the_photos_light_and_its_colors(scenes, tmp_path):
+    run = opened(scenes, tmp_path / "run")
+    photos = load_photos(run)
+    x, y = next(iter(color_batches(run, photos, LAB).valid))
+    row = photos.valid[0]
+    side = photos.squares.shape[1]
+    with Image.open(scenes / photos.names[row]) as image:
+        expected = rgb2lab(np.asarray(image.resize((side, side), Image.Resampling.BOX)))
+    spare = (side - 32) // 2
+    expected = expected[spare : spare + 32, spare : spare + 32]
+    lab = LAB.to_lab(y)[0].permute(1, 2, 0).numpy()
+    assert torch.equal(y[:, :1], x)
+    # L comes from 8-bit grey, made before the photo is reduced
+    assert np.abs(lab[..., 0] - expected[..., 0]).mean() < 1
+    np.testing.assert_allclose(lab[..., 1:], expected[..., 1:], atol=1e-2)
+
+
+def test_both_spaces_give_the_photo_back(scenes, tmp_path):
+    run = opened(scenes, tmp_path / "run")
+    photos = load_photos(run)
+    for space in SPACES.values():
+        _, y = next(iter(color_batches(run, photos, space).valid))
+        rgb = torch.from_numpy(photos.squares[photos.valid, 2:34, 2:34, 1:].copy()).permute(0, 3, 1, 2) / 255
+        assert (space.to_rgb(y) - rgb).abs().mean() < 0.02
+
+
+def numbered(count: int, side: int) -> np.ndarray:
+    """Squares whose every pixel names its photo and place."""
+    squares = np.zeros((count, side, side, 4), np.uint8)
+    squares[..., 0] = np.arange(count)[:, None, None]
+    squares[..., 1] = np.arange(side)[None, :, None]
+    squares[..., 2] = np.arange(side)[None, None, :]
+    return squares
+
+
+def batches(train: bool, **options) -> PhotoBatches:
+    common = {"size": 8, "bs": 5, "device": torch.device("cpu"), "seed": 3, "train": train, **options}
+    return PhotoBatches([numbered(12, 12)], np.arange(12), lambda crops: crops.long(), **common)
+
+
+def test_an_epoch_shows_each_photo_at_most_once_and_crops_within_it():
+    loader = batches(train=True)
+    seen = torch.cat(list(loader))
+    assert len(loader) == 2
+    names = seen[:, 0, 0, 0].tolist()
+    assert len(set(names)) == len(names) == 10
+    assert (seen[:, 0] == seen[:, 0, :1, :1]).all()  # all of a crop is of one photo
+    down = seen[:, 1, 1:] - seen[:, 1, :-1]
+    across = seen[:, 2, :, 1:] - seen[:, 2, :, :-1]
+    assert set(down.flatten().tolist()) == {1}
+    assert set(across.flatten().tolist()) == {1, -1}  # neighbours stay neighbours, some photos are mirrored
+    assert len(set(seen[:, 1, 0, 0].tolist())) > 1  # crops differ
+
+
+def test_crops_reach_every_place_that_fits_and_none_beyond():
+    loader = batches(train=True)
+    corners = set()
+    for loader.epoch in range(40):
+        for seen in loader:
+            corners |= {(int(photo[1, 0, 0]), int(photo[2].min())) for photo in seen}
+    assert corners == {(top, left) for top in range(5) for left in range(5)}
+
+
+def test_what_an_epoch_shows_follows_from_seed_and_epoch():
+    loader, twin, other = batches(train=True), batches(train=True), batches(train=True, seed=4)
+    loader.epoch = twin.epoch = other.epoch = 2
+    first, again, seeded = (torch.cat(list(each)) for each in (loader, twin, other))
+    loader.epoch = 3
+    assert torch.equal(first, again)
+    assert not torch.equal(first, seeded)
+    assert not torch.equal(first, torch.cat(list(loader)))
+
+
+def test_validation_shows_every_photos_centre_in_order():
+    seen = torch.cat(list(batches(train=False)))
+    assert seen[:, 0, 0, 0].tolist() == list(range(12))
+    assert seen[0, 1, :, 0].tolist() == list(range(2, 10))
+
+
+def test_a_critics_batch_is_half_real_half_fake_of_the_same_crops(scenes, tmp_path):
+    run = opened(scenes, tmp_path / "run")
+    photos = load_photos(run)
+    fakes = photos.squares.copy()
+    fakes[..., 0] = 0  # a fake's light is the photo's own
+    fakes[..., 1:] = photos.squares[..., :0:-1]  # red and blue exchanged
+    images, is_real = next(iter(critic_batches(run, photos, fakes, LAB, bs=6).train))
+    assert is_real.tolist() == [1, 1, 1, 0, 0, 0]
+    assert torch.equal(images[:3, :1], images[3:, :1])
+    real, fake = LAB.to_rgb(images[:3]), LAB.to_rgb(images[3:])
+    assert (real - fake).abs().mean() > 0.01
+    # the same crops: exchanging the channels back gives nearly the same colours (light stays the photo's)
+    assert (fake.flip(1) - real).abs().mean() < (fake - real).abs().mean()
+
+
+def epoch_of(run, photos) -> list[torch.Tensor]:
+    loader = color_batches(run, photos, LAB, bs=5).train
+    loader.epoch = 1
+    return [tensor for batch in loader for tensor in batch]
+
+
+@pytest.mark.parametrize("kept", ["nowhere", "in the device's memory"])
+def test_batches_are_the_same_wherever_the_photos_are_kept(kept, scenes, tmp_path, monkeypatch):
+    run = opened(scenes, tmp_path / "cached")
+    photos = load_photos(run)
+    assert isinstance(photos.squares, np.memmap)
+    if kept == "nowhere":
+        other = load_photos(opened(scenes, tmp_path / "other", no_cache=True))
+        assert isinstance(other.squares, OnDemand)
+    else:
+        monkeypatch.setattr(cache, "free_memory", lambda device: 3 * photos.squares.nbytes)
+        other = load_photos(opened(scenes, tmp_path / "other"))
+        assert isinstance(other.squares, torch.Tensor)
+    first, second = epoch_of(run, photos), epoch_of(run, other)
+    assert len(first) == 8
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_photos_that_would_crowd_the_devices_memory_stay_outside(monkeypatch):
+    squares = numbered(12, 12)
+    monkeypatch.setattr(cache, "free_memory", lambda device: 2 * squares.nbytes)
+    assert cache.resident(squares, torch.device("cpu")) is squares
+
+
+def test_the_batch_size_is_32_or_all_photos_or_what_is_told(scenes, tmp_path):
+    photos = load_photos(opened(scenes, tmp_path / "run"))
+    for told, expected in ((None, 22), ("auto", 22), ("7", 7), (7, 7)):
+        assert batch_size(opened(scenes, tmp_path / "run", bs=told), "stage1", photos, 1) == expected
+    photos.train = np.arange(1000)
+    assert batch_size(opened(scenes, tmp_path / "run"), "stage1", photos, 1) == 32
+
+
+def test_a_batch_of_more_photos_than_there_are_is_refused_and_nothing_is_left(scenes, tmp_path):
+    with pytest.raises(UserError, match="--bs 23 is larger than the 22 training photos"):
+        load_photos(opened(scenes, tmp_path / "run", bs=23))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_stage_goes_on_with_the_batch_size_that_auto_had_found(scenes, tmp_path):
+    photos = load_photos(opened(scenes, tmp_path / "run"))
+    run = opened(scenes, tmp_path / "run", bs="auto", resume=True)
+    run.config["stages"]["stage1"] = {"bs": 11, "finished": False}
+    assert batch_size(run, "stage1", photos, 1) == 11
+    assert batch_size(run, "stage3", photos, 1) == 22
+
+
+class Memory(torch.nn.Conv2d):
+    """A network that has memory for so many photos."""
+
+    def __init__(self, room: int):
+        super().__init__(1, 3, 1)
+        self.config = room
+
+    def forward(self, x):
+        if len(x) > self.config:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("room", "usual", "most", "expected"),
+    [(300, 32, 10_000, 256), (10_000, 32, 128, 128), (10_000, 32, 100, 64), (64, 20, 5, 20), (39, 20, 1000, 20)],
+)
+def test_auto_finds_the_largest_batch_that_fits_and_leaves_steps_enough(
+    room, usual, most, expected, scenes, tmp_path, monkeypatch
+):
+    photos_per_s = device._photos_per_s
+    # as fast as large: a clock would tell of this machine
+    monkeypatch.setattr(device, "_photos_per_s", lambda *args: photos_per_s(*args) * 0 + args[-1])
+    network = Memory(room)
+    before = network.weight.clone()
+    assert largest_batch([network], 1, opened(scenes, tmp_path / "run"), usual, most) == expected
+    assert torch.equal(network.weight, before)
+    assert network.weight.grad is None
+
+
+def test_auto_stops_where_a_larger_batch_is_no_faster(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "_photos_per_s", lambda *args: min(args[-1], 130))
+    assert largest_batch([], 1, opened(scenes, tmp_path / "run"), 32, 10_000) == 128
+
+
+def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
+    with pytest.raises(UserError, match="20 photos of 32 px do not fit .* smaller --bs"):
+        largest_batch([Memory(10)], 1, opened(scenes, tmp_path / "run"), 20, 1000)
+
+
+@pytest.mark.parametrize("config", [UNetConfig(), DynamicUnetConfig(arch="resnet18", size=32)])
+def test_auto_tries_out_every_network(config, scenes, tmp_path):
+    space, generator, critic = SPACES[config.space], build_generator(config), build_critic(PatchCriticConfig(space=config.space))
+    buffers = {name: value.clone() for name, value in critic.named_buffers()}
+    assert largest_batch([generator, critic], space.channels, opened(scenes, tmp_path / "run"), 2, 4) in (2, 4)
+    assert all(torch.equal(buffers[name], value) for name, value in critic.named_buffers())

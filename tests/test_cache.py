@@ -1,0 +1,157 @@
+"""The cache: made once, noticed when it is old, never half-written, and not needed."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from conftest import opened
+from PIL import Image
+
+from fastcolor import cache
+from fastcolor.batches import color_batches
+from fastcolor.cache import cache_folder
+from fastcolor.data import load_photos
+from fastcolor.errors import UserError
+from fastcolor.files import open_photo
+from fastcolor.spaces import SPACES
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """A cache folder that no other test writes into."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+
+
+@pytest.fixture
+def data(scenes, tmp_path):
+    """Photos that a test may spoil."""
+    return shutil.copytree(scenes, tmp_path / "photos")
+
+
+def arrays() -> list:
+    return sorted(cache_folder().rglob("*.npy"))
+
+
+def test_photos_are_decoded_once_for_all_runs_and_the_place_is_announced(data, tmp_path, capsys):
+    first = load_photos(opened(data, tmp_path / "first"))
+    (array,) = arrays()
+    assert f"24 photos of {data} to 36 px, once: 0 MB in {array}" in capsys.readouterr().out
+    second = load_photos(opened(data, tmp_path / "second"))
+    assert "decoding" not in capsys.readouterr().out
+    assert np.array_equal(first.squares, second.squares)
+    load_photos(opened(data, tmp_path / "larger", size=64))
+    assert "to 72 px" in capsys.readouterr().out
+    assert len(arrays()) == 2
+
+
+@pytest.mark.parametrize("change", ["content", "time", "added", "removed", "renamed"])
+def test_a_changed_folder_is_decoded_again(change, data, tmp_path, capsys):
+    load_photos(opened(data, tmp_path / "first"))
+    files = sorted(data.iterdir())
+    if change == "content":
+        Image.new("RGB", (50, 50), (255, 0, 0)).save(files[0])
+    if change == "time":
+        os.utime(files[0], ns=(0, 0))
+    if change == "added":
+        shutil.copy(files[0], data / "new.png")
+    if change == "removed":
+        files[0].unlink()
+    if change == "renamed":
+        files[0].rename(data / "zzz.png")
+    capsys.readouterr()
+    photos = load_photos(opened(data, tmp_path / "second"))
+    assert "decoding" in capsys.readouterr().out
+    assert len(arrays()) == 1
+    assert photos.names == sorted(path.name for path in data.iterdir())
+    first = np.asarray(Image.open(data / photos.names[0]).convert("RGB").resize((36, 36), Image.Resampling.BOX))
+    assert np.abs(photos.squares[0, ..., 1:].astype(int) - first).max() <= 1
+
+
+def test_a_run_goes_on_with_its_photos_while_another_replaces_the_cache(data, tmp_path):
+    photos = load_photos(opened(data, tmp_path / "first"))
+    before = np.array(photos.squares)
+    Image.new("RGB", (50, 50), (255, 0, 0)).save(data / photos.names[0])
+    load_photos(opened(data, tmp_path / "second"))
+    assert np.array_equal(photos.squares, before)
+
+
+@pytest.mark.parametrize("damage", ["note", "no note", "no array", "short array", "empty array"])
+def test_a_damaged_cache_is_made_again(damage, data, tmp_path):
+    expected = np.array(load_photos(opened(data, tmp_path / "run")).squares)
+    (array,) = arrays()
+    if damage == "note":
+        array.with_suffix(".json").write_text("{")
+    if damage == "no note":
+        array.with_suffix(".json").unlink()
+    if damage == "no array":
+        array.unlink()
+    if "short" in damage or "empty" in damage:
+        array.write_bytes(array.read_bytes()[: 1000 if "short" in damage else 0])
+    assert np.array_equal(load_photos(opened(data, tmp_path / "run")).squares, expected)
+    assert json.loads(array.with_suffix(".json").read_text())["photos"] == str(data)
+
+
+def test_a_cache_larger_than_memory_may_be_mapped(tmp_path):
+    """Mapped for reading alone: a mapping that may be written to is refused where it exceeds memory (mmap(2), ENOMEM)."""
+    load = cache._mapped
+    np.save(tmp_path / "array.npy", np.zeros(4, np.uint8))
+    assert not load(tmp_path / "array.npy").flags.writeable
+
+
+def test_a_decoding_that_is_broken_off_leaves_no_cache(data, tmp_path, monkeypatch):
+    def broken_off(rows, count):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cache, "unreadable_rows", broken_off)
+        load_photos(opened(data, tmp_path / "run"))
+    assert [path for path in cache_folder().rglob("*") if path.is_file()] == []
+    assert len(load_photos(opened(data, tmp_path / "run")).names) == 24
+
+
+def test_caches_of_folders_that_have_gone_are_deleted(data, scenes, tmp_path):
+    load_photos(opened(data, tmp_path / "first"))
+    shutil.rmtree(data)
+    load_photos(opened(scenes, tmp_path / "second"))
+    (array,) = arrays()
+    assert json.loads(array.with_suffix(".json").read_text())["photos"] == str(scenes)
+
+
+def test_a_cache_that_can_not_be_written_is_named_with_the_way_out(data, tmp_path):
+    (tmp_path / "user").write_text("a file stands in its way")
+    with pytest.raises(UserError, match="the cache .*npy .*--no-cache"):
+        load_photos(opened(data, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    assert len(load_photos(opened(data, tmp_path / "run", no_cache=True)).names) == 24
+
+
+def test_without_a_cache_nothing_is_written_and_broken_photos_are_found_all_the_same(data, tmp_path, capsys):
+    (data / "broken.jpg").write_text("no photo")
+    photos = load_photos(opened(data, tmp_path / "run", no_cache=True))
+    assert not cache_folder().exists()
+    assert "1 of 25 photos left out" in capsys.readouterr().out
+    assert photos.names.index("broken.jpg") not in {*photos.train, *photos.valid}
+    load_photos(opened(data, tmp_path / "run", no_cache=True))
+    assert capsys.readouterr().out == ""  # the split is known: nothing has to be looked through
+
+
+def test_without_a_cache_a_photo_that_goes_during_training_is_named(data, tmp_path):
+    run = opened(data, tmp_path / "run", no_cache=True)
+    photos = load_photos(run)
+    name = photos.names[photos.train[0]]
+    (data / name).unlink()
+    with pytest.raises(UserError, match=f"{name}.*no such file.*put it back"):
+        list(color_batches(run, photos, SPACES["lab"], bs=4).train)
+
+
+def test_a_large_jpeg_is_decoded_reduced_and_looks_the_same(tmp_path):
+    """Pillow's draft mode, against decoding in full and reducing by the mean of each block."""
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize((1600, 1200), Image.Resampling.BICUBIC)
+    photo.save(tmp_path / "large.jpg", quality=95)
+    reduced = open_photo(tmp_path / "large.jpg", least=150)
+    assert reduced.size == (200, 150)
+    whole = open_photo(tmp_path / "large.jpg").reduce(8)
+    assert np.abs(np.asarray(reduced).astype(int) - np.asarray(whole)).mean() < 1
