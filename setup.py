@@ -28,7 +28,8 @@ setup(
         "requests",
     ],
     extras_require={
-        "dev": ["pytest", "pytest-timeout", "scikit-image", "ruff"],
+        "dev": ["pytest", "pytest-timeout", "scikit-image", "ruff", "psutil", "torchmetrics"],
+        "bench": ["psutil", "torchmetrics"],
         "kaggle": ["kagglehub"],
     },
     entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},

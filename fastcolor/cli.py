@@ -22,6 +22,7 @@ COMMANDS = {
     "crop": "fastcolor.prep.crop:crop",
     "pairs": "fastcolor.prep.pairs:pairs",
     "download": "fastcolor.prep.download:download",
+    "bench": "fastcolor.bench:main",
 }
 
 

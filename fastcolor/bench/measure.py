@@ -1,0 +1,171 @@
+"""A clock inside fastai's loop, a look at the memory beside it, and what machine this is."""
+
+import ctypes
+import gc
+import importlib.metadata
+import os
+import platform
+import statistics
+import sys
+import threading
+import time
+from datetime import date
+from pathlib import Path
+
+import psutil
+import torch
+from fastai.callback.core import Callback, CancelFitException, CancelValidException
+from fastai.callback.progress import ProgressCallback
+from fastai.learner import Learner
+
+import fastcolor
+from fastcolor.device import synchronize
+
+WARM_UP = 2  # batches that are not counted; two, so that a GAN's networks have had a turn each
+
+
+class Clock(Callback):
+    """Times the training batches of a fit, without validation, and ends the fit after `seconds` of them.
+
+    `spent` has the seconds of each batch, `waited` those of them in which the loop stood still for its input.
+    """
+
+    order = 100  # behind all others: the batch is done
+
+    def __init__(self, seconds: float, device: torch.device):
+        self.seconds, self.device_used = seconds, device
+        self.spent, self.waited, self.seen = [], [], 0
+
+    def before_train(self):
+        self.mark = time.perf_counter()
+
+    def after_batch(self):
+        if not self.training:
+            return
+        synchronize(self.device_used)
+        now = time.perf_counter()
+        self.seen += 1
+        if self.seen > WARM_UP:
+            self.spent.append(now - self.mark)
+            self.waited.append(self.arrived - self.mark)
+        self.mark = now
+        if sum(self.spent) >= self.seconds and len(self.spent) % 2 == 0:  # a GAN's turns are not equally long
+            raise CancelFitException()
+
+    def before_validate(self):
+        raise CancelValidException()
+
+
+class Arrival(Callback):
+    """Tells the clock when a batch has come."""
+
+    order = -100  # before all others
+
+    def __init__(self, clock: Clock):
+        self.clock_told = clock
+
+    def before_batch(self):
+        self.clock_told.arrived = time.perf_counter()
+
+
+def timed(learn: Learner, seconds: float, device: torch.device, bs: int, lr=1e-4) -> dict[str, float]:
+    """Train for so many seconds: photos/s, and the share of the time in which the loop waited for input."""
+    clock = Clock(seconds, device)
+    learn.remove_cb(ProgressCallback)
+    with learn.no_logging():
+        learn.fit(sys.maxsize, lr, cbs=[clock, Arrival(clock)])
+    return {"photos_per_s": bs * len(clock.spent) / sum(clock.spent), "waiting": sum(clock.waited) / sum(clock.spent)}
+
+
+def timed_input(batches, seconds: float, device: torch.device, bs: int) -> dict[str, float]:
+    """Only fetch batches for so many seconds: photos/s. The first batch, for which workers are started, is not counted."""
+    count, spent = 0, 0.0
+    while spent < seconds:
+        iterator = iter(batches)
+        next(iterator)
+        synchronize(device)
+        begin = time.perf_counter()
+        for _ in iterator:
+            count += 1
+            if spent + time.perf_counter() - begin >= seconds:
+                break
+        synchronize(device)
+        spent += time.perf_counter() - begin
+        iterator.close()
+    return {"photos_per_s": bs * count / spent}
+
+
+class PeakMemory:
+    """By how many MB memory grows at most inside the `with` block: the GPU's, or that of this process and its workers."""
+
+    every = 0.5  # seconds; workers are looked at one by one, and that must not slow them down
+
+    def __init__(self, device: torch.device):
+        self.device, self.stop = device, threading.Event()
+
+    def __enter__(self):
+        gc.collect()
+        if sys.platform == "linux":  # give back what earlier measurements freed: taking it again would not be seen
+            getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            self.before = torch.cuda.memory_allocated()
+        else:
+            self.before = self.peak = self._resident()
+            self.thread = threading.Thread(target=self._watch)
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.device.type == "cuda":
+            self.peak = torch.cuda.max_memory_allocated()
+        else:
+            self.stop.set()
+            self.thread.join()
+        self.mb = (self.peak - self.before) / 1e6
+
+    def _watch(self) -> None:
+        while not self.stop.wait(self.every):
+            self.peak = max(self.peak, self._resident())
+
+    def _resident(self) -> int:
+        process = psutil.Process()
+        total = process.memory_info().rss
+        for child in process.children(recursive=True):
+            try:
+                total += child.memory_full_info().uss  # what it does not share with its parent
+            except psutil.Error:  # it has just ended
+                pass
+        return total
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and most of the values of several rounds."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def machine(device: torch.device) -> dict:
+    """Date, processor or GPU, cores, memory, and the versions of what did the work."""
+    names = ("torch", "torchvision", "fastai", "numpy", "pillow")
+    return {
+        "date": date.today().isoformat(),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {
+            "fastcolor": fastcolor.__version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in names},
+        },
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,51 @@
+"""Whether bf16 reaches what fp32 reaches: the sample run, all four stages, with several seeds in both."""
+
+import contextlib
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fastcolor import train
+from fastcolor.cache import cache_folder, forget_gone_folders
+from fastcolor.report import held_out_metrics
+from fastcolor.run import open_run
+
+SEEDS = (42, 43, 44)
+
+
+def precisions(device: str, **changes) -> dict:
+    """The sample run for each seed in fp32 and bf16: metrics of the held-out scenes, and seconds.
+
+    `changes` are options of `fastcolor train`.
+    """
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="fastcolor-bench-") as top:
+        for seed in SEEDS:
+            for precision in ("fp32", "bf16"):
+                options = {"run": str(Path(top, str(len(runs)))), "device": device, "precision": precision, "seed": seed}
+                begin = time.perf_counter()
+                with contextlib.redirect_stdout(io.StringIO()):
+                    train.main(**options, **changes)
+                seconds = time.perf_counter() - begin
+                _, table, _ = held_out_metrics(open_run(**options))
+                figures = {name: {key: float(text) for key, text in table[name].items() if text} for name in ("stage 1", "GAN")}
+                runs.append({"seed": seed, "precision": precision, "seconds": seconds, "metrics": figures})
+                print(f"seed {seed}, {precision}: {seconds:.0f} s, {figures}", flush=True)
+    forget_gone_folders(cache_folder())
+    return {"runs": runs, "summary": _by_precision(runs)}
+
+
+def _by_precision(runs: list[dict]) -> dict:
+    """Mean and standard deviation over seeds, per precision, network and metric."""
+    summary = {}
+    for precision in ("fp32", "bf16"):
+        mine = [run["metrics"] for run in runs if run["precision"] == precision]
+        summary[precision] = {
+            name: {key: [float(np.mean([m[name][key] for m in mine])), float(np.std([m[name][key] for m in mine], ddof=1))]
+                   for key in mine[0][name]}
+            for name in mine[0]
+        }  # fmt: skip
+    return summary

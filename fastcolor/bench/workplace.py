@@ -1,0 +1,85 @@
+"""What every benchmark works on: the same photos for both pipelines, in folders that are gone afterwards."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import ExifTags, Image
+
+from fastcolor.batches import BATCH
+from fastcolor.data import Photos, load_photos
+from fastcolor.errors import UserError
+from fastcolor.files import convert_folder, open_photo, save_photo
+from fastcolor.prep.greyscale import mirror_grey
+from fastcolor.run import Run, open_run
+from fastcolor.scenes import write_scenes
+
+SCENES, SCENE_SIDE = 640, 176  # drawn where no --data is given
+
+
+@dataclass
+class Workplace:
+    """Upright JPEG files of the photos and their grey mirror, for stock fastai, and fastcolor's run with them loaded."""
+
+    colour: Path
+    grey: Path
+    run: Run
+    photos: Photos
+    preparation: float  # seconds that fastcolor took to load the photos, decoding included
+
+    def names(self, part: str) -> list[str]:
+        """Files of the photos that are trained on ("train") or held out ("valid")."""
+        return [self.photos.names[row] for row in getattr(self.photos, part)]
+
+    @property
+    def bs(self) -> int:
+        """Photos per batch where both pipelines have the same."""
+        return self.run.bs if isinstance(self.run.bs, int) else BATCH
+
+
+@contextmanager
+def workplace(data: str | None, **options) -> Iterator[Workplace]:
+    """Prepare for both pipelines. Raises UserError for photos that don't give a few batches.
+
+    fastai ignores EXIF orientation, so it gets upright copies.
+    """
+    with tempfile.TemporaryDirectory(prefix="fastcolor-bench-") as top:
+        folder, colour, grey = Path(data or Path(top, "scenes")), Path(top, "colour"), Path(top, "grey")
+        if data is None:
+            _draw_jpegs(Path(top, "drawn"), folder)
+        run = open_run(data=str(folder), run=str(Path(top, "run")), **options)
+        run.cache = Path(top, "cache")
+        begin = time.perf_counter()
+        photos = load_photos(run)
+        preparation = time.perf_counter() - begin
+        made = Workplace(colour, grey, run, photos, preparation)
+        if len(photos.train) < 3 * made.bs:
+            raise UserError(
+                f"{folder} holds {len(photos.train)} photos to train on: give at least {3 * made.bs} for batches of {made.bs}, "
+                "or a smaller --bs"
+            )
+        print(f"upright copies and grey mirror of {len(photos.names):,} photos, for the stock pipeline")
+        chosen = [Path(name) for name in made.names("train") + made.names("valid")]
+        convert_folder(folder, colour, _upright, photos=chosen)
+        mirror_grey(colour, grey, photos=chosen)
+        yield made
+
+
+def _draw_jpegs(drawn: Path, folder: Path) -> None:
+    write_scenes(drawn, SCENES, SCENE_SIDE)
+    for scene in drawn.iterdir():
+        save_photo(open_photo(scene), folder / f"{scene.stem}.jpg")
+
+
+def _upright(photo: Path, copy: Path) -> None:
+    with Image.open(photo) as image:
+        is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    if is_upright:  # the file as it is: coding it again could make it slower or faster to decode
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, copy)
+    else:
+        save_photo(open_photo(photo), copy)
