@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import color as reference
 
-from fastcolor.color import AB_RANGE, fit_gamut, grey_of, lab_to_rgb, rgb_to_lab
+from fastcolor.color import AB_RANGE, fit_gamut, grey_of, lab_to_rgb, lightness_of, rgb_to_lab
 
 
 def random_rgb(seed: int, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -19,6 +19,19 @@ def hwc(image: torch.Tensor) -> np.ndarray:
 def test_lab_equals_scikit_images():
     rgb = random_rgb(0)
     np.testing.assert_allclose(hwc(rgb_to_lab(rgb)), reference.rgb2lab(hwc(rgb)), atol=2e-3)
+
+
+def test_lab_of_bytes_equals_scikit_images():
+    rgb = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    rgb[:, 0, :3] = torch.tensor([0, 1, 255], dtype=torch.uint8)  # black, nearly black, white
+    np.testing.assert_allclose(hwc(rgb_to_lab(rgb)), reference.rgb2lab(rgb.permute(1, 2, 0).numpy()), atol=2e-3)
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_the_lightness_of_every_grey_equals_scikit_images(as_bytes):
+    grey = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    expected = reference.rgb2lab(grey.expand(3, -1, -1).permute(1, 2, 0).numpy())[..., 0]
+    np.testing.assert_allclose(lightness_of(grey if as_bytes else grey / 255)[0].numpy(), expected, atol=2e-3)
 
 
 def test_rgb_equals_scikit_images_for_colors_inside_srgb():

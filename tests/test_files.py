@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import convert_folder, find_photos, open_photo, save_photo, write_whole
+from fastcolor.files import convert_folder, find_photos, in_order, open_photo, save_photo, write_whole
 
 
 def noise(seed=0, height=24, width=32):
@@ -270,3 +270,25 @@ def test_a_folder_without_photos_is_told_from_a_missing_one(tmp_path, name, said
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=said):
         find_photos(tmp_path / name)
+
+
+def test_work_is_done_ahead_in_order_and_no_further_than_it_is_wanted():
+    done = []
+
+    def square(number: int) -> int:
+        done.append(number)
+        return number * number
+
+    results = in_order(square, range(1000))
+    assert [next(results) for _ in range(4)] == [0, 1, 4, 9]
+    results.close()
+    assert done == list(range(len(done)))
+    assert len(done) <= 4 + 2 + 1
+    assert list(in_order(square, range(3))) == [0, 1, 4]
+
+
+def test_what_goes_wrong_ahead_is_raised_in_its_turn():
+    results = in_order(lambda number: 1 // number, [1, 0, 1])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -9,12 +9,10 @@
 Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, the table that the README shows.
 """
 
-import json
 from pathlib import Path
 
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
-from fastcolor.files import write_whole
 from fastcolor.run import SAMPLE_SIZE, at_least, read_batch_size
 
 ARCHS = ("resnet18", "resnet34", "resnet50")
@@ -75,10 +73,4 @@ def main(
     else:
         with workplace(**on_photos) as place:
             name, result = "speed", by_speed.speed(place, rounds, seconds)
-    result = {"machine": measure.machine(choose_device(device)), "settings": settings, **result}
-    for suffix, text in ((".json", json.dumps(result, indent=1) + "\n"), (".md", tables.TABLES[name](result))):
-        with write_whole(Path(out, name + suffix)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    if quality:
-        tables.plot_quality(result, Path(out, "quality.png"))
-    print(f"\n{tables.TABLES[name](result)}\nall figures in {Path(out, name)}.json")
+    tables.write(name, {"machine": measure.machine(choose_device(device)), "settings": settings, **result}, Path(out))

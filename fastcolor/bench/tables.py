@@ -1,10 +1,13 @@
 """The benchmarks' figures as Markdown and as a plot: what the README shows is made here, from the benchmark's own file."""
 
+import json
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from fastcolor.bench.speed import STAGES
+from fastcolor.files import save_photo, write_whole
 
 
 def _range(figures: dict[str, float], form: str = "{:,.1f}") -> str:
@@ -96,6 +99,17 @@ def precisions_table(result: dict) -> str:
 TABLES = {"speed": speed_table, "scaling": scaling_table, "quality": quality_table, "precisions": precisions_table}
 
 
+def write(name: str, result: dict, out: Path) -> None:
+    """Write `NAME.json`, `NAME.md` and, of the quality, `NAME.png` into the folder `out`, and print the table."""
+    table = TABLES[name](result)
+    for suffix, text in ((".json", json.dumps(result, indent=1) + "\n"), (".md", table)):
+        with write_whole(out / (name + suffix)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if name == "quality":
+        plot_quality(result, out / "quality.png")
+    print(f"\n{table}\nall figures in {out / name}.json")
+
+
 def plot_quality(result: dict, path: Path) -> None:
     """PSNR and LPIPS against seconds of training, both pipelines, as PNG; fastai brings matplotlib along."""
     import matplotlib
@@ -110,7 +124,7 @@ def plot_quality(result: dict, path: Path) -> None:
         axis.axhline(result["grey"][name], color="grey", linestyle=":", label="grey")
         axis.set(xlabel="seconds of training", title=title)
     axes[0].legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=100)
     pyplot.close(figure)
-    Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(path)  # a tenth of the size
+    save_photo(Image.open(drawn).convert("RGB").quantize(64), path)  # a fraction of the size

@@ -1,0 +1,167 @@
+"""The benchmark: what it counts, that both pipelines really train, and that the README shows its figures and no others."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from PIL import Image
+
+from fastcolor import bench
+from fastcolor.bench import precisions, quality, scaling
+from fastcolor.bench.measure import Clock, PeakMemory, machine, timed, timed_input
+from fastcolor.bench.tables import TABLES
+from fastcolor.bench.workplace import workplace
+from fastcolor.errors import UserError
+
+CPU = torch.device("cpu")
+TOP = Path(__file__).parent.parent
+SETTINGS = {"device": "cpu", "precision": "fp32"}
+
+
+class Slow(list):
+    """Batches that take `wait` seconds to come."""
+
+    bs, device, wait = 4, CPU, 0.03
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            time.sleep(self.wait)
+            yield batch
+
+
+class SlowNet(torch.nn.Linear):
+    """A network that takes 0.01 s."""
+
+    def forward(self, x):
+        time.sleep(0.01)
+        return super().forward(x)
+
+
+def test_the_clock_counts_batches_and_what_of_their_time_is_waiting():
+    dls = DataLoaders(*(Slow([(torch.rand(4, 1), torch.rand(4, 1))] * 6) for _ in "tv"))
+    learn = Learner(dls, SlowNet(1, 1), loss_func=torch.nn.functional.mse_loss)
+    figures = timed(learn, 0.6, CPU, 4)
+    assert figures["photos_per_s"] == pytest.approx(4 / 0.04, rel=0.25)  # 0.03 s waiting, 0.01 s working
+    assert figures["waiting"] == pytest.approx(0.75, abs=0.1)
+    assert timed_input(dls.train, 0.3, CPU, 4)["photos_per_s"] == pytest.approx(4 / 0.03, rel=0.2)
+
+
+def test_the_clock_gives_both_networks_of_a_gan_as_many_batches():
+    clock = Clock(1e-9, CPU)
+    clock.learn = type("Training", (), {"training": True})()
+    clock.before_train()
+    for batch in range(4):
+        clock.arrived = time.perf_counter()
+        if batch == 3:
+            with pytest.raises(Exception, match="^$"):  # CancelFitException: after the fourth, the second that counts
+                clock.after_batch()
+        else:
+            clock.after_batch()
+    assert len(clock.spent) == 2
+
+
+def test_peak_memory_is_what_was_taken_on_the_way(monkeypatch):
+    monkeypatch.setattr(PeakMemory, "every", 0.05)
+    with PeakMemory(CPU) as memory:
+        taken = np.ones(30_000_000)  # 240 MB
+        time.sleep(0.3)
+        del taken
+        time.sleep(0.2)
+    assert memory.mb == pytest.approx(240, abs=60)
+
+
+def test_both_pipelines_are_measured_in_turn_and_the_table_says_what_the_file_says(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fastcolor.bench.workplace.SCENES", 12)
+    monkeypatch.setattr("fastcolor.bench.measure.WARM_UP", 0)
+    bench.main(out=str(tmp_path), size=64, bs="2", rounds=2, seconds=0.1, **SETTINGS)
+    result = json.loads((tmp_path / "speed.json").read_text())
+    assert (tmp_path / "speed.md").read_text() == TABLES["speed"](result)
+    order = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines() if "stage 1" in line and line.startswith("round")]
+    assert [line.split(", ")[-1] for line in order] == ["stock", "fastcolor", "fastcolor", "stock"]
+    for stage in ("input", "stage1", "stage3", "stage4"):
+        ratios = [row[stage]["fastcolor"]["photos_per_s"] / row[stage]["stock"]["photos_per_s"] for row in result["rounds"]]
+        assert result["summary"][stage]["ratio"]["least"] == pytest.approx(min(ratios))
+        assert min(ratios) > 1
+    assert result["machine"]["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_quality_is_looked_at_on_the_way_and_both_pipelines_learn(scenes, monkeypatch):
+    monkeypatch.setattr(quality, "_lpips", lambda device: torch.nn.functional.mse_loss)  # its weights are a download
+    with workplace(str(scenes), size=32, bs="2", **SETTINGS) as place:
+        result = quality.quality(place, 4.0, "resnet18", "none")
+    for curve in result["curves"].values():
+        assert curve[-1]["share"] == 1.0
+        assert 4.0 <= curve[-1]["seconds"] < 8.0
+        assert curve[-1]["psnr"] > min(point["psnr"] for point in curve)
+    # PSNR and the squared error that stands in for LPIPS say the same
+    last = result["curves"]["fastcolor"][-1]
+    assert last["psnr"] == pytest.approx(-10 * np.log10(last["lpips"]), abs=2.0)
+    assert "| grey | " in TABLES["quality"]({**result, "machine": machine(CPU), "settings": {"size": 32, "bs": 2, "data": "scenes"}})
+
+
+def test_the_input_costs_the_same_for_a_photo_of_many_as_of_few(monkeypatch):
+    monkeypatch.setattr(scaling, "SIZES", (32, 64))
+    monkeypatch.setattr(scaling, "BATCHES", (4, 8))
+    result = scaling.scaling(1, 0.3, 32, 4, counts=(50, 5000), compile=False, **SETTINGS)
+    assert len(result["summary"]) == len(scaling.SIZES) + len(scaling.BATCHES) + 4
+    by_count = {row["photos"]: row["photos_per_s"]["median"] for row in result["summary"] if "input" in row["varied"]}
+    assert by_count[5000] > 0.5 * by_count[50]
+
+
+def test_precisions_are_compared_on_the_same_seeds(monkeypatch):
+    monkeypatch.setattr(precisions, "SEEDS", (7, 7))
+    monkeypatch.setattr("fastcolor.data.SAMPLE_COUNT", 24)
+    result = precisions.precisions("cpu", size=32, gen_epochs=2, critic_epochs=1, gan_epochs=1)
+    assert [(run["seed"], run["precision"]) for run in result["runs"]] == [(7, "fp32"), (7, "bf16")] * 2
+    assert result["runs"][0]["metrics"] == result["runs"][2]["metrics"] != result["runs"][1]["metrics"]
+    mean, deviation = result["summary"]["fp32"]["stage 1"]["PSNR dB"]
+    assert (mean, deviation) == (result["runs"][0]["metrics"]["stage 1"]["PSNR dB"], 0)
+    assert result["summary"]["bf16"]["stage 1"]["PSNR dB"][0] == pytest.approx(mean, abs=1)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_readmes_tables_are_the_benchmarks_own(name):
+    result = json.loads((TOP / f"nbs/bench/{name}.json").read_text())
+    assert f"<!-- bench: {name} -->\n{TABLES[name](result)}<!-- end -->" in (TOP / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scaling": True, "quality": True}, "one at a time"),
+        ({"rounds": 0}, "--rounds 0 makes no sense"),
+        ({"pretrained": "mine"}, "--pretrained mine does not exist here"),
+        ({"bs": "many"}, "--bs many is no number"),
+        ({"size": 32}, "--size 32 makes no sense: give at least 64"),
+        ({"arch": "vgg"}, "--arch vgg does not exist here"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        bench.main(out=str(tmp_path / "bench"), **{**SETTINGS, **options})
+    assert not (tmp_path / "bench").exists()
+
+
+def test_photos_too_few_for_a_few_batches_are_refused(scenes, tmp_path):
+    with pytest.raises(UserError, match="22 photos to train on: give at least 24 for batches of 8"):
+        bench.main(data=str(scenes), out=str(tmp_path), size=64, bs="8", **SETTINGS)
+    with pytest.raises(UserError, match="--bs 400 is too large for sets of 500 photos"):
+        bench.main(out=str(tmp_path), scaling=True, bs="400", **SETTINGS)
+
+
+def test_stock_fastai_gets_upright_photos(tmp_path):
+    """Orientation 6: the picture is stored turned, its first row is the right-hand side (EXIF 2.3, tag 0x0112)."""
+    photo = Image.new("RGB", (60, 40), "red")
+    exif = photo.getexif()
+    for number in range(10):
+        exif[0x0112] = 6 if number == 0 else 1
+        photo.save(tmp_path / f"{number}.jpg", exif=exif)
+    with workplace(str(tmp_path), size=32, bs="2", **SETTINGS) as place:
+        for name in place.names("train") + place.names("valid"):
+            sizes = [Image.open(folder / name).size for folder in (place.colour, place.grey)]
+            assert sizes == [(40, 60) if name == "0.jpg" else (60, 40)] * 2
