@@ -46,6 +46,9 @@ class Watch(Callback):
     def before_fit(self):
         self.mark = time.perf_counter()
 
+    def before_epoch(self):
+        self.dls.train.epoch = self.epoch  # other crops in each; fastai's own loaders pay no heed
+
     def before_batch(self):
         for schedule, hypers in zip(self.schedules, self.opt.hypers, strict=True):
             hypers["lr"] = schedule(min(self.spent / self.seconds, 1.0))
