@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from conftest import opened
 from PIL import Image
 
@@ -93,11 +94,18 @@ def test_a_damaged_cache_is_made_again(damage, data, tmp_path):
     assert json.loads(array.with_suffix(".json").read_text())["photos"] == str(data)
 
 
-def test_a_cache_larger_than_memory_may_be_mapped(tmp_path):
-    """Mapped for reading alone: a mapping that may be written to is refused where it exceeds memory (mmap(2), ENOMEM)."""
-    load = cache._mapped
-    np.save(tmp_path / "array.npy", np.zeros(4, np.uint8))
-    assert not load(tmp_path / "array.npy").flags.writeable
+def test_a_cache_may_be_larger_than_memory(tmp_path):
+    """A terabyte, of which the disk holds only what was written: a mapping that may be written to is refused at that size."""
+    shape = (10_000_000, 162, 162, 4)
+    with open(tmp_path / "array.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": "|u1"})
+        file.truncate(file.tell() + np.prod(shape, dtype=np.int64))
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x07")
+    squares = cache._mapped(tmp_path / "array.npy")
+    taken = cache.take(squares, [0, len(squares) - 1], torch.device("cpu"))
+    assert taken.shape == (2, 162, 162, 4)
+    assert taken.sum() == taken[1, -1, -1, -1] == 7
 
 
 def test_a_decoding_that_is_broken_off_leaves_no_cache(data, tmp_path, monkeypatch):
