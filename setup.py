@@ -6,6 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
+BENCH, EVALUATE, HEIC, ONNX = ["psutil"], ["torchmetrics"], ["pillow-heif"], ["onnx", "onnxscript", "onnxruntime"]
 
 setup(
     name="fastcolor",
@@ -16,6 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["fastcolor", "fastcolor.*"]),
+    package_data={"fastcolor": ["weights/*"]},
     install_requires=[
         "fastai>=2.8.12,<2.9",
         "fastcore>=2.2.22",
@@ -28,8 +30,11 @@ setup(
         "requests",
     ],
     extras_require={
-        "dev": ["pytest", "pytest-timeout", "scikit-image", "ruff", "psutil", "torchmetrics"],
-        "bench": ["psutil", "torchmetrics"],
+        "dev": ["pytest", "pytest-timeout", "scikit-image", "tifffile", "ruff", *BENCH, *EVALUATE, *HEIC, *ONNX],
+        "bench": BENCH + EVALUATE,
+        "evaluate": EVALUATE,
+        "heic": HEIC,
+        "onnx": ONNX,
         "kaggle": ["kagglehub"],
     },
     entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},

@@ -6,12 +6,12 @@ import warnings
 warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
 
 __version__ = "0.1.0"
-__all__ = ["predict"]
+__all__ = ["Colorizer", "predict"]
 
 
 def __getattr__(name: str):
-    if name == "predict":  # only now: `import fastcolor` need not wait for torch
-        from fastcolor.inference import predict
+    if name in __all__:  # only now: `import fastcolor` need not wait for torch
+        from fastcolor import inference
 
-        return predict
+        return getattr(inference, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 
+from fastcolor.aging import age
 from fastcolor.cache import Squares, take
 from fastcolor.data import Photos
 from fastcolor.device import largest_batch
@@ -17,26 +19,32 @@ from fastcolor.run import Run
 BATCH = 32  # photos, where nothing else is said
 FEWEST_STEPS = 40  # per epoch: a larger batch would be faster, but learn less from the same photos (`--bs auto`)
 
+SMALL = 0.75  # of the training size in the first epochs, if so wanted: nearly half the cost
+
 
 @dataclass
 class Crops:
-    """Which squares a batch takes, and where from: row, upper and left edge, and whether it is mirrored, per photo."""
+    """Which squares a batch takes, and where from: row, upper and left edge, whether it is mirrored and aged, per photo."""
 
     rows: np.ndarray
     top: np.ndarray
     left: np.ndarray
     flip: np.ndarray
+    aged: np.ndarray
+    seed: int  # of how they are aged
 
     def __getitem__(self, part: slice) -> "Crops":
-        return Crops(self.rows[part], self.top[part], self.left[part], self.flip[part])
+        arrays = (each[part] for each in (self.rows, self.top, self.left, self.flip, self.aged))
+        return Crops(*arrays, self.seed + (part.start or 0))
 
 
 class PhotoBatches:
     """Batches of `make_batch(*crops)` from one or more arrays of squares; in training shuffled, cropped and flipped.
 
     The arrays, `(N, side, side, 4)` uint8, share rows and crops; `make_batch` gets one tensor `(n, 4, size, size)` uint8
-    of each, on `device`. Set `epoch` before iterating: everything random follows from it and `seed`. Validation takes
-    the centre crop, in order.
+    of each, on `device`. In training, the share `aged` of the photos gets the light of an old print (see `aging`) instead
+    of its own grey, and in the first `small_epochs` all are reduced to SMALL of the size. Set `epoch` before iterating: everything random follows from it and `seed`. Validation takes the
+    centre crop, in order.
     """
 
     def __init__(
@@ -50,9 +58,12 @@ class PhotoBatches:
         device: torch.device,
         seed: int,
         train: bool,
+        aged: float = 0.0,
+        small_epochs: int = 0,
     ):
         self.arrays, self.rows, self.make_batch = arrays, rows, make_batch
-        self.size, self.bs, self.device, self.seed, self.train = size, bs, device, seed, train
+        self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
+        self.small_epochs = small_epochs
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -73,17 +84,27 @@ class PhotoBatches:
         count, spare = len(self.rows), self.arrays[0].shape[1] - self.size
         if not self.train:
             middle = np.full(count, spare // 2)
-            return Crops(self.rows, middle, middle, np.zeros(count, bool))
+            return Crops(self.rows, middle, middle, np.zeros(count, bool), np.zeros(count, bool), 0)
         rng = np.random.default_rng([self.seed, self.epoch])
         top, left = rng.integers(0, spare, (2, count), endpoint=True)
-        return Crops(rng.permutation(self.rows), top, left, rng.random(count) < 0.5)
+        rows, flip, aged = rng.permutation(self.rows), rng.random(count) < 0.5, rng.random(count) < self.aged
+        return Crops(rows, top, left, flip, aged, int(rng.integers(2**62)))
 
     def _fetch(self, crops: Crops) -> tuple[Crops, list[Tensor]]:
         return crops, [take(array, crops.rows, self.device) for array in self.arrays]
 
     def _cut(self, crops: Crops, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
         top, left, flip = (torch.from_numpy(each).to(self.device) for each in (crops.top, crops.left, crops.flip))
-        return self.make_batch(*(cut(each, top, left, flip, self.size) for each in squares))
+        pieces = [cut(each, top, left, flip, self.size) for each in squares]
+        if self.train and self.epoch < self.small_epochs:
+            side = round(SMALL * self.size)
+            pieces = [F.interpolate(each, size=(side, side), mode="bilinear", antialias=True) for each in pieces]
+        if crops.aged.any():
+            chosen = torch.from_numpy(crops.aged).to(self.device)
+            light = age(pieces[0][chosen, 1:], crops.seed)
+            for piece in pieces:
+                piece[chosen, :1] = light
+        return self.make_batch(*pieces)
 
 
 def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> Tensor:
@@ -97,14 +118,17 @@ def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> 
     return picked[..., None].view(torch.uint8).permute(0, 3, 1, 2).contiguous()
 
 
-def color_batches(run: Run, photos: Photos, space, bs: int = BATCH) -> DataLoaders:
-    """fastai DataLoaders of (generator's input, image): grey and colour photos as `space` has them."""
+def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, **variety) -> DataLoaders:
+    """fastai DataLoaders of (generator's input, image): grey and colour photos as `space` has them.
+
+    `variety` in training: `aged` and `small_epochs`, see PhotoBatches.
+    """
 
     def make_batch(crops: Tensor) -> tuple[Tensor, Tensor]:
         grey, rgb = crops.split([1, 3], dim=1)
         return space.inputs(grey), space.image(grey, rgb)
 
-    return _loaders(run, [photos.squares], photos, make_batch, bs)
+    return _loaders(run, [photos.squares], photos, make_batch, bs, **variety)
 
 
 def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BATCH) -> DataLoaders:
@@ -120,9 +144,9 @@ def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BA
     return _loaders(run, [photos.squares, fakes], photos, make_batch, max(bs // 2, 1))
 
 
-def _loaders(run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, bs: int) -> DataLoaders:
+def _loaders(run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, bs: int, **variety) -> DataLoaders:
     common = {"size": run.size, "bs": bs, "device": run.device, "seed": run.seed}
-    train = PhotoBatches(arrays, photos.train, make_batch, **common, train=True)
+    train = PhotoBatches(arrays, photos.train, make_batch, **common, train=True, **variety)
     valid = PhotoBatches(arrays, photos.valid, make_batch, **common, train=False)
     return DataLoaders(train, valid, path=run.path)
 

@@ -11,11 +11,14 @@ from fastcolor.errors import TrainingFailed, UserError
 
 # Imported only when called for: `fastcolor greyscale` need not wait for fastai.
 COMMANDS = {
+    "colorize": "fastcolor.colorize:main",
     "train": "fastcolor.train:main",
     "stage1": "fastcolor.stage1_pretrain_gen:main",
     "stage2": "fastcolor.stage2_generate_fakes:main",
     "stage3": "fastcolor.stage3_pretrain_critic:main",
     "stage4": "fastcolor.stage4_gan:main",
+    "export": "fastcolor.export:main",
+    "evaluate": "fastcolor.evaluate:main",
     "greyscale": "fastcolor.prep.greyscale:greyscale",
     "sample": "fastcolor.prep.sample:sample",
     "clean": "fastcolor.prep.clean:clean",
@@ -34,7 +37,8 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
     """
     parser = anno_parser(main, prog=prog)
     for action in parser._actions:
-        if getattr(action.type, "__name__", "") == "_parse":  # fastcore's, of `int | None`: else errors would call it so
+        # fastcore's, of `int | None`: else errors would call it so
+        if action.metavar and getattr(action.type, "__name__", "") == "_parse":
             action.type.__name__ = action.metavar.strip("()")
     options = vars(parser.parse_args(argv))
     options = {name: value for name, value in options.items() if name not in ("pdb", "xtra")}

@@ -1,19 +1,25 @@
 """The photos of a run: which ones, decoded to squares of one size, and which of them are held out.
 
-The split is written down once per run and kept by all stages, so that no validation photo is ever trained on.
+The split is written down once per run and kept by all stages, so that no held-out photo is ever trained on, nor a near
+duplicate of one.
 """
 
 import csv
 import shutil
+from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 
-from fastcolor.cache import OnDemand, Squares, cache_of, cached, resident, unreadable_rows
+from fastcolor.cache import OnDemand, Squares, cache_of, cached, resident, take, unreadable_rows
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import find_photos, open_photo, write_csv, write_unreadable
+from fastcolor.files import find_photos, write_csv, write_unreadable
+from fastcolor.photo import open_photo
+from fastcolor.prep.clean import alike, fingerprint
 from fastcolor.prep.greyscale import grey_photo
 from fastcolor.run import SAMPLE_COUNT, SAMPLE_SIDE, Run
 from fastcolor.scenes import write_scenes
@@ -63,7 +69,7 @@ def _prepare(run: Run) -> Photos:
     squares, unreadable = _squares(run, names, is_checked=bool(split))
     if not split:
         _report_unreadable(run, unreadable, names)
-        split = _write_split(run, names, {names[row] for row, _ in unreadable})
+        split = _write_split(run, names, squares, {row for row, _ in unreadable})
     for row, reason in unreadable:
         if split[names[row]] != LEFT_OUT:
             raise UserError(f"{run.photos / names[row]} {reason}, but the run needs it: put it back, or give another --run")
@@ -78,6 +84,13 @@ def _prepare(run: Run) -> Photos:
 def _choose(run: Run) -> list[str]:
     """Names of the photos, or of the `--limit` of them that the seed picks, sorted."""
     names = [str(path) for path in find_photos(run.photos)]
+    if run.settings["folders"]:
+        wanted = run.settings["folders"].split(",")
+        by_folder = {folder: [name for name in names if Path(name).parts[0] == folder] for folder in wanted}
+        for folder, found in by_folder.items():
+            if not found:
+                raise UserError(f"{run.photos / folder} holds no photos: give --folders that are below --data")
+        names = sorted(chain.from_iterable(by_folder.values()))
     if run.settings["limit"]:
         picked = np.random.default_rng(run.seed).permutation(len(names))[: run.settings["limit"]]
         names = [names[i] for i in sorted(picked)]
@@ -104,14 +117,39 @@ def _read_split(run: Run) -> dict[str, str]:
         return {row["file"]: row["part"] for row in csv.DictReader(file)}
 
 
-def _write_split(run: Run, names: list[str], unreadable: set[str]) -> dict[str, str]:
-    """Hold out a seeded tenth of the readable photos; once written, split.csv decides."""
-    readable = [name for name in names if name not in unreadable]
-    count = min(max(round(VALID_SHARE * len(readable)), 2), VALID_MOST)
-    held_out = {readable[i] for i in np.random.default_rng(run.seed).permutation(len(readable))[:count]}
-    split = {name: LEFT_OUT if name in unreadable else "valid" if name in held_out else "train" for name in names}
+def _write_split(run: Run, names: list[str], squares: Squares, unreadable: set[int]) -> dict[str, str]:
+    """Hold out seeded shares of each top folder's readable photos, near duplicates together; once written, split.csv decides."""
+    readable = [row for row in range(len(names)) if row not in unreadable]
+    shares = {"test": run.settings["test"], "valid": max(min(VALID_SHARE, VALID_MOST / len(readable)), 2 / len(readable))}
+    folders = defaultdict(list)
+    for group in _groups(squares, readable):
+        folders[Path(names[group[0]]).parts[:-1][:1]].append(group)
+    rng = np.random.default_rng(run.seed)
+    part_of, owed = dict.fromkeys(readable, "train"), dict.fromkeys(shares, 0.0)  # photos; what one folder can't give the next does
+    for groups in folders.values():
+        groups = [groups[i] for i in rng.permutation(len(groups))]
+        count = sum(map(len, groups))
+        for part, share in shares.items():
+            owed[part] += share * count
+            while groups and owed[part] >= 0.5:
+                group = groups.pop()
+                part_of |= dict.fromkeys(group, part)
+                owed[part] -= len(group)
+    split = {name: part_of.get(row, LEFT_OUT) for row, name in enumerate(names)}
     write_csv(run.path / "split.csv", ("file", "part"), split.items())
     return split
+
+
+def _groups(squares: Squares, rows: list[int]) -> list[list[int]]:
+    """The rows, each with those that show nearly the same."""
+    cpu = torch.device("cpu")
+    prints = [fingerprint(Image.fromarray(take(squares, [row], cpu)[0, ..., 1:].numpy())) for row in rows]
+    groups = {i: [row] for i, row in enumerate(rows)}
+    for first, other, *_ in alike(prints):
+        groups[first] += groups.pop(other)
+    if max(map(len, groups.values())) > len(rows) / 2:  # a film's frames, say: nothing could be held out
+        return [[row] for row in rows]
+    return list(groups.values())
 
 
 def _squares(run: Run, names: list[str], is_checked: bool) -> tuple[Squares, list[tuple[int, str]]]:
@@ -130,7 +168,8 @@ def _squares(run: Run, names: list[str], is_checked: bool) -> tuple[Squares, lis
             unreadable = unreadable_rows(decode, len(names))
         return OnDemand(decode, len(names), side), unreadable
     stamps = [[name, file_stamp(run.photos / name), file_stamp(grey / name) if grey else None] for name in names]
-    chosen = {"limit": run.settings["limit"], "seed": run.seed} if run.settings["limit"] else {}
+    chosen = {name: run.settings[name] for name in ("limit", "folders") if run.settings[name]}
+    chosen |= {"seed": run.seed} if run.settings["limit"] else {}
     folder = cache_of(run, run.photos, side=side, grey=run.settings["grey"], **chosen)
     squares, unreadable = cached(folder, run.photos, stamps, decode, len(names), side)
     return resident(squares, run.device), unreadable

@@ -1,22 +1,19 @@
-"""Photos in folders: find them, open any kind as 8-bit RGB, write whole files or none, convert a tree in parallel."""
+"""Photos in folders: find them, write whole files or none, convert a tree in parallel."""
 
 import csv
 import os
 import sys
 import tempfile
-import warnings
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from fastcore.imports import IN_NOTEBOOK
-from PIL import Image, ImageOps
 
 from fastcolor.errors import UnreadablePhoto, UserError
 
@@ -29,23 +26,27 @@ SUFFIXES = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".gif": "GIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
 }
 """What counts as a photo in a folder, and the format in which such a file is written."""
-# Only these decoders are tried: a file decides by its content, and Pillow's rarer formats are rarely hardened. JPEG's
-# reads MPO too, which many phones write as .jpg.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-
-# Pillow warns from 89 megapixels on and refuses from twice that on: a large photo is no reason for a warning.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def progress_bar(items: Iterable, total: int | None = None) -> Iterator:
-    """Wrap `items` in fastprogress's bar; silent where nobody looks (output into a file or a pipe)."""
+def progress_bar(items: Iterable, total: int | None = None, unit: str | None = None) -> Iterator:
+    """Wrap `items` in fastprogress's bar, with how many of `unit` are done in a second; silent where nobody looks.
+
+    That is where output goes into a file or a pipe.
+    """
     if not shows_progress():
-        return iter(items)
+        yield from items
+        return
     from fastprogress.fastprogress import progress_bar as bar  # here: colouring a photo must not wait for it
 
-    return iter(bar(items, total=total, leave=False))
+    shown, start = bar(items, total=total, leave=False), time.monotonic()
+    for done, item in enumerate(shown, 1):
+        yield item
+        if unit:
+            shown.comment = f"{done / (time.monotonic() - start):.1f} {unit}/s"
 
 
 def shows_progress() -> bool:
@@ -53,19 +54,21 @@ def shows_progress() -> bool:
     return sys.stdout.isatty() or IN_NOTEBOOK
 
 
-def find_photos(folder: str | Path) -> list[Path]:
+def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
     """All files below `folder` named like photos, as sorted paths relative to it.
 
-    Links to folders are not followed, hidden files and folders (.thumbnails) left out. Raises UserError if the folder
-    is missing, is a file, or holds no photo.
+    Links to folders are not followed, hidden files and folders (.thumbnails) left out; `unreadable` is told of folders
+    that may not be read. Raises UserError if `folder` is missing, is a file, may not be read, or holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {what}: give a folder of photos")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"{folder} may not be read: check its permissions")
     found = [
         Path(root, name).relative_to(folder)
-        for root, _, names in os.walk(folder)
+        for root, _, names in os.walk(folder, onerror=unreadable)
         for name in names
         if Path(name).suffix.lower() in SUFFIXES
     ]
@@ -73,45 +76,6 @@ def find_photos(folder: str | Path) -> list[Path]:
     if not found:
         raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that does")
     return sorted(found)
-
-
-def open_photo(path: str | Path, least: int | None = None) -> Image.Image:
-    """Any photo as an upright 8-bit RGB image: EXIF orientation applied, 16 bit scaled, transparency over white.
-
-    With `least`, a large JPEG may come reduced, with no side below so many pixels: that is decoded several times faster.
-    Raises UnreadablePhoto, with the reason, for whatever can't be decoded.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if least:
-                image.draft(None, (least, least))
-            image.load()
-            return as_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise UnreadablePhoto(path, "there is no such file") from None
-    except IsADirectoryError:
-        raise UnreadablePhoto(path, "is a folder, not a photo") from None
-    except PermissionError:
-        raise UnreadablePhoto(path, "may not be read: check its permissions") from None
-    except Image.UnidentifiedImageError:
-        kind = "is empty" if os.path.getsize(path) == 0 else f"is none of {', '.join(FORMATS)}"
-        raise UnreadablePhoto(path, kind) from None
-    except Exception as error:  # decoders raise almost anything (OSError, SyntaxError, struct.error) on broken data
-        raise UnreadablePhoto(path, f"can't be decoded ({error})") from error
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as 8-bit RGB. Pillow's own conversion would clip 16 bit and make transparent pixels opaque."""
-    if image.mode.startswith(("I", "F")):  # 16-bit grey (PNG, TIFF), 32-bit and float TIFF
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0)
-        top = next((t for t in (1.0, 255.0, 65535.0) if values.max() <= t), float(values.max()))
-        top = 65535.0 if image.mode.startswith("I;16") else top
-        return Image.fromarray((values.clip(0, top) * (255 / top) + 0.5).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
 
 
 @contextmanager
@@ -134,19 +98,6 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
-
-
-JPEG_OPTIONS = {"quality": 95, "subsampling": 0}  # colour at full resolution: it is what is learned from
-
-
-def save_photo(image: Image.Image, path: str | Path) -> None:
-    """Save in the format of `path`'s suffix, whole or not at all; JPEG at quality 95, WebP lossless."""
-    suffix = Path(path).suffix.lower()
-    options = {".webp": {"lossless": True}, ".jpg": JPEG_OPTIONS, ".jpeg": JPEG_OPTIONS}.get(suffix, {})
-    encoded = BytesIO()  # first in memory: Pillow hides a full disk in an error of its own
-    image.save(encoded, SUFFIXES[suffix], **options)
-    with write_whole(path) as temporary:
-        temporary.write_bytes(encoded.getvalue())
 
 
 @dataclass

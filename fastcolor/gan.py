@@ -12,6 +12,7 @@ fastai 2.8 has one optimiser for both networks and swaps modes in places that fo
 """
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -27,17 +28,17 @@ from fastcolor.run import at_least
 
 
 class GeneratorLoss:
-    """weight x adversarial + MSE weight x MSE; the parts stay to be looked at as `adversarial` and `mse`, the critic's
-    logits as `fake_pred`."""
+    """adversarial + weight x `distance` (MSE, say) of fake and real; the parts stay to be looked at as `adversarial` and
+    `distance`, the critic's logits as `fake_pred`."""
 
-    def __init__(self, adversarial_weight: float, mse_weight: float):
-        self.weights = adversarial_weight, mse_weight
+    def __init__(self, weight: float, distance: Callable[[Tensor, Tensor], Tensor] = F.mse_loss):
+        self.weight, self.distance_of = weight, distance
 
     def __call__(self, fake_pred: Tensor, fake: Tensor, real: Tensor) -> Tensor:
         self.fake_pred = fake_pred.float()
         self.adversarial = F.binary_cross_entropy_with_logits(self.fake_pred, torch.ones_like(self.fake_pred))
-        self.mse = F.mse_loss(fake.float(), real)
-        return self.weights[0] * self.adversarial + self.weights[1] * self.mse
+        self.distance = self.distance_of(fake.float(), real)
+        return self.adversarial + self.weight * self.distance
 
 
 def critic_loss(real_pred: Tensor, fake_pred: Tensor) -> Tensor:

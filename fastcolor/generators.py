@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 from fastcolor.errors import UserError
@@ -17,7 +16,7 @@ from fastcolor.spaces import IMAGENET_STD, L_CENTRE, L_SPREAD, SPACES
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The lean Lab U-Net: a ResNet up to layer3, attention at 1/16, a decoder that stops at 1/`chroma_stride`.
+    """The lean Lab U-Net: a ResNet up to layer3, transformer blocks at 1/16, a decoder that stops at 1/`chroma_stride`.
 
     The eye resolves colour far more coarsely than light, so a and b are made at 1/4 and enlarged: a tenth of the cost.
     """
@@ -26,6 +25,7 @@ class UNetConfig:
     space: str = "lab"
     arch: str = "resnet18"  # resnet18 or resnet34: their layers have 64, 64, 128, 256 channels at 1/2, 1/4, 1/8, 1/16
     chroma_stride: int = 4  # 2 or 4
+    blocks: int = 3  # at 1/16, of 0.5 M parameters each: the weights that ship stay below 12 MB
 
     def __post_init__(self):
         _check_arch(self, ("resnet18", "resnet34"))
@@ -54,8 +54,39 @@ def _check_arch(config, known: tuple[str, ...]) -> None:
 CONFIGS = {"unet": UNetConfig, "dynamic_unet": DynamicUnetConfig}
 
 
-class Attention(nn.Module):
-    """Every place looks at all others: the colour of a petal follows from the whole flower. `(N, C, H, W)` in and out."""
+class BasicBlock(nn.Module):
+    """ResNet's block of two 3x3 convolutions (He et al. 2016, figure 5 left), its weights named as torchvision's.
+
+    Not torchvision's own: importing that takes longer than importing torch, and than colouring many photos.
+    """
+
+    def __init__(self, channels: int, out: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        changes = stride > 1 or channels != out
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out)) if changes else None
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # as He et al. 2015, and torchvision
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+BLOCKS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6)}  # in layer1, layer2 and layer3
+
+
+class Block(nn.Module):
+    """A transformer block: every place looks at all others, as the colour of a petal follows from the whole flower.
+
+    `(N, C, H, W)` in and out; pre-norm (Xiong et al. 2020), starts as the identity.
+    """
 
     def __init__(self, channels: int, heads: int = 4):
         super().__init__()
@@ -63,14 +94,19 @@ class Attention(nn.Module):
         self.norm = nn.GroupNorm(1, channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)  # starts as the identity
-        nn.init.zeros_(self.out.bias)
+        self.mlp = nn.Sequential(
+            nn.GroupNorm(1, channels), nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1)
+        )
+        for last in (self.out, self.mlp[-1]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
         mixed = F.scaled_dot_product_attention(*(part.contiguous() for part in qkv.unbind(1)))
-        return x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+        x = x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+        return x + self.mlp(x)
 
 
 class UpBlock(nn.Module):
@@ -96,20 +132,23 @@ class LabUNet(nn.Module):
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
-        resnet = getattr(torchvision.models, config.arch)()
-        stem = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        stem = [nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
+        layer1, layer2, layer3 = (
+            nn.Sequential(*(BasicBlock(out if i else channels, out, 1 if i else stride) for i in range(count)))
+            for count, channels, out, stride in zip(BLOCKS[config.arch], (64, 64, 128), (64, 128, 256), (1, 2, 2), strict=True)
+        )
         self.encoder = nn.ModuleList(
             [
-                nn.Sequential(stem, resnet.bn1, resnet.relu),  # 1/2
-                nn.Sequential(resnet.maxpool, resnet.layer1),  # 1/4
-                resnet.layer2,  # 1/8
-                resnet.layer3,  # 1/16
+                nn.Sequential(*stem),  # 1/2
+                nn.Sequential(nn.MaxPool2d(3, stride=2, padding=1), layer1),  # 1/4
+                layer2,  # 1/8
+                layer3,  # 1/16
             ]
         )
         ups = [UpBlock(256, 128, 128), UpBlock(128, 64, 64)]
         if config.chroma_stride == 2:
             ups.append(UpBlock(64, 64, 32))
-        self.decoder = nn.ModuleList([Attention(256), *ups])
+        self.decoder = nn.ModuleList([nn.Sequential(*(Block(256) for _ in range(config.blocks))), *ups])
         self.head = nn.Conv2d(ups[-1].reduce.out_channels, 2, 1)
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:
@@ -132,8 +171,8 @@ class LabUNet(nn.Module):
         for layer in self.encoder:
             y = layer(y)
             skips.append(y)
-        attention, *ups = self.decoder
-        y = attention(skips.pop())
+        blocks, *ups = self.decoder
+        y = blocks(skips.pop())
         for up in ups:
             y = up(y, skips.pop())
         ab = SPACES["lab"].most * torch.tanh(self.head(y).float())  # never beyond what sRGB has
@@ -150,7 +189,8 @@ class FastaiUnet(nn.Module):
 
     def __init__(self, config: DynamicUnetConfig):
         super().__init__()
-        # Imported here: only this network needs fastai, and colouring a photo with the other must not wait for it.
+        # Imported here: only this network needs them, and colouring a photo with the other must not wait for them.
+        import torchvision
         from fastai.layers import NormType
         from fastai.torch_core import apply_init
         from fastai.vision.learner import create_body

@@ -1,62 +1,98 @@
-"""From a photo to a coloured photo: the network paints a small picture, the photo keeps its own size and light."""
+"""From a photo to a coloured photo: the network paints a small picture, the photo keeps its own size and light.
 
+Everything that colours photos goes through `Colorizer`. It needs torch, Pillow and numpy, but not fastai.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastcolor.checkpoint import load_network
-from fastcolor.color import fit_gamut, lab_to_rgb, rgb_to_lab
+from fastcolor.color import lightness_of
+from fastcolor.device import choose_device
 from fastcolor.errors import UserError
-from fastcolor.files import as_rgb, open_photo
+from fastcolor.fullsize import recolor, small_grey
+from fastcolor.photo import as_rgb, open_photo
 from fastcolor.spaces import SPACES
 
-STRIP_ROWS = 256  # rows put together at a time at full resolution: fitting the gamut takes many times a strip's memory
+BUNDLED = Path(__file__).parent / "weights" / "photo.safetensors"
+"""The weights that ship, trained on photos; see the model card beside them."""
+
+CHROMA = {"auto": "bilinear", "bilinear": "bilinear", "guided": "guided"}
+BATCH = 16  # small pictures that the network sees at once in `Colorizer.batch`
 
 
-def predict(photo: str | Path | Image.Image, weights: str | Path | None = None) -> Image.Image:
-    """Colour a photo: an 8-bit RGB image of the photo's own size, with the photo's own lightness.
+def predict(photo: str | Path | Image.Image, weights: str | Path | None = None, **options) -> Image.Image:
+    """Colour one photo: `Colorizer(weights, **options)(photo)`."""
+    return Colorizer(weights, **options)(photo)
 
-    `photo` is a file of any kind that `open_photo` reads, or a Pillow image. `weights` is a generator's weights file;
-    by default the one that was written last below `runs/`. Raises UserError where there is none, UnreadablePhoto for
-    a file that is no photo.
+
+class Colorizer:
+    """Colours photos with one network, loaded once. May be called from several threads.
+
+    `weights` is a generator's `.safetensors` file, or the `.onnx` file of `fastcolor export`; None: those that ship.
+    `size` is the short side, in pixels, at which the network sees a photo (default: what the weights' file says; not
+    below 32). `strength` 1 takes the network's colours, 0 leaves the photo as it is, values between mix the two. `chroma`
+    brings colours up to full size: bilinear, guided (they follow the photo's edges: fast guided filter, He and Sun 2015),
+    or auto, the one that was measured better. `device` is auto, cpu, cuda or mps. Raises UserError for weights that can't
+    be used and for options that don't exist.
     """
-    image = as_rgb(photo) if isinstance(photo, Image.Image) else open_photo(photo)
-    generator, about = load_network(weights or newest_weights(), "generator")
-    rgb = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-    return Image.fromarray(colorize(rgb, generator, about["size"]).permute(1, 2, 0).numpy())
 
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        size: int | None = None,
+        strength: float = 1.0,
+        chroma: str = "auto",
+        device: str = "auto",
+    ):
+        if chroma not in CHROMA:
+            raise UserError(f"chroma {chroma!r} does not exist: give one of {', '.join(CHROMA)}")
+        if not 0 <= strength <= 1:
+            raise UserError(f"strength {strength} makes no sense: give 0 (the photo as it is) to 1 (the network's colours)")
+        if size is not None and size < 32:
+            raise UserError(f"size {size} makes no sense: give at least 32 pixels")
+        weights = Path(weights or BUNDLED)
+        load = _load_onnx if weights.suffix.lower() == ".onnx" else _load_torch
+        self._paint, trained_size = load(weights, device)
+        self.size, self.strength, self.chroma = size or trained_size, strength, CHROMA[chroma]
 
-def newest_weights(runs: str | Path = "runs") -> Path:
-    """The generator's weights, of stage 1 or 4, that were written last below `runs`. Raises UserError for none."""
-    found = list(Path(runs).glob("*/stage[14]_gen.safetensors"))
-    if not found:
-        raise UserError(f"there are no trained weights below {runs}: run `fastcolor train` here, or give weights=FILE")
-    return max(found, key=lambda path: path.stat().st_mtime)
+    def __call__(self, photo: str | Path | Image.Image) -> Image.Image:
+        """Colour a file of any kind that `open_photo` reads, or a Pillow image: 8-bit RGB, upright, of its own size.
 
+        Raises UnreadablePhoto for a file that is no photo.
+        """
+        return self.batch([photo])[0]
 
-@torch.no_grad()
-def colorize(rgb: Tensor, generator: nn.Module, size: int) -> Tensor:
-    """Colour one photo, sRGB `(3, H, W)`, 0..1: uint8 `(3, H, W)`. Only its lightness is looked at.
+    def batch(self, photos: Iterable[str | Path | Image.Image]) -> list[Image.Image]:
+        """Colour several photos: those that are of one size for the network go through it together."""
+        images = [as_rgb(photo) if isinstance(photo, Image.Image) else open_photo(photo) for photo in photos]
+        return [Image.fromarray(pixels) for pixels in self._colored([np.asarray(image) for image in images])]
 
-    `size` is the side, in pixels, that the generator was trained with.
-    """
-    space = SPACES[generator.config.space]
-    lightness = rgb_to_lab(rgb)[:1]
-    height, width = working_size(*rgb.shape[1:], size)
-    small = F.interpolate(lightness[None], (height, width), mode="bilinear", antialias=True)
-    grey = lab_to_rgb(torch.cat([small, torch.zeros_like(small), torch.zeros_like(small)], dim=1))[:, :1]
-    ab = space.to_lab(generator(space.inputs(grey)).float())[:, 1:]
-    ab = F.interpolate(ab, lightness.shape[1:], mode="bilinear", align_corners=False)[0]
-    coloured = torch.empty(rgb.shape, dtype=torch.uint8)
-    for top in range(0, rgb.shape[1], STRIP_ROWS):
-        rows = slice(top, top + STRIP_ROWS)
-        strip = fit_gamut(torch.cat([lightness[:, rows], ab[:, rows]]))
-        coloured[:, rows] = (lab_to_rgb(strip) * 255 + 0.5).to(torch.uint8)
-    return coloured
+    def pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Colour sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16: `(H, W, 3)` of the same dtype. Only its light is looked at."""
+        return self._colored([pixels])[0]
+
+    def _colored(self, photos: list[np.ndarray]) -> list[np.ndarray]:
+        greys = [torch.from_numpy(small_grey(each, *working_size(*each.shape[:2], self.size)))[None] for each in photos]
+        alike = defaultdict(list)
+        for i, grey in enumerate(greys):
+            alike[grey.shape].append(i)
+        for rows in alike.values():
+            for part in (rows[k : k + BATCH] for k in range(0, len(rows), BATCH)):
+                grey = torch.stack([greys[i] for i in part])
+                ab = self._paint(grey)
+                maps = guided(lightness_of(grey), ab) if self.chroma == "guided" else ab
+                for i, one in zip(part, maps.numpy(), strict=True):
+                    photos[i] = recolor(photos[i], one, self.strength)
+        return photos
 
 
 def working_size(height: int, width: int, size: int) -> tuple[int, int]:
@@ -66,3 +102,47 @@ def working_size(height: int, width: int, size: int) -> tuple[int, int]:
     """
     scale = size / min(height, width)
     return min(round(height * scale), 4 * size), min(round(width * scale), 4 * size)
+
+
+RADIUS, EDGE = 4, 4.0  # of `guided`: pixels at working size, as chroma comes from 1/4 of it; units of L that count as an edge
+
+
+def guided(lightness: Tensor, ab: Tensor) -> Tensor:
+    """a and b as linear functions of L around each place, so that colours end where the light does.
+
+    From L `(N, 1, h, w)` and ab `(N, 2, h, w)` at working size, slopes and offsets `(N, 4, h, w)` for `recolor`: the fast
+    guided filter (He and Sun 2015, algorithm 2).
+    """
+
+    def mean(image: Tensor) -> Tensor:
+        return F.avg_pool2d(image, 2 * RADIUS + 1, stride=1, padding=RADIUS, count_include_pad=False)
+
+    light, color = mean(lightness), mean(ab)
+    covariance = mean(lightness * ab) - light * color
+    slope = covariance / (mean(lightness.square()) - light.square() + EDGE**2)
+    return torch.cat([mean(slope), mean(color - slope * light)], dim=1)
+
+
+def _load_torch(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], int]:
+    """The painter of a weights file: grey `(N, 1, h, w)` uint8 to ab `(N, 2, h, w)` float; and its working size."""
+    network, about = load_network(weights, "generator")
+    chosen, space = choose_device(device), SPACES[network.config.space]
+    network.to(chosen, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def paint(grey: Tensor) -> Tensor:
+        return space.to_lab(network(space.inputs(grey.to(chosen))).float())[:, 1:].cpu()
+
+    return paint, about["size"]
+
+
+def _load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], int]:
+    """The same of a file that `fastcolor export` wrote, run by onnxruntime on the processor."""
+    from fastcolor.export import open_onnx  # here: onnxruntime is an extra
+
+    session, size = open_onnx(weights)
+
+    def paint(grey: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"lightness": lightness_of(grey).numpy()})[0])
+
+    return paint, size

@@ -3,6 +3,8 @@
 PSNR rewards grey: always look at it beside colourfulness.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,13 +19,52 @@ def ab_error(fake: Tensor, real: Tensor) -> Tensor:
     return (fake - real)[:, 1:].norm(dim=1).mean(dim=(1, 2))
 
 
-def colorfulness(rgb: Tensor) -> Tensor:
+def ciede2000(fake: Tensor, real: Tensor) -> Tensor:
+    """Mean CIEDE2000 colour difference of Lab images `(N, 3, H, W)`: `(N,)`; about 1 can just be seen."""
+    return ciede2000_map(fake, real).mean(dim=(1, 2))
+
+
+def ciede2000_map(fake: Tensor, real: Tensor) -> Tensor:
+    """CIEDE2000 colour difference at every pixel of Lab images `(N, 3, H, W)`: `(N, H, W)`.
+
+    Sharma, Wu and Dalal, "The CIEDE2000 Color-Difference Formula" (2005), equations 2 to 22, with kL = kC = kH = 1.
+    """
+    (l1, a1, b1), (l2, a2, b2) = fake.unbind(1), real.unbind(1)
+    chroma = (torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2
+    stretch = 1.5 - 0.5 * _towards_one(chroma)
+    a1, a2 = stretch * a1, stretch * a2
+    c1, c2 = torch.hypot(a1, b1), torch.hypot(a2, b2)
+    h1, h2 = torch.atan2(b1, a1) % (2 * math.pi), torch.atan2(b2, a2) % (2 * math.pi)
+    turn = h2 - h1
+    turn = turn - 2 * math.pi * torch.where(turn.abs() > math.pi, turn.sign(), 0)  # the shorter way round
+    hue = torch.where(c1 == 0, h2, torch.where(c2 == 0, h1, h1 + turn / 2))  # a grey has none: the other's counts
+    hue = hue % (2 * math.pi)
+    light, chroma = (l1 + l2) / 2, (c1 + c2) / 2
+    t = 1 - 0.17 * (hue - math.radians(30)).cos() + 0.24 * (2 * hue).cos()
+    t = t + 0.32 * (3 * hue + math.radians(6)).cos() - 0.2 * (4 * hue - math.radians(63)).cos()
+    off_50 = (light - 50).square()
+    d_light = (l2 - l1) / (1 + 0.015 * off_50 / (20 + off_50).sqrt())
+    d_chroma = (c2 - c1) / (1 + 0.045 * chroma)
+    d_hue = 2 * (c1 * c2).sqrt() * (turn / 2).sin() / (1 + 0.015 * chroma * t)
+    blue = math.radians(60) * torch.exp(-((hue.rad2deg() - 275) / 25).square())
+    rotation = -2 * _towards_one(chroma) * blue.sin()
+    squared = d_light.square() + d_chroma.square() + d_hue.square() + rotation * d_chroma * d_hue
+    return squared.clamp(min=0).sqrt()  # rounding must not make it less than nothing
+
+
+def _towards_one(chroma: Tensor) -> Tensor:
+    return (chroma**7 / (chroma**7 + 25**7)).sqrt()
+
+
+def colorfulness(rgb: Tensor, absolute: bool = False) -> Tensor:
     """Colourfulness of sRGB images `(N, 3, H, W)`, 0..1, on the usual scale of 0..255 values: `(N,)`; 0 is grey.
 
-    Hasler and Suesstrunk 2003, equation for M3: sigma + 0.3 mu of the signed opponents R-G and (R+G)/2-B.
+    Hasler and Suesstrunk 2003, equation for M3: sigma + 0.3 mu of the signed opponents R-G and (R+G)/2-B. `absolute`
+    takes their absolute values, as the code of CT2 (2022) and DDColor (2023) does: its figures are not comparable.
     """
     r, g, b = (rgb * 255).unbind(1)
     opponents = torch.stack([r - g, (r + g) / 2 - b], dim=1).flatten(2)
+    opponents = opponents.abs() if absolute else opponents
     sigma = opponents.std(dim=2, unbiased=False).norm(dim=1)
     return sigma + 0.3 * opponents.mean(dim=2).norm(dim=1)
 

@@ -10,12 +10,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from fastcolor.cache import take
-from fastcolor.checkpoint import load_network
 from fastcolor.color import lab_to_rgb, rgb_to_lab
 from fastcolor.data import load_photos
-from fastcolor.files import save_photo
-from fastcolor.inference import colorize
+from fastcolor.inference import Colorizer
 from fastcolor.metrics import ab_error, colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.photo import save_photo
 from fastcolor.run import Run
 
 SAMPLES = 8  # held-out photos in a sample grid and in a contact sheet
@@ -83,9 +82,11 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
     middle = slice(spare, spare + run.size)
     real = take(photos.squares, photos.valid, torch.device("cpu"))[:, middle, middle, 1:].permute(0, 3, 1, 2).float() / 255
     images = {"grey": grey_of_lab(rgb_to_lab(real))}
+    pixels = [np.asarray((photo.permute(1, 2, 0) * 255).round().byte()) for photo in real]
     for name, stage in (("stage 1", "stage1"), ("GAN", "stage4")):
-        generator, about = load_network(run.output(stage), "generator")
-        images[name] = torch.stack([colorize(photo, generator, about["size"]).float() / 255 for photo in real])
+        colorizer = Colorizer(run.output(stage), device="cpu")
+        fakes = [torch.from_numpy(colorizer.pixels(photo)) for photo in pixels]
+        images[name] = torch.stack(fakes).permute(0, 3, 1, 2) / 255
     images["real"] = real
     table = {name: measured(fake, real) for name, fake in images.items()}
     return images, table, run.photos / photos.names[photos.valid[0]]

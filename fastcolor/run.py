@@ -54,7 +54,7 @@ class Run:
 
     @property
     def settings(self) -> dict:
-        """data, grey, size, seed and limit, as they stand in config.json."""
+        """data, grey, size, seed, limit, folders and test, as they stand in config.json."""
         return self.config["settings"]
 
     @property
@@ -193,6 +193,8 @@ def open_run(
     size: int | None = None,  # side of the training squares in pixels (default: 128; sample set: 96)
     bs: str | None = None,  # photos per batch, or auto: what a GPU can use (default: 32, or all where there are fewer)
     limit: int | None = None,  # use only so many photos, chosen by the seed
+    folders: str | None = None,  # use only these folders below data: names with commas between them (default: everything)
+    test: float | None = None,  # share of each folder's photos that no stage looks at, for `evaluate` (default: 0)
     seed: int | None = None,  # of everything random (default: 42)
     device: str = "auto",  # auto, cpu, cuda or mps
     precision: str = "auto",  # auto, fp32 or bf16; auto takes bf16 where the device has units for it
@@ -210,7 +212,9 @@ def open_run(
     at_least(SMALLEST_SIZE, size=size)
     bs = read_batch_size(bs)
     at_least(1, limit=limit)
-    at_least(0, seed=seed)
+    at_least(0, seed=seed, test=test)
+    if test is not None and test > 0.5:
+        raise UserError(f"--test {test} leaves too few to train on: give a share, 0.5 at most")
     for folder in (data, grey):
         if folder is not None and not Path(folder).is_dir():
             raise UserError(f"{folder} is no folder: give a folder of photos")
@@ -220,6 +224,8 @@ def open_run(
         "grey": grey and str(Path(grey).resolve()),
         "size": size,
         "limit": limit,
+        "folders": folders,
+        "test": test,
         "seed": seed,
     }
     chosen = choose_device(device)
@@ -274,7 +280,7 @@ def _read_config(path: Path, given: dict) -> dict:
     if not file.exists():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path} is there and is no run folder: give another --run")
-        defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42}
+        defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42, "test": 0.0}
         settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
         return {"fastcolor": fastcolor.__version__, "settings": settings, "stages": {}}
     try:

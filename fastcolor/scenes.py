@@ -18,7 +18,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
-from fastcolor.files import Summary, in_threads, progress_bar, save_photo
+from fastcolor.files import Summary, in_threads, progress_bar
+from fastcolor.photo import save_photo
 
 SCALE = 3  # scenes are drawn this many times too large, then reduced: that smooths the edges
 SEEDS_PER_SET = 1_000_000  # sets of different seeds share no scene: one may train while the other validates

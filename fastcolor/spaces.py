@@ -8,7 +8,7 @@ uint8, and an image of the generator back into sRGB. In both, the generator retu
 import torch
 from torch import Tensor
 
-from fastcolor.color import AB_RANGE, fit_gamut, lab_to_rgb, lightness_of, rgb_to_lab
+from fastcolor.color import AB_RANGE, fit_gamut, grey_of_lightness, lab_to_rgb, lightness_of, rgb_to_lab
 
 # ImageNet's mean and standard deviation per channel, as torchvision's backbones expect them.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -29,7 +29,11 @@ class LabSpace:
 
     def inputs(self, grey: Tensor) -> Tensor:
         """Grey `(N, 1, H, W)`, sRGB, to the generator's input `(N, 1, H, W)`."""
-        return (lightness_of(grey) - L_CENTRE) / L_SPREAD
+        return self.inputs_of_lightness(lightness_of(grey))
+
+    def inputs_of_lightness(self, lightness: Tensor) -> Tensor:
+        """L of CIE Lab, `(N, 1, H, W)`, to the generator's input `(N, 1, H, W)`."""
+        return (lightness - L_CENTRE) / L_SPREAD
 
     def image(self, grey: Tensor, rgb: Tensor) -> Tensor:
         """The photo as the critic sees it: L from `grey` `(N, 1, H, W)`, a and b from `rgb` `(N, 3, H, W)`."""
@@ -60,6 +64,10 @@ class RgbSpace:
     def inputs(self, grey: Tensor) -> Tensor:
         """Grey `(N, 1, H, W)`, sRGB, to the generator's input `(N, 3, H, W)`."""
         return self._normalized(grey)
+
+    def inputs_of_lightness(self, lightness: Tensor) -> Tensor:
+        """L of CIE Lab, `(N, 1, H, W)`, to the generator's input `(N, 3, H, W)`."""
+        return self._normalized(grey_of_lightness(lightness))
 
     def image(self, grey: Tensor, rgb: Tensor) -> Tensor:
         """The photo as the critic sees it, from `rgb` `(N, 3, H, W)`; `grey` plays no part in it."""

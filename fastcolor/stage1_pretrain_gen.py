@@ -1,4 +1,4 @@
-"""Stage 1: pretrain the generator with MSE loss, encoder frozen first and then unfrozen.
+"""Stage 1: pretrain the generator with MSE (or another) loss, encoder frozen first and then unfrozen.
 
     python -m fastcolor.stage1_pretrain_gen --data PHOTOS --run runs/NAME
     python -m fastcolor.stage1_pretrain_gen                  # the drawn sample set
@@ -7,6 +7,7 @@ Leaves `stage1_gen.safetensors`, a row per epoch in `history.csv`, and sample gr
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -24,7 +25,8 @@ from fastcolor.checkpoint import save_network
 from fastcolor.cli import run_command
 from fastcolor.data import load_photos
 from fastcolor.device import place
-from fastcolor.generators import build_generator, generator_config
+from fastcolor.generators import UNetConfig, build_generator, generator_config
+from fastcolor.losses import make_loss
 from fastcolor.pretrained import load_pretrained
 from fastcolor.report import sample_grid
 from fastcolor.run import at_least, open_run
@@ -48,12 +50,12 @@ class FreezeEncoder(Callback):
             self.opt.unfreeze()
 
 
-def generator_learner(dls: DataLoaders, network: nn.Module, frozen: int = 0) -> Learner:
-    """fastai Learner of a generator and MSE loss, encoder and decoder in groups of their own, `frozen` epochs as said above."""
+def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.mse_loss, frozen: int = 0) -> Learner:
+    """fastai Learner of a generator, encoder and decoder in groups of their own, `frozen` epochs as said above."""
     return Learner(
         dls,
         network,
-        loss_func=F.mse_loss,
+        loss_func=loss,
         opt_func=partial(Adam, wd=1e-3),  # lesson 7's weight decay
         splitter=lambda network: [list(group.parameters()) for group in network.layer_groups()],
         cbs=FreezeEncoder(frozen),
@@ -64,21 +66,27 @@ def generator_learner(dls: DataLoaders, network: nn.Module, frozen: int = 0) -> 
 def main(
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
-    pretrained: str | None = None,  # imagenet, none, or a generator's weights file (default: imagenet; sample set: none)
-    epochs: int | None = None,  # passes over the photos (default: 10; sample set: 36)
-    frozen: int | None = None,  # how many of them with the encoder frozen (default: 1; without pretraining 0)
+    pretrained: str | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
+    epochs: int | None = None,  # passes over the photos (default: 10; sample set: 9, without pretraining 36)
+    frozen: int | None = None,  # how many of them with the encoder frozen (default: 1 with imagenet, else 0)
     lr: float = 1e-3,  # highest learning rate of the one-cycle schedule; a pretrained encoder's is a tenth of it
+    loss: str = "mse",  # mse, chroma or photo: see losses.py
+    small_epochs: int = 0,  # how many of the first epochs see photos at three quarters of the size, at nearly half the cost
+    aged: float = 0.0,  # share of the training photos that get the light of old prints
+    average: int = 0,  # steps over which the weights that are saved are averaged; 0: not at all
     **options,
 ):
     """Pretrain the generator with MSE loss: the first of the four stages."""
     run = open_run(**options)
-    pretrained = pretrained or ("none" if run.is_sample else "imagenet")
-    epochs = (36 if run.is_sample else 10) if epochs is None else epochs
+    config = generator_config(generator, arch, run.size)
+    pretrained = pretrained or ("bundled" if config == UNetConfig() else "imagenet")
+    if epochs is None:
+        epochs = (36 if pretrained == "none" else 9) if run.is_sample else 10
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
-    at_least(0, frozen=frozen, lr=lr)
-    config = generator_config(generator, arch, run.size)
+    at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)
     space = SPACES[config.space]
+    distance = make_loss(loss, space.name, run.device)
 
     torch.manual_seed(run.seed)
     network = build_generator(config)
@@ -86,22 +94,24 @@ def main(
     photos = load_photos(run)
     place(network, run)
     bs = batch_size(run, STAGE, photos, space.channels, network)
-    about = {"generator": generator, "arch": arch, "pretrained": pretrained}
+    about = {"generator": generator, "arch": arch, "pretrained": pretrained, "loss": loss}
+    about |= {"small_epochs": small_epochs, "aged": aged, "average": average}
     if not run.start(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs):
         return
 
-    dls = color_batches(run, photos, space, bs)
-    learn = generator_learner(dls, network, frozen)
+    dls = color_batches(run, photos, space, bs, aged=aged, small_epochs=small_epochs)
+    learn = generator_learner(dls, network, distance, frozen)
     lrs = np.array([lr if pretrained == "none" else lr / 10, lr])
     fit(
         learn,
         run,
         STAGE,
         lambda: learn.fit_one_cycle(epochs, lrs),
-        losses=lambda learn: {"train_mse": learn.loss},
+        losses=lambda learn: {f"train_{loss}": learn.loss},
         metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
         save=lambda: save_network(run.output(STAGE), network, "generator", stage=1, size=run.size),
         sample=lambda path: sample_grid(path, network, space, dls),
+        average=(network, average),
     )
 
 

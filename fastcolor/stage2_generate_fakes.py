@@ -19,7 +19,8 @@ from fastcolor.checkpoint import load_network
 from fastcolor.cli import run_command
 from fastcolor.data import load_photos
 from fastcolor.device import place
-from fastcolor.files import in_threads, progress_bar, save_photo
+from fastcolor.files import in_threads, progress_bar
+from fastcolor.photo import save_photo
 from fastcolor.report import sample_grid
 from fastcolor.run import Run, open_run
 from fastcolor.spaces import SPACES

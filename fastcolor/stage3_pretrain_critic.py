@@ -27,7 +27,7 @@ from fastcolor.critics import build_critic, critic_config
 from fastcolor.data import Photos, file_stamp, load_photos
 from fastcolor.device import place
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import open_photo
+from fastcolor.photo import open_photo
 from fastcolor.report import sample_grid
 from fastcolor.run import Run, at_least, open_run
 from fastcolor.spaces import SPACES
@@ -46,7 +46,7 @@ def critic_learner(dls: DataLoaders, network: nn.Module) -> Learner:
 @delegates(open_run)
 def main(
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    epochs: int | None = None,  # passes over photos and fakes (default: 5; sample set: 30, it is a tenth as large)
+    epochs: int | None = None,  # passes over photos and fakes (default: 5; sample set: 6, it is a tenth as large)
     lr: float = 1e-3,  # highest learning rate of the one-cycle schedule (lesson 7's)
     **options,
 ):
@@ -56,7 +56,7 @@ def main(
     run.require("stage2")
     space = SPACES[generator.config.space]
     config = critic_config(critic, space.name)
-    epochs = (30 if run.is_sample else 5) if epochs is None else epochs
+    epochs = (6 if run.is_sample else 5) if epochs is None else epochs
     at_least(1, epochs=epochs)
     at_least(0, lr=lr)
 

@@ -17,6 +17,7 @@ from fastcolor.cli import run_command
 from fastcolor.data import load_photos
 from fastcolor.device import place
 from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.losses import make_loss
 from fastcolor.report import sample_grid
 from fastcolor.run import at_least, open_run
 from fastcolor.spaces import SPACES
@@ -24,9 +25,10 @@ from fastcolor.stage3_pretrain_critic import right
 from fastcolor.training import fit, image_metrics
 
 STAGE = "stage4"
-# Weight of the MSE beside the adversarial loss. Lesson 7 has 50 in normalised RGB; the same error in colour is about six
-# times that, as a number, in standardised Lab.
-MSE_WEIGHT = {"rgb": 50.0, "lab": 8.0}
+# Weight of the loss beside the adversarial one. Lesson 7 has 50 for the MSE in normalised RGB; the same error in colour is
+# about six times that, as a number, in standardised Lab.
+WEIGHTS = {("mse", "rgb"): 50.0, ("mse", "lab"): 8.0}
+OTHER_WEIGHT = 8.0  # of the other losses, which have the same scale in both spaces: that of standardised Lab
 
 
 @delegates(open_run)
@@ -34,7 +36,10 @@ def main(
     epochs: int = 6,  # passes over the photos; NoGAN keeps this phase short
     lr: float = 1e-4,  # of the generator, constant (lesson 7's)
     critic_lr: float = 5e-4,  # of the critic (lesson 7: five times the generator's)
-    mse_weight: float | None = None,  # of the MSE beside the adversarial loss (default: 8; dynamic_unet: 50)
+    loss: str = "mse",  # beside the adversarial one: mse, chroma or photo, see losses.py
+    weight: float | None = None,  # of that loss (default: 8; dynamic_unet's mse: 50)
+    aged: float = 0.0,  # share of the training photos that get the light of old prints
+    average: int = 0,  # the generator's steps over which the weights that are saved are averaged; 0: not at all
     switcher: str = "adaptive",  # adaptive or fixed
     critic_thresh: float = 0.65,  # adaptive: the critic's loss below which the generator has its turn (lesson 7's)
     gen_thresh: float | None = None,  # adaptive: the generator's loss below which the critic has (default: after one step)
@@ -48,8 +53,9 @@ def main(
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
     at_least(1, epochs=epochs)
-    at_least(0, lr=lr, critic_lr=critic_lr)
-    loss = GeneratorLoss(1.0, MSE_WEIGHT[space.name] if mse_weight is None else mse_weight)
+    at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
+    distance = make_loss(loss, space.name, run.device)
+    both = GeneratorLoss(WEIGHTS.get((loss, space.name), OTHER_WEIGHT) if weight is None else weight, distance)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
 
     torch.manual_seed(run.seed)
@@ -58,23 +64,24 @@ def main(
         place(network, run)
     bs = batch_size(run, STAGE, photos, space.channels, generator, critic)
     about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
-    if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, mse_weight=loss.weights[1], **about, bs=bs):
+    about |= {"loss": loss, "weight": both.weight, "aged": aged, "average": average}
+    if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs):
         return
 
-    dls = color_batches(run, photos, space, bs)
-    learn = gan_learner(dls, generator, critic, loss, turns)
+    dls = color_batches(run, photos, space, bs, aged=aged)
+    learn = gan_learner(dls, generator, critic, both, turns)
 
     def losses(learn) -> dict[str, Tensor]:
         nothing = learn.loss.new_tensor(float("nan"))  # of the network whose turn it is not
         if learn.gan_trainer.gen_mode:
-            turn = {"gen_adversarial": loss.adversarial, "gen_mse": loss.mse, "critic_loss": nothing}
+            turn = {"gen_adversarial": both.adversarial, f"gen_{loss}": both.distance, "critic_loss": nothing}
         else:
-            turn = {"gen_adversarial": nothing, "gen_mse": nothing, "critic_loss": learn.loss}
+            turn = {"gen_adversarial": nothing, f"gen_{loss}": nothing, "critic_loss": learn.loss}
         return {**turn, "generator_share": learn.loss.new_tensor(float(learn.gan_trainer.gen_mode))}
 
     def metrics(learn) -> dict[str, Tensor]:
         ones = learn.pred.new_ones(len(learn.pred))
-        accuracy = torch.cat([right(critic(learn.y), ones), right(loss.fake_pred, 0 * ones)])
+        accuracy = torch.cat([right(critic(learn.y), ones), right(both.fake_pred, 0 * ones)])
         return {"critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
 
     fit(
@@ -86,6 +93,7 @@ def main(
         metrics=metrics,
         save=lambda: save_network(run.output(STAGE), generator, "generator", stage=4, size=run.size),
         sample=lambda path: sample_grid(path, generator, space, dls, critic),
+        average=(generator, average),
     )
 
 

@@ -12,25 +12,59 @@ from pathlib import Path
 from fastcore.meta import delegates
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor.checkpoint import save_half
 from fastcolor.cli import run_command
-from fastcolor.files import save_photo
-from fastcolor.inference import predict
+from fastcolor.errors import UserError
+from fastcolor.inference import BUNDLED, predict
+from fastcolor.photo import save_photo
 from fastcolor.report import SAMPLES, held_out_metrics, print_table, sheet
 from fastcolor.run import Run, open_run
+
+# What `--preset` gives to each stage and to the run, unless a flag says otherwise.
+PRESETS = {
+    "quick": {},
+    "photo": {  # the weights that ship, of stage 1 alone: see weights/README.md
+        "run": {"test": 0.05},
+        "stage1": {
+            "pretrained": "imagenet",
+            "loss": "chroma",
+            "aged": 0.5,
+            "epochs": 8,
+            "small_epochs": 6,
+            "lr": 1.5e-3,
+            "bs": 16,
+            "average": 1000,
+        },
+        # what is done to the weights at last: stage 1 paints paler than photos are; both were chosen on validation photos
+        "ship": {"vivid": 1.15, "size": 144},
+    },
+}
 
 
 @delegates(open_run)
 def main(
+    preset: str = "quick",  # quick (minutes), or photo: how the weights that ship were trained (hours)
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
-    pretrained: str | None = None,  # imagenet, none, or a generator's weights file (default: imagenet; sample set: none)
+    pretrained: str | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    gen_epochs: int | None = None,  # passes over the photos in stage 1 (default: 10; sample set: 36)
-    critic_epochs: int | None = None,  # in stage 3 (default: 5; sample set: 30)
-    gan_epochs: int = 6,  # in stage 4
+    gen_epochs: int | None = None,  # passes over the photos in stage 1 (default: 10; sample set: 9, without pretraining 36)
+    critic_epochs: int | None = None,  # in stage 3 (default: 5; sample set: 6)
+    gan_epochs: int | None = None,  # in stage 4 (default: 6)
     **options,
 ):
-    """Train a colouriser on a folder of photos: all four stages, a table of what they reached, and a contact sheet."""
+    """Train a colouriser on a folder of photos: all four stages, a table of what they reached, and a contact sheet.
+
+    The preset photo ends after stage 1.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"--preset {preset} does not exist: give one of {', '.join(PRESETS)}")
+    preset_of = PRESETS[preset]
+    options = {**preset_of.get("run", {}), **_given(options)}
+
+    def flags(stage: str, **asked) -> dict:
+        return {**preset_of.get(stage, {}), **_given(asked), **options}
+
     begins = []
 
     def announce(stage: str) -> None:
@@ -38,18 +72,34 @@ def main(
         print(f"\n{stage}: {TITLES[stage]}")
 
     announce("stage1")
-    stage1_pretrain_gen.main(generator, arch, pretrained, gen_epochs, **options)
+    stage1_pretrain_gen.main(**flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs))
+    if preset == "photo":
+        ship(open_run(**options), **preset_of["ship"])
+        return
     announce("stage2")
     stage2_generate_fakes.main(**options)
     announce("stage3")
-    stage3_pretrain_critic.main(critic, critic_epochs, **options)
+    stage3_pretrain_critic.main(**flags("stage3", critic=critic, epochs=critic_epochs))
     announce("stage4")
-    stage4_gan.main(gan_epochs, **options)
+    stage4_gan.main(**flags("stage4", epochs=gan_epochs))
     show(open_run(**options), [*begins, time.perf_counter()])
 
 
+def ship(run: Run, **how) -> None:
+    """Write stage 1's weights as they ship (`how`: see `save_half`), and say how to measure them."""
+    shipped = run.path / BUNDLED.name
+    save_half(run.output("stage1"), shipped, **how)
+    print(f"\n{shipped}: stage 1's weights as they ship; on photos that it never saw:")
+    print(f"  fastcolor evaluate --data {run.photos} --names {run.path / 'split.csv'} --weights {shipped}")
+
+
+def _given(flags: dict) -> dict:
+    """The flags that were given a value."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
 TITLES = {
-    "stage1": "the generator learns from the photos (MSE)",
+    "stage1": "the generator learns from the photos",
     "stage2": "the generator colours the training photos",
     "stage3": "the critic learns to tell them from real photos",
     "stage4": "generator and critic train against each other",

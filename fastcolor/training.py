@@ -15,7 +15,7 @@ import torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastcolor.checkpoint import load_tensors, save_tensors
 from fastcolor.errors import TrainingFailed
@@ -34,15 +34,19 @@ def fit(
     metrics: Callable[[Learner], dict[str, Tensor]],
     save: Callable[[], None],
     sample: Callable,
+    average: tuple[nn.Module, float] | None = None,
 ) -> None:
     """Call `go()`, which calls one of fastai's fit methods once, with all that stages share, and end the stage.
 
     `losses` gives named scalars of a training batch, `metrics` named values per photo of a validation batch; after
-    each epoch, `save()` writes the weights and `sample(path)` a sample grid. Raises TrainingFailed where the loss is
+    each epoch, `save()` writes the weights and `sample(path)` a sample grid. With `average`, a network and a number of
+    steps, what is measured, shown and saved of that network is its running average. Raises TrainingFailed where the loss is
     no longer a number, and KeyboardInterrupt after Ctrl-C; both keep what was reached.
     """
     precision, stop, check = Precision(run), StopOnCtrlC(), StopOnNaN()
-    shared = [precision, Resumable(run, stage), History(run, stage, losses, metrics, save, sample), stop, check]
+    history = History(run, stage, losses, metrics, save, sample)
+    averaged = Averaged(*average) if average and average[1] else None
+    shared = [precision, Resumable(run, stage), history, stop, check, *filter(None, [averaged])]
     if not shows_progress():
         learn.remove_cb(ProgressCallback)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -59,6 +63,8 @@ def fit(
             f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
         )
     if stop.asked:
+        if averaged:
+            averaged.swap()
         save()
         raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
     run.finish(stage)
@@ -81,6 +87,49 @@ class Precision(Callback):
     def after_loss(self):
         self.contexts.close()
 
+
+class Averaged(Callback):
+    """Keep a running average of a network's weights over about `steps` steps (Polyak averaging), batch norm's statistics too.
+
+    During validation, in which weights are saved and samples drawn, the average stands in the network.
+    """
+
+    order = 57  # behind History (55), which saves; before Resumable (61), which keeps the network as it is trained
+
+    def __init__(self, network: nn.Module, steps: float):
+        self.network, self.decay = network, 1 - 1 / steps
+        self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self.taken = 0
+
+    def after_step(self):
+        trainer = getattr(self.learn, "gan_trainer", None)
+        if trainer and not trainer.gen_mode:
+            return
+        self.taken += 1
+        decay = min(self.decay, self.taken / (self.taken + 10))  # the first steps' weights are soon forgotten
+        for name, value in self.network.state_dict().items():
+            mine = self.average[name]
+            mine.lerp_(value, 1 - decay) if mine.is_floating_point() else mine.copy_(value)
+
+    def swap(self):
+        """Exchange the network's weights for the average, or back."""
+        trained = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        self.average = trained
+
+    def before_validate(self):
+        self.swap()
+
+    def after_validate(self):
+        self.swap()
+
+    def resume_state(self) -> dict:
+        """What a resumed epoch has to know besides the tensors."""
+        return {"taken": self.taken}
+
+    def load_resume_state(self, state: dict) -> None:
+        """Take over what `resume_state` gave."""
+        self.taken = state["taken"]
 
 class Resumable(Callback):
     """Begin each epoch with random numbers that follow from seed and epoch alone; keep the state after each epoch.
@@ -121,6 +170,7 @@ def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
     for i, state in enumerate(learn.opt.state_dict()["state"]):
         tensors |= {f"opt.{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
         plain.append({name: value for name, value in state.items() if not isinstance(value, Tensor)})
+    tensors |= {f"average.{name}": value for name, value in _average(learn).items()}
     kept = {cb.name: cb.resume_state() for cb in learn.cbs if hasattr(type(cb), "resume_state")}
     return tensors, {"optimizer": plain, "callbacks": kept}
 
@@ -130,6 +180,8 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
     device = next(learn.model.parameters()).device
     tensors = {name: value.to(device) for name, value in tensors.items()}
     learn.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+    for name, average in _average(learn).items():
+        average.copy_(tensors[f"average.{name}"])
     state = [dict(plain) for plain in metadata["optimizer"]]
     for name, value in tensors.items():
         if name.startswith("opt."):
@@ -138,6 +190,11 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
     learn.opt.load_state_dict({"state": state, "hypers": learn.opt.state_dict()["hypers"]})
     for callback, values in metadata["callbacks"].items():
         getattr(learn, callback).load_resume_state(values)
+
+
+def _average(learn: Learner) -> dict[str, Tensor]:
+    """The averaged weights that a Learner keeps; none where it keeps none."""
+    return learn.averaged.average if hasattr(learn, "averaged") else {}
 
 
 class StopOnNaN(Callback):
@@ -171,7 +228,7 @@ class StopOnCtrlC(Callback):
 
 # What of a history's row stands on the screen too, as far as fits there.
 SHOWN = {"epoch", "train_mse", "valid_mse", "valid_bce", "gen_adversarial", "gen_mse", "critic_loss", "critic_accuracy"}
-SHOWN |= {"psnr", "colorfulness", "photos_per_s", "seconds"}
+SHOWN |= {"train_chroma", "train_photo", "gen_photo", "psnr", "colorfulness", "photos_per_s", "seconds"}
 
 
 class History(Callback):

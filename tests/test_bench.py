@@ -91,7 +91,7 @@ def test_both_pipelines_are_measured_in_turn_and_the_table_says_what_the_file_sa
 
 
 def test_quality_is_looked_at_on_the_way_and_both_pipelines_learn(scenes, monkeypatch):
-    monkeypatch.setattr(quality, "_lpips", lambda device: torch.nn.functional.mse_loss)  # its weights are a download
+    monkeypatch.setattr(quality, "load_lpips", lambda device: torch.nn.functional.mse_loss)  # its weights are a download
     with workplace(str(scenes), size=32, bs="2", **SETTINGS) as place:
         result = quality.quality(place, 4.0, "resnet18", "none")
     for curve in result["curves"].values():

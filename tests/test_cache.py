@@ -15,7 +15,7 @@ from fastcolor.batches import color_batches
 from fastcolor.cache import cache_folder
 from fastcolor.data import load_photos
 from fastcolor.errors import UserError
-from fastcolor.files import open_photo
+from fastcolor.photo import open_photo
 from fastcolor.spaces import SPACES
 
 

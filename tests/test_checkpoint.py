@@ -3,15 +3,18 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import fastcolor
-from fastcolor.checkpoint import FORMAT, load_network, save_network
+from fastcolor.checkpoint import FORMAT, load_network, save_half, save_network
 from fastcolor.critics import PatchCriticConfig, build_critic
 from fastcolor.errors import UserError
 from fastcolor.generators import UNetConfig, build_generator
+from fastcolor.inference import BUNDLED, predict
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def test_a_weights_file_alone_rebuilds_its_network(generator, weights):
     with torch.no_grad():
         assert torch.equal(loaded(x), generator(x))
     assert (about["stage"], about["size"], about["version"]) == (1, 64, fastcolor.__version__)
-    assert about["config"] == {"name": "unet", "space": "lab", "arch": "resnet18", "chroma_stride": 2}
+    assert about["config"] == {"name": "unet", "space": "lab", "arch": "resnet18", "chroma_stride": 2, "blocks": 3}
     assert not loaded.training
 
 
@@ -122,3 +125,30 @@ def test_weights_that_do_not_fit_their_config_are_refused(weights, change):
 def test_a_missing_file_is_said_to_be_missing(tmp_path):
     with pytest.raises(UserError, match="nowhere.safetensors does not exist"):
         load_network(tmp_path / "nowhere.safetensors", "generator")
+
+
+def test_weights_at_half_the_size_color_alike(finished_run, tmp_path):
+    whole, half = finished_run / "stage4_gen.safetensors", tmp_path / "half.safetensors"
+    save_half(whole, half)
+    assert half.stat().st_size < 0.52 * whole.stat().st_size
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)).resize((90, 70))
+    one, other = (np.asarray(predict(photo, weights), int) for weights in (whole, half))
+    assert np.ptp(one, axis=2).max() > 3
+    assert np.abs(one - other).max() <= 1
+
+
+def test_vivid_weights_give_so_much_more_chroma(finished_run, tmp_path):
+    whole, vivid = finished_run / "stage4_gen.safetensors", tmp_path / "vivid.safetensors"
+    save_half(whole, vivid, vivid=1.5, size=48)
+    light = torch.linspace(-1, 1, 32 * 32).view(1, 1, 32, 32)
+    with torch.no_grad():
+        before, after = (load_network(path, "generator")[0](light)[:, 1:] for path in (whole, vivid))
+    assert (after.norm() / before.norm()).item() == pytest.approx(1.5, rel=0.05)
+    assert load_network(vivid, "generator")[1]["size"] == 48
+
+
+def test_the_weights_that_ship_fit_the_usual_network_and_the_promise():
+    network, about = load_network(BUNDLED, "generator")
+    assert network.config == UNetConfig()
+    assert BUNDLED.stat().st_size <= 12e6
+    assert about["size"] >= 96

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from skimage.color import lab2rgb
 
 from fastcolor.cli import run_command
-from fastcolor.files import save_photo
+from fastcolor.photo import save_photo
 from fastcolor.prep import clean as module
 from fastcolor.prep.clean import Look, clean, find_duplicates, judge, look, move_aside
 from fastcolor.scenes import draw_scene

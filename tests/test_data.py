@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from fastcolor.data import load_photos
 from fastcolor.errors import UserError
 from fastcolor.run import open_run
+from fastcolor.scenes import draw_scene
 
 
 def test_the_split_is_written_once_and_kept(scenes, tmp_path):
@@ -30,6 +32,56 @@ def test_the_split_follows_from_the_seed(scenes, tmp_path):
         load_photos(opened(scenes, tmp_path / name, seed=seed))
         splits[name] = (tmp_path / name / "split.csv").read_text()
     assert splits["a"] == splits["b"] != splits["c"]
+
+
+def parts_of(run) -> dict[str, str]:
+    with open(run / "split.csv", newline="") as file:
+        return {row["file"]: row["part"] for row in csv.DictReader(file)}
+
+
+def test_near_duplicates_are_held_out_together(tmp_path):
+    for n in range(12):
+        scene = draw_scene(n, 96)
+        for copy in range(4):  # the same, a little larger, lighter, saved anew
+            again = scene.resize((96 + 4 * copy, 96 + 4 * copy)).point(lambda v, copy=copy: min(v + copy, 255))
+            (tmp_path / "photos").mkdir(exist_ok=True)
+            again.save(tmp_path / "photos" / f"{n:02d}_{copy}.jpg", quality=90)
+    photos = load_photos(opened(tmp_path / "photos", tmp_path / "run", size=80, test=0.2))
+    parts = defaultdict(set)
+    for name, part in parts_of(tmp_path / "run").items():
+        parts[name[:2]].add(part)
+    assert all(len(each) == 1 for each in parts.values())
+    assert {part for each in parts.values() for part in each} == {"train", "valid", "test"}
+    assert len(photos.train) + len(photos.valid) < 48
+
+
+def test_every_folder_gives_its_share_to_the_test_set_and_no_stage_sees_it(tmp_path):
+    for folder, count in (("sea", 20), ("hills", 60), ("left", 20)):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for n in range(count):
+            draw_scene(100 * count + n, 64).save(tmp_path / "photos" / folder / f"{n}.png")
+    run = opened(tmp_path / "photos", tmp_path / "run", folders="sea,hills", test=0.1)
+    photos = load_photos(run)
+    count = Counter((name.split("/")[0], part) for name, part in parts_of(tmp_path / "run").items())
+    assert (count["sea", "test"], count["hills", "test"]) == (2, 6)
+    assert (count["sea", "valid"], count["hills", "valid"]) == (2, 6)
+    assert not any(folder == "left" for folder, _ in count)
+    seen = {photos.names[row] for row in (*photos.train, *photos.valid)}
+    assert seen == {name for name, part in parts_of(tmp_path / "run").items() if part != "test"}
+
+
+def test_frames_that_are_all_alike_are_split_all_the_same(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for n in range(20):
+        draw_scene(7, 64).point(lambda v, n=n: min(v + n % 3, 255)).save(tmp_path / "photos" / f"{n}.png")
+    photos = load_photos(opened(tmp_path / "photos", tmp_path / "run"))
+    assert (len(photos.train), len(photos.valid)) == (18, 2)
+
+
+def test_folders_that_are_not_there_are_named(scenes, tmp_path):
+    with pytest.raises(UserError, match="nowhere holds no photos"):
+        load_photos(opened(scenes, tmp_path / "run", folders="nowhere"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_changed_photo_is_decoded_again(scenes, tmp_path):

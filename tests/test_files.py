@@ -1,13 +1,17 @@
-"""Photos of every kind and brokenness are opened alike, files appear whole, folders are converted and gone on with."""
+"""Photos in folders are found, files appear whole, folders are converted and gone on with."""
 
 import csv
+import os
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import convert_folder, find_photos, in_order, open_photo, save_photo, write_whole
+from fastcolor import files
+from fastcolor.errors import UserError
+from fastcolor.files import convert_folder, find_photos, in_order, write_whole
+from fastcolor.photo import open_photo, save_photo
 
 
 def noise(seed=0, height=24, width=32):
@@ -28,117 +32,6 @@ def copy(source, target):
 def rows(path):
     with open(path, newline="", encoding="utf-8") as file:
         return {row["file"]: row["reason"] for row in csv.DictReader(file)}
-
-
-# EXIF 2.3, tag 0x0112: where the top left corner of the stored picture is, and what undoes it
-TURNS = {
-    1: lambda x: x,
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
-    8: lambda x: np.rot90(x),
-}
-
-
-@pytest.mark.parametrize("orientation", TURNS)
-def test_exif_orientation_is_applied_once(tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(noise()).save(tmp_path / "stored.png", exif=exif)
-    upright = TURNS[orientation](noise())
-    assert np.array_equal(pixels(tmp_path / "stored.png"), upright)
-    copy(tmp_path / "stored.png", tmp_path / "copy.png")
-    assert np.array_equal(pixels(tmp_path / "copy.png"), upright)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bit_grey_is_scaled_not_clipped(tmp_path, suffix):
-    values = np.array([[0, 257, 128 * 257, 200 * 257, 65535]], dtype=np.uint16)  # 257 = 65535 / 255
-    Image.fromarray(values).save(tmp_path / f"deep{suffix}")
-    assert pixels(tmp_path / f"deep{suffix}")[0, :, 1].tolist() == [0, 1, 128, 200, 255]
-
-
-def test_dark_16_bit_grey_stays_dark(tmp_path):
-    Image.fromarray(np.full((4, 4), 255, dtype=np.uint16)).save(tmp_path / "dark.tif")
-    assert (pixels(tmp_path / "dark.tif") == 1).all()
-
-
-def test_big_endian_16_bit_tiff_is_scaled(tmp_path):
-    values = np.array([[0, 128 * 257, 65535]], dtype=">u2")
-    Image.frombytes("I;16B", (3, 1), values.tobytes()).save(tmp_path / "deep.tif")
-    assert pixels(tmp_path / "deep.tif")[0, :, 0].tolist() == [0, 128, 255]
-
-
-def test_float_tiff_keeps_its_picture_when_a_pixel_is_no_number(tmp_path):
-    Image.fromarray(np.array([[0, 0.5, 1, np.nan]], dtype=np.float32)).save(tmp_path / "float.tif")
-    assert pixels(tmp_path / "float.tif")[0, :, 0].tolist() == [0, 128, 255, 0]
-
-
-def test_transparency_is_laid_over_white(tmp_path):
-    rgba = np.array([[[200, 0, 0, 0], [200, 0, 0, 255], [0, 0, 0, 51]]], dtype=np.uint8)
-    Image.fromarray(rgba).save(tmp_path / "alpha.png")
-    assert pixels(tmp_path / "alpha.png").tolist() == [[[255, 255, 255], [200, 0, 0], [204, 204, 204]]]
-
-
-def test_transparent_palette_color_becomes_white(tmp_path):
-    image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P")
-    image.putpalette([10, 20, 30, 40, 50, 60])
-    image.save(tmp_path / "palette.png", transparency=0)
-    assert pixels(tmp_path / "palette.png").tolist() == [[[255, 255, 255], [40, 50, 60]]]
-
-
-def test_cmyk_jpeg_shows_the_same_colors(tmp_path):
-    red = Image.new("RGB", (16, 16), (230, 40, 30))
-    red.convert("CMYK").save(tmp_path / "print.jpg", quality=95)
-    with Image.open(tmp_path / "print.jpg") as stored:
-        assert stored.mode == "CMYK"
-    assert np.abs(pixels(tmp_path / "print.jpg").astype(int) - (230, 40, 30)).max() <= 4
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif", ".gif"])
-def test_a_single_pixel_is_a_photo(tmp_path, suffix):
-    save_photo(Image.new("RGB", (1, 1), (0, 0, 0)), tmp_path / f"dot{suffix}")
-    assert pixels(tmp_path / f"dot{suffix}").shape == (1, 1, 3)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp", ".tif"])
-def test_lossless_formats_keep_every_pixel(tmp_path, suffix):
-    save_photo(Image.fromarray(noise(3)), tmp_path / f"noise{suffix}")
-    assert np.array_equal(pixels(tmp_path / f"noise{suffix}"), noise(3))
-
-
-def truncated(path):
-    save_photo(Image.fromarray(noise()), path)
-    path.write_bytes(path.read_bytes()[:900])
-
-
-BROKEN = {
-    "truncated.png": (truncated, "can't be decoded"),
-    "truncated.jpg": (truncated, "can't be decoded"),
-    "empty.jpg": (lambda path: path.write_bytes(b""), "is empty"),
-    "text.jpg": (lambda path: path.write_text("no photo at all"), "is none of"),
-    "folder.png": (lambda path: path.mkdir(), "is a folder"),
-    "missing.jpg": (lambda path: None, "no such file"),
-    "link.jpg": (lambda path: path.symlink_to("nowhere.jpg"), "no such file"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_photo_is_named_with_its_reason(tmp_path, name):
-    make, reason = BROKEN[name]
-    make(tmp_path / name)
-    with pytest.raises(UnreadablePhoto, match=reason) as caught:
-        open_photo(tmp_path / name)
-    assert str(caught.value) == f"{tmp_path / name}: {caught.value.reason}"
-
-
-def test_a_wrong_suffix_does_not_matter(tmp_path):
-    save_photo(Image.fromarray(noise()), tmp_path / "real.png")
-    (tmp_path / "real.png").rename(tmp_path / "called.jpg")
-    assert np.array_equal(pixels(tmp_path / "called.jpg"), noise())
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -270,6 +163,29 @@ def test_a_folder_without_photos_is_told_from_a_missing_one(tmp_path, name, said
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=said):
         find_photos(tmp_path / name)
+
+
+def test_a_folder_that_may_not_be_read_is_told_of(tree, monkeypatch):
+    scandir = os.scandir
+
+    def forbid(path):
+        if os.path.basename(path) == "sub":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbid)
+    told = []
+    assert [str(photo) for photo in find_photos(tree, told.append)] == ["a.png"]
+    assert [error.filename for error in told] == [str(tree / "sub")]
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match="may not be read: check its permissions"):
+        find_photos(tree)
+
+
+def test_the_progress_bar_says_how_many_in_a_second(monkeypatch, capsys):
+    monkeypatch.setattr(files, "shows_progress", lambda: True)
+    assert list(files.progress_bar(range(3), unit="photos")) == [0, 1, 2]
+    assert re.search(r"3/3 .*\d\.\d photos/s", capsys.readouterr().out)
 
 
 def test_work_is_done_ahead_in_order_and_no_further_than_it_is_wanted():

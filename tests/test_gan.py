@@ -66,7 +66,7 @@ def test_fastais_networks_stand_still_as_well():
     generator = build_generator(DynamicUnetConfig(arch="resnet18", size=64))
     critic = build_critic(FastaiCriticConfig(space="rgb"))
     batches = DataLoaders(*(Batches([(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))] * 2) for _ in "tv"))
-    learn = gan_learner(batches, generator, critic, GeneratorLoss(1, 50), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(batches, generator, critic, GeneratorLoss(50), make_switcher("fixed", 0, None, 1, 1))
     watch = Watch()
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, lr=[1e-3, 5e-3], cbs=watch)
@@ -78,7 +78,7 @@ def test_fastais_networks_stand_still_as_well():
 def test_one_network_learns_while_every_parameter_and_buffer_of_the_other_stands_still(switcher, optimizer):
     generator, critic = networks()
     turns = make_switcher(switcher, critic_thresh=10.0, gen_thresh=None, n_crit=2, n_gen=1)
-    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(1, 200), turns)
+    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(200), turns)
     if optimizer != "ours":  # momentum 0.9, and weight decay switched on
         learn.opt_func = partial(Adam, wd=0.1)
     watch = Watch()
@@ -93,7 +93,7 @@ def test_one_network_learns_while_every_parameter_and_buffer_of_the_other_stands
 def test_fastais_own_gan_learner_would_not_pass_this():
     """The trap is still there in the fastai that is installed; when this fails, `StandStill` can go."""
     generator, critic = networks()
-    learn = GANLearner(loaders(), generator, critic, GeneratorLoss(1, 200), critic_loss, gen_first=True)
+    learn = GANLearner(loaders(), generator, critic, GeneratorLoss(200), critic_loss, gen_first=True)
     watch = Watch()
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, lr=1e-3, cbs=watch)
@@ -102,7 +102,7 @@ def test_fastais_own_gan_learner_would_not_pass_this():
 
 def test_both_learning_rates_are_at_every_step_what_they_are_said_to_be():
     generator, critic = networks()
-    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 1, 1))
     watch = Watch()
     with learn.no_bar(), learn.no_logging():
         learn.fit(3, lr=[1e-4, 5e-4], cbs=watch)
@@ -112,7 +112,7 @@ def test_both_learning_rates_are_at_every_step_what_they_are_said_to_be():
 def test_the_first_steps_length_is_the_learning_rate_of_the_network_that_learns():
     """Adam's first step without momentum moves every parameter with a gradient by lr: Kingma and Ba 2014, section 2.1."""
     generator, critic = networks()
-    learn = gan_learner(loaders(2), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(loaders(2), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 1, 1))
     before = state(generator)["head.weight"], state(critic)["body.7.parametrizations.weight.original"]
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, lr=[1e-4, 5e-4], wd=0)  # a step of the critic, then one of the generator
@@ -148,7 +148,7 @@ class Passes(Callback):
 
 def test_a_turn_runs_each_network_as_often_as_it_must_and_computes_no_gradient_for_the_one_that_stands_still():
     generator, critic = networks()
-    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 1, 1))
     passes = Passes()
     with learn.no_bar(), learn.no_logging():
         learn.fit(2, lr=[1e-3, 5e-3], cbs=passes)
@@ -192,7 +192,7 @@ class Modes(Callback):
 
 def test_validation_measures_the_generator_at_rest_and_leaves_the_turn_as_it_was():
     generator, critic = networks()
-    learn = gan_learner(loaders(3), generator, critic, GeneratorLoss(1, 200), make_switcher("fixed", 0, None, 2, 2))
+    learn = gan_learner(loaders(3), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 2, 2))
     modes = Modes()
     with learn.no_bar(), learn.no_logging():
         learn.fit(4, lr=[1e-4, 5e-4], cbs=modes)
@@ -204,7 +204,7 @@ def test_validation_measures_the_generator_at_rest_and_leaves_the_turn_as_it_was
 def test_the_critic_learns_to_tell_and_the_generator_to_fool_it():
     generator, critic = networks()
     dls = loaders(8)
-    learn = gan_learner(dls, generator, critic, GeneratorLoss(1, 0), make_switcher("fixed", 0, None, 40, 40))
+    learn = gan_learner(dls, generator, critic, GeneratorLoss(0), make_switcher("fixed", 0, None, 40, 40))
 
     def judged(image_of) -> float:
         with torch.no_grad():
@@ -224,9 +224,9 @@ def test_the_critic_learns_to_tell_and_the_generator_to_fool_it():
 
 
 def test_the_losses_are_what_their_names_say():
-    loss = GeneratorLoss(2.0, 3.0)
+    loss = GeneratorLoss(3.0)
     pred, fake, real = torch.tensor([[0.0, 1.0]]), torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)
     # -log sigmoid(0) = 0.6931, -log sigmoid(1) = 0.3133; mean squared difference 0.25
-    assert loss(pred, fake, real).item() == pytest.approx(2 * (0.6931 + 0.3133) / 2 + 3 * 0.25, abs=1e-3)
-    assert loss.mse.item() == pytest.approx(0.25)
+    assert loss(pred, fake, real).item() == pytest.approx((0.6931 + 0.3133) / 2 + 3 * 0.25, abs=1e-3)
+    assert loss.distance.item() == pytest.approx(0.25)
     assert critic_loss(torch.tensor([[1.0]]), torch.tensor([[0.0]])).item() == pytest.approx((0.3133 + 0.6931) / 2, abs=1e-3)

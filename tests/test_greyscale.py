@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from fastcolor.cli import run_command
-from fastcolor.files import open_photo
+from fastcolor.photo import open_photo
 from fastcolor.prep.greyscale import grey_photo, greyscale
 
 ROOT = Path(__file__).parents[1]

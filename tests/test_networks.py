@@ -40,7 +40,7 @@ def test_the_lab_generator_returns_the_inputs_own_light():
 def test_colors_of_a_place_follow_from_the_whole_picture():
     torch.manual_seed(0)
     network = build_generator(UNetConfig()).eval()
-    torch.nn.init.normal_(network.decoder[0].out.weight)  # attention begins as the identity
+    torch.nn.init.normal_(network.decoder[0][0].out.weight)  # attention begins as the identity
     x = grey_input(UNetConfig(), 256, 256)
     other = x.clone()
     other[..., -8:, -8:] = 1

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from fastcolor.cli import run_command
-from fastcolor.files import find_photos, open_photo, save_photo
+from fastcolor.files import find_photos
+from fastcolor.photo import open_photo, save_photo
 from fastcolor.prep.crop import crop, crop_photo
 from fastcolor.prep.pairs import pairs
 from fastcolor.prep.sample import sample

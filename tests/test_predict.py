@@ -1,17 +1,19 @@
 """Colouring a photo: its own size, its own light, colours from the network; and what is said where that can't be."""
 
-import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from skimage.color import rgb2lab
+from skimage.color import lab2rgb, rgb2lab
 
 import fastcolor
+from fastcolor import inference
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.inference import working_size
+from fastcolor.inference import Colorizer, guided, working_size
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +60,90 @@ def test_predict_reads_files_and_applies_exif_orientation(weights, tmp_path):
     assert fastcolor.predict(tmp_path / "turned.jpg", weights).size == (40, 80)
 
 
-def test_predict_takes_the_newest_run_unless_told_otherwise(finished_run, tmp_path, monkeypatch):
-    (tmp_path / "runs" / "old").mkdir(parents=True)
-    (tmp_path / "runs" / "new").mkdir(parents=True)
-    old, new = tmp_path / "runs" / "old" / "stage4_gen.safetensors", tmp_path / "runs" / "new" / "stage1_gen.safetensors"
-    old.write_text("not weights")
-    new.write_bytes((finished_run / "stage1_gen.safetensors").read_bytes())
-    os.utime(old, (1, 1))
-    monkeypatch.chdir(tmp_path)
-    assert fastcolor.predict(photo(40, 40)).size == (40, 40)
+def test_without_weights_predict_takes_those_that_ship(monkeypatch, weights):
+    monkeypatch.setattr(inference, "BUNDLED", weights)
+    assert np.array_equal(fastcolor.predict(photo(40, 40)), fastcolor.predict(photo(40, 40), weights))
 
 
-def test_without_any_weights_predict_says_what_to_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="fastcolor train"):
-        fastcolor.predict(photo(40, 40))
+def test_at_strength_0_the_photo_stays_as_it_is_and_colors_grow_with_strength(weights):
+    original = photo(90, 70)
+    assert np.array_equal(fastcolor.predict(original, weights, strength=0), original)
+    grey = original.convert("L")
+    greyness = [np.ptp(np.asarray(fastcolor.predict(grey, weights, strength=s), int), axis=2).mean() for s in (0, 0.5, 1)]
+    assert greyness[0] == 0
+    assert 1 < greyness[1] < greyness[2]
+
+
+def test_a_sepia_print_is_colored_as_its_grey_version_is(weights):
+    """Its tint plays no part: only light is looked at, and the network's colours replace the photo's own."""
+    grey = np.asarray(photo(80, 60).convert("L"), float)
+    sepia = rgb2lab(np.dstack([grey] * 3) / 255) + (0, 8, 18)
+    sepia[..., 0] = sepia[..., 0].clip(20, 80)  # where so much tint exists
+    neutral = sepia * (1, 0, 0)
+    images = [Image.fromarray((lab2rgb(lab) * 255).round().astype(np.uint8)) for lab in (sepia, neutral)]
+    colored = [np.asarray(fastcolor.predict(image, weights), float) for image in images]
+    assert np.abs(np.asarray(images[0], float) - np.asarray(images[1], float)).mean() > 15
+    assert np.abs(colored[0] - colored[1]).mean() < 3
+
+
+def test_a_batch_gives_what_single_calls_give(weights):
+    photos = [photo(80, 60, 1), photo(50, 90, 2), photo(160, 120, 3).convert("L"), photo(64, 64, 4)]
+    colorizer = Colorizer(weights)
+    for one, many in zip(map(colorizer, photos), colorizer.batch(photos), strict=True):
+        assert np.abs(np.asarray(one, int) - np.asarray(many, int)).max() <= 1
+    assert colorizer.batch([]) == []
+
+
+def test_threads_may_share_a_colorizer(weights):
+    colorizer = Colorizer(weights)
+    photos = [photo(60 + i, 50, i) for i in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(colorizer, photos))
+    for one, other in zip(map(colorizer, photos), together, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_sixteen_bit_pixels_stay_so(weights):
+    pixels = np.asarray(photo(70, 50)).astype(np.uint16) * 257
+    colorizer = Colorizer(weights)
+    deep, usual = colorizer.pixels(pixels), colorizer.pixels((pixels // 257).astype(np.uint8))
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - usual).max() < 1.01
+    assert len(np.unique(deep)) > 256
+
+
+def test_guided_colors_end_where_the_light_does(weights):
+    """A bright disc of one colour on a dark ground of another, whose colours were mixed at 1/8 of the size."""
+    y, x = np.mgrid[:128, :128]
+    disc = np.hypot(y - 64, x - 64) < 30
+    lightness = torch.from_numpy(np.where(disc, 80.0, 30.0)).float()[None, None]
+    real = torch.from_numpy(np.where(disc, 40.0, -40.0)).float()[None, None].expand(-1, 2, -1, -1)
+    coarse = torch.nn.functional.avg_pool2d(real, 8)
+    smooth = torch.nn.functional.interpolate(coarse, (128, 128), mode="bilinear")
+    planes = guided(lightness, smooth)
+    followed = planes[:, :2] * lightness + planes[:, 2:]
+    border = np.diff(disc[64].astype(int)).nonzero()[0]  # along the middle row, the last pixel before each edge
+
+    def step(ab: torch.Tensor) -> float:
+        return (ab[0, :, 64, border + 1] - ab[0, :, 64, border]).abs().mean().item()
+
+    assert step(real) == 80
+    assert step(smooth) < 15
+    assert step(followed) > 2.5 * step(smooth)
+    flat = torch.full((1, 2, 32, 32), 7.0)  # without edges nothing changes
+    planes = guided(torch.rand(1, 1, 32, 32) * 100, flat)
+    assert torch.allclose(planes[:, 2:], flat, atol=1e-3)
+    one, other = (np.asarray(fastcolor.predict(photo(90, 70), weights, chroma=way), int) for way in ("guided", "bilinear"))
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"chroma": "nearest"}, "nearest"), ({"strength": 1.5}, "1.5"), ({"size": 8}, "size 8"), ({"device": "tpu"}, "tpu")],
+)
+def test_options_that_do_not_exist_are_refused(options, message, weights):
+    with pytest.raises(UserError, match=message):
+        Colorizer(weights, **options)
 
 
 def test_a_file_that_is_no_photo_is_named(weights, tmp_path):
@@ -90,7 +161,7 @@ def test_predict_does_not_import_fastai(weights, tmp_path):
     photo(60, 40).save(tmp_path / "photo.png")
     code = (
         "import sys, fastcolor; fastcolor.predict(sys.argv[1], sys.argv[2]).save(sys.argv[3]);"
-        "assert not [m for m in sys.modules if m.split('.')[0] in ('fastai', 'fastprogress', 'matplotlib')]"
+        "assert not [m for m in sys.modules if m.split('.')[0] in ('fastai', 'fastprogress', 'matplotlib', 'torchvision')]"
     )
     paths = [str(tmp_path / "photo.png"), str(weights), str(tmp_path / "out.png")]
     subprocess.run([sys.executable, "-c", code, *paths], check=True)

@@ -10,9 +10,10 @@ from conftest import TINY, run_stages
 from PIL import Image
 from safetensors.torch import load_file
 
-from fastcolor import batches, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor import batches, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan, train
 from fastcolor.checkpoint import load_network
 from fastcolor.errors import UserError
+from fastcolor.inference import BUNDLED
 
 
 def split(run) -> dict[str, str]:
@@ -172,8 +173,8 @@ def test_without_a_connection_imagenet_weights_name_the_ways_out(scenes, tmp_pat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
-    with pytest.raises(UserError, match="resnet18-f37072fd.pth into .*empty.*--pretrained none"):
-        stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), **TINY)
+    with pytest.raises(UserError, match="resnet18-f37072fd.pth into .*empty.*--pretrained bundled, none"):
+        stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), pretrained="imagenet", **TINY)
 
 
 def test_damaged_imagenet_weights_are_named(scenes, tmp_path, monkeypatch):
@@ -182,7 +183,7 @@ def test_damaged_imagenet_weights_are_named(scenes, tmp_path, monkeypatch):
     file.parent.mkdir(parents=True)
     file.write_bytes(b"PK cut short")
     with pytest.raises(UserError, match="resnet18-f37072fd.pth is damaged.*delete it"):
-        stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), **TINY)
+        stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), pretrained="imagenet", **TINY)
 
 
 def test_weights_of_another_network_are_no_starting_point(finished_run, scenes, tmp_path):
@@ -201,6 +202,31 @@ def test_another_runs_weights_are_a_starting_point(finished_run, scenes, tmp_pat
     given, taken = (load_network(path, "generator")[0] for path in (weights, tmp_path / "run" / "stage1_gen.safetensors"))
     for name, parameter in given.named_parameters():
         assert (dict(taken.named_parameters())[name] == parameter).all()
+
+
+def test_the_weights_that_ship_are_the_usual_starting_point(scenes, tmp_path):
+    stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), epochs=1, lr=0.0, **TINY)
+    given, taken = (load_network(path, "generator")[0] for path in (BUNDLED, tmp_path / "run" / "stage1_gen.safetensors"))
+    assert given.config == taken.config
+    for name, parameter in given.named_parameters():
+        assert (dict(taken.named_parameters())[name] == parameter).all()
+
+
+def test_the_recipe_of_the_weights_that_ship_runs_with_one_command(scenes, tmp_path, capsys):
+    flags = {"gen_epochs": 2, "data": str(scenes), "run": str(tmp_path / "run"), **TINY}
+    with pytest.MonkeyPatch.context() as patch:  # its encoder's weights are a download
+        patch.setitem(train.PRESETS["photo"]["stage1"], "pretrained", "none")
+        train.main(preset="photo", **flags)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    asked = {**train.PRESETS["photo"]["stage1"], "pretrained": "none", "epochs": 2, "bs": 4}
+    assert asked.items() <= config["stages"]["stage1"].items()
+    assert config["settings"]["test"] == 0.05
+    assert set(config["stages"]) == {"stage1"}
+    _, about = load_network(tmp_path / "run" / "photo.safetensors", "generator")
+    assert about["size"] == 144
+    assert f"--weights {tmp_path / 'run' / 'photo.safetensors'}" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--preset postcard does not exist"):
+        train.main(preset="postcard")
 
 
 def test_without_a_cache_the_stages_reach_the_same_weights(scenes, finished_run, tmp_path, monkeypatch):

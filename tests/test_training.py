@@ -100,6 +100,45 @@ def test_beginning_a_stage_anew_drops_what_later_ones_made_of_it(own_run):
     assert {row["stage"] for row in open_run(run=str(own_run)).history()} == {"stage1"}
 
 
+def test_what_is_saved_is_the_running_average_of_the_weights(scenes, tmp_path, monkeypatch):
+    """With an average that keeps only the first weights, those are what is saved, shown and measured."""
+    monkeypatch.setattr(training.Averaged, "after_step", lambda callback: None)
+    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, average=10)
+    torch.manual_seed(42)  # the default seed
+    first = stage1_pretrain_gen.build_generator({"name": "unet"}).state_dict()
+    assert same(weights(tmp_path / "run"), first)
+    errors = [float(row["valid_mse"]) for row in rows(tmp_path / "run")]
+    assert errors[0] == pytest.approx(errors[1])
+
+
+def test_an_average_goes_on_where_it_was_after_a_resume(scenes, tmp_path, monkeypatch):
+    stage = partial(stage1, data=str(scenes), epochs=3, average=7, aged=0.5, small_epochs=1, loss="chroma")
+    stage(run=str(tmp_path / "whole"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after_epoch(patch, 2)
+        stage(run=str(tmp_path / "killed"))
+    stage(run=str(tmp_path / "killed"), resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+
+def test_the_average_is_that_of_all_steps_weights(monkeypatch):
+    """Against the recursion written out: a <- d a + (1 - d) w, d = min(1 - 1/steps, n / (n + 10))."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    averaged = training.Averaged(network, 4)
+    averaged.learn = type("Learner", (), {})()
+    expected = network.weight.item()
+    for n, value in enumerate([3.0, -1.0, 2.0, 8.0, 5.0], start=1):
+        with torch.no_grad():
+            network.weight.fill_(value)
+        averaged.after_step()
+        decay = min(0.75, n / (n + 10))
+        expected = decay * expected + (1 - decay) * value
+    averaged.before_validate()
+    assert network.weight.item() == pytest.approx(expected)
+    averaged.after_validate()
+    assert network.weight.item() == 5.0
+
+
 def test_the_encoder_stands_still_while_it_is_frozen_and_moves_afterwards(scenes, tmp_path):
     """Without a pretrained encoder, both runs begin with the same random weights."""
 

@@ -10,18 +10,19 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import combined_cos
 from fastai.learner import Learner
 from torch import Tensor
-from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
 from fastcolor.batches import color_batches, cut
 from fastcolor.bench import stock
 from fastcolor.bench.workplace import Workplace
 from fastcolor.cache import take
+from fastcolor.data import Photos
 from fastcolor.device import place, synchronize
-from fastcolor.errors import UserError
 from fastcolor.generators import build_generator, generator_config
 from fastcolor.metrics import colorfulness, psnr
+from fastcolor.perceptual import load_lpips
 from fastcolor.pretrained import load_pretrained
 from fastcolor.report import evaluating
+from fastcolor.run import Run
 from fastcolor.spaces import SPACES
 from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.training import Precision
@@ -71,66 +72,76 @@ class Watch(Callback):
 def quality(workplace: Workplace, seconds: float, arch: str, pretrained: str) -> dict:
     """PSNR, LPIPS and colourfulness on held-out photos against seconds of training, stock first, then fastcolor.
 
-    `arch` is the stock network's encoder; both begin with what `pretrained` says. LPIPS (Zhang et al. 2018) is
-    torchmetrics', on SqueezeNet features. fastcolor's clock begins with the seconds that its preparation took.
+    `arch` is the stock network's encoder; both begin with what `pretrained` says. fastcolor's clock begins with the
+    seconds that its preparation took.
     """
-    run = workplace.run
-    judge = _lpips(run.device)
-    grey, real = _held_out(workplace)
+    run, photos, bs = workplace.run, workplace.photos, workplace.bs
+    judged = Judged(run, photos)
+    torch.manual_seed(run.seed)
+    learn = stock.generator_learner(stock.generator_batches(workplace, bs), arch, pretrained == "imagenet")
+    curves = {"stock": judged.curve("stock", learn, SPACES["rgb"], seconds, pretrained)}
+    learn = our_learner(run, photos, bs, pretrained)
+    curves["fastcolor"] = judged.curve("fastcolor", learn, SPACES["lab"], seconds, pretrained, workplace.preparation)
+    about = {"arch": arch, "pretrained": pretrained, "preparation": workplace.preparation}
+    return {"precision": run.precision, "seconds": seconds, **about, **judged.reference, "curves": curves}
+
+
+def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
+    """The same of fastcolor's generator alone, beginning with nothing, with ImageNet's encoder, with the weights that ship."""
+    judged = Judged(run, photos)
     curves = {}
-    for system in ("stock", "fastcolor"):
-        torch.manual_seed(run.seed)
-        space = SPACES["rgb" if system == "stock" else "lab"]
-        learn = _learner(system, workplace, arch, pretrained)
-        curve = curves[system] = []
-
-        def look(spent: float, share: float, learn=learn, space=space, curve=curve, system=system) -> None:
-            with torch.no_grad(), evaluating(learn.model):
-                parts = [space.to_rgb(learn.model(space.inputs(part)).float()) for part in grey.split(32)]
-            fake = torch.cat([part.as_subclass(Tensor) for part in parts]).clamp(0, 1)
-            point = {"psnr": psnr(fake, real).mean(), "lpips": judge(fake, real), "colorfulness": colorfulness(fake).mean()}
-            curve.append({"share": share, "seconds": spent, **{name: float(value) for name, value in point.items()}})
-            print(f"{system}: " + ", ".join(f"{name} {value:.4g}" for name, value in curve[-1].items()), flush=True)
-
-        rates = [1e-4 if pretrained == "imagenet" else 1e-3, 1e-3]
-        lrs = [rates[0]] * (len(learn.splitter(learn.model)) - 1) + [rates[1]]
-        begin = workplace.preparation if system == "fastcolor" else 0.0
-        with learn.no_logging():
-            learn.fit(sys.maxsize, 1e-3, cbs=Watch(seconds, lrs, look, run.device, begin))
-    real_and_grey = {"colorfulness_real": float(colorfulness(real).mean()), "grey": _of_grey(judge, grey, real)}
-    about = {"photos": len(real), "arch": arch, "pretrained": pretrained, "preparation": workplace.preparation}
-    return {"precision": run.precision, "seconds": seconds, **about, **real_and_grey, "curves": curves}
+    for pretrained in ("none", "imagenet", "bundled"):
+        learn = our_learner(run, photos, bs, pretrained)
+        curves[pretrained] = judged.curve(pretrained, learn, SPACES["lab"], seconds, pretrained)
+    return {"precision": run.precision, "seconds": seconds, "trained_on": len(photos.train), **judged.reference, "curves": curves}
 
 
-def _learner(system: str, workplace: Workplace, arch: str, pretrained: str) -> Learner:
-    run = workplace.run
-    if system == "stock":
-        learn = stock.generator_learner(stock.generator_batches(workplace, workplace.bs), arch, pretrained == "imagenet")
-    else:
-        network = build_generator(generator_config("unet", "resnet18", run.size))
-        load_pretrained(network, pretrained)
-        learn = generator_learner(color_batches(run, workplace.photos, SPACES["lab"], workplace.bs), place(network, run))
-        learn.add_cb(Precision(run))
-    learn.remove_cb(ProgressCallback)
+def our_learner(run: Run, photos: Photos, bs: int, pretrained: str) -> Learner:
+    """fastcolor's generator as stage 1 trains it, beginning with what `pretrained` says."""
+    torch.manual_seed(run.seed)
+    network = build_generator(generator_config("unet", "resnet18", run.size))
+    load_pretrained(network, pretrained)
+    learn = generator_learner(color_batches(run, photos, SPACES["lab"], bs), place(network, run))
+    learn.add_cb(Precision(run))
     return learn
 
 
-def _held_out(workplace: Workplace) -> tuple[Tensor, Tensor]:
-    """Grey `(N, 1, size, size)` uint8 and colour `(N, 3, size, size)`, 0..1, of the middle of held-out photos."""
-    run, photos = workplace.run, workplace.photos
-    squares = take(photos.squares, photos.valid[:JUDGED], run.device)
-    middle = torch.full((len(squares),), (squares.shape[1] - run.size) // 2, device=run.device)
-    crops = cut(squares, middle, middle, torch.zeros_like(middle, dtype=torch.bool), run.size)
-    return crops[:, :1], crops[:, 1:] / 255
+class Judged:
+    """Held-out photos on which networks are judged while they train; `reference` has what grey and the photos themselves give.
 
+    LPIPS (Zhang et al. 2018) is torchmetrics', on SqueezeNet features.
+    """
 
-def _of_grey(judge: Callable, grey: Tensor, real: Tensor) -> dict[str, float]:
-    image = grey.expand(-1, 3, -1, -1) / 255
-    return {"psnr": float(psnr(image, real).mean()), "lpips": float(judge(image, real))}
+    def __init__(self, run: Run, photos: Photos):
+        self.device, self.lpips = run.device, load_lpips(run.device)
+        squares = take(photos.squares, photos.valid[:JUDGED], run.device)
+        middle = torch.full((len(squares),), (squares.shape[1] - run.size) // 2, device=run.device)
+        crops = cut(squares, middle, middle, torch.zeros_like(middle, dtype=torch.bool), run.size)
+        self.grey, self.real = crops[:, :1], crops[:, 1:] / 255
+        grey = self.grey.expand(-1, 3, -1, -1) / 255
+        of_real = {"photos": len(self.real), "colorfulness_real": float(colorfulness(self.real).mean())}
+        self.reference = {**of_real, "grey": self._figures(grey)}
 
+    def curve(self, name: str, learn: Learner, space, seconds: float, pretrained: str, begin: float = 0.0) -> list[dict]:
+        """Train for so many seconds, of which `begin` have passed already: the figures at POINTS of them."""
+        points = []
 
-def _lpips(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    try:
-        return LearnedPerceptualImagePatchSimilarity(net_type="squeeze", normalize=True).to(device)
-    except OSError as error:  # URLError is one
-        raise UserError(f"LPIPS needs torchvision's SqueezeNet weights, which can't be fetched ({error}): connect once") from None
+        def look(spent: float, share: float) -> None:
+            with torch.no_grad(), evaluating(learn.model):
+                parts = [space.to_rgb(learn.model(space.inputs(part)).float()) for part in self.grey.split(32)]
+            fake = torch.cat([part.as_subclass(Tensor) for part in parts]).clamp(0, 1)
+            points.append({"share": share, "seconds": spent, **self._figures(fake)})
+            print(f"{name}: " + ", ".join(f"{figure} {value:.4g}" for figure, value in points[-1].items()), flush=True)
+
+        if pretrained == "bundled":
+            look(0.0, 0.0)  # what it can do before any training is the point of it
+        rates = [1e-3 if pretrained == "none" else 1e-4, 1e-3]
+        lrs = [rates[0]] * (len(learn.splitter(learn.model)) - 1) + [rates[1]]
+        learn.remove_cb(ProgressCallback)
+        with learn.no_logging():
+            learn.fit(sys.maxsize, 1e-3, cbs=Watch(seconds, lrs, look, self.device, begin))
+        return points
+
+    def _figures(self, fake: Tensor) -> dict[str, float]:
+        figures = {"psnr": psnr(fake, self.real).mean(), "lpips": self.lpips(fake, self.real), "colorfulness": colorfulness(fake).mean()}
+        return {name: float(value) for name, value in figures.items()}

@@ -15,7 +15,7 @@ from fastcolor.run import Run
 from fastcolor.spaces import SPACES
 from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.stage3_pretrain_critic import critic_learner
-from fastcolor.stage4_gan import MSE_WEIGHT
+from fastcolor.stage4_gan import WEIGHTS
 from fastcolor.training import Precision, StopOnNaN
 
 STAGES = {"input": "input alone", "stage1": "stage 1, generator", "stage3": "stage 3, critic", "stage4": "stage 4, GAN"}
@@ -48,7 +48,7 @@ def measure_fastcolor(stage: str, workplace: Workplace, bs: int, seconds: float)
         learn = critic_learner(critic_batches(run, photos, photos.squares, LAB, bs), *networks)
     else:
         turns = make_switcher("fixed", 0, None, 1, 1)  # each network has every second batch, as in the stock pipeline
-        learn = gan_learner(color_batches(run, photos, LAB, bs), *networks, GeneratorLoss(1, MSE_WEIGHT["lab"]), turns)
+        learn = gan_learner(color_batches(run, photos, LAB, bs), *networks, GeneratorLoss(WEIGHTS["mse", "lab"]), turns)
         lr = [1e-4, 5e-4]
     learn.add_cbs([Precision(run), StopOnNaN()])
     return timed(learn, seconds, run.device, bs, lr)

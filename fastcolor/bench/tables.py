@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from fastcolor.bench.speed import STAGES
-from fastcolor.files import save_photo, write_whole
+from fastcolor.files import write_whole
+from fastcolor.photo import save_photo
 
 
 def _range(figures: dict[str, float], form: str = "{:,.1f}") -> str:
@@ -15,17 +16,23 @@ def _range(figures: dict[str, float], form: str = "{:,.1f}") -> str:
     return f"{form.format(figures['median'])} ({form.format(figures['least'])} to {form.format(figures['most'])})"
 
 
-def _about(result: dict) -> str:
-    """One sentence: date, machine, versions, settings."""
-    machine, settings, versions = result["machine"], result["settings"], result["machine"]["versions"]
+def _workplace(result: dict) -> str:
+    """Date, machine, versions."""
+    machine, versions = result["machine"], result["machine"]["versions"]
     device = "" if machine["device"] == "cpu" else f"{machine['device']}, "
-    arithmetic = f"stock in fp32, fastcolor in {result['precision']}, " if "curves" in result or "rounds" in result else ""
     names = ", ".join(f"{name} {versions[name]}" for name in ("torch", "fastai"))
     return (
         f"{machine['date']}, {device}{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
-        f"{machine['system']}, Python {versions['python']}, {names}; {arithmetic}"
-        f"{settings['size']} px, batches of {settings['bs']}, photos: {settings['data']}."
+        f"{machine['system']}, Python {versions['python']}, {names}"
     )
+
+
+def _about(result: dict) -> str:
+    """One sentence: date, machine, versions, settings."""
+    settings = result["settings"]
+    arithmetic = f"stock in fp32, fastcolor in {result['precision']}, " if "arch" in result or "rounds" in result else ""
+    photos = f"{settings['size']} px, batches of {settings['bs']}, photos: {settings['data']}"
+    return f"{_workplace(result)}; {arithmetic}{photos}."
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -96,22 +103,79 @@ def precisions_table(result: dict) -> str:
     )
 
 
-TABLES = {"speed": speed_table, "scaling": scaling_table, "quality": quality_table, "precisions": precisions_table}
+def transfer_table(result: dict) -> str:
+    """What `fastcolor bench --transfer` measured, as Markdown."""
+    curves = {start: {point["share"]: point for point in curve} for start, curve in result["curves"].items()}
+    shares = sorted({share for curve in curves.values() for share in curve})
+    figures = (("PSNR", "psnr", 2), ("LPIPS", "lpips", 3), ("colourfulness", "colorfulness", 1))
+    head = ["seconds", *(f"{title}, {start}" for title, _, _ in figures for start in curves)]
+
+    def cells(point_of) -> list[str]:
+        return [f"{point[name]:.{digits}f}" if (point := point_of(start)) else "" for _, name, digits in figures for start in curves]
+
+    rows = [[f"{share * result['seconds']:,.0f}", *cells(lambda start, share=share: curves[start].get(share))] for share in shares]
+    real = result["colorfulness_real"]
+    photos = f"{result['trained_on']} photos to learn from, {result['photos']} held out, of colourfulness {real:.1f}"
+    return (
+        f"{_table(head, [['grey', *cells(lambda start: result['grey'])], *rows])}\n{photos}; fastcolor in {result['precision']}. {_about(result)}\n"
+    )
+
+
+def inference_table(result: dict) -> str:
+    """What `fastcolor bench --inference` measured, as Markdown."""
+    rows = [
+        [
+            f"{row['megapixels']:g} ({row['width']:,} x {row['height']:,})",
+            *(f"{row['later'][part]['median']:.2f}" for part in ("decode", "color", "encode")),
+            _range(row["later"]["all"], "{:.2f}"),
+            f"{row['first']:.1f}",
+            f"{row['peak_mb']:,.0f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["megapixels", "decode, s", "colour, s", "encode, s", "all, s", "the first, from the start of Python, s", "peak memory, MB"]
+    rounds = result["rounds_each"]
+    return (
+        f"{_table(head, rows)}\nJPEG to JPEG, as `fastcolor colorize` does it, median (least to most) of {rounds} after the first; memory of the "
+        f"whole process. {_workplace(result)}.\n"
+    )
+
+
+def chroma_table(result: dict) -> str:
+    """What `fastcolor bench --chroma` measured, as Markdown."""
+    found = {(row["kind"], row["way"], row["where"]): row["ciede2000"] for row in result["rows"]}
+    kinds = list(dict.fromkeys(row["kind"] for row in result["rows"]))
+    columns = [(way, where) for where in ("all", "edges") for way in ("bilinear", "guided")]
+    rows = [[kind, *(f"{found[kind, *column]:.2f}" for column in columns)] for kind in kinds]
+    head = ["the colours", *(f"{way}, {'all pixels' if where == 'all' else 'near hard edges'}" for way, where in columns)]
+    photos = f"{result['photos']} photos: {result['settings']['data']}"
+    return f"{_table(head, rows)}\nMean CIEDE2000, smaller is better; {photos}. {_workplace(result)}.\n"
+
+
+TABLES = {
+    "speed": speed_table,
+    "scaling": scaling_table,
+    "quality": quality_table,
+    "precisions": precisions_table,
+    "inference": inference_table,
+    "chroma": chroma_table,
+    "transfer": transfer_table,
+}
 
 
 def write(name: str, result: dict, out: Path) -> None:
-    """Write `NAME.json`, `NAME.md` and, of the quality, `NAME.png` into the folder `out`, and print the table."""
+    """Write `NAME.json`, `NAME.md` and, of learning curves, `NAME.png` into the folder `out`, and print the table."""
     table = TABLES[name](result)
     for suffix, text in ((".json", json.dumps(result, indent=1) + "\n"), (".md", table)):
         with write_whole(out / (name + suffix)) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    if name == "quality":
-        plot_quality(result, out / "quality.png")
+    if "curves" in result:
+        plot_curves(result, out / f"{name}.png")
     print(f"\n{table}\nall figures in {out / name}.json")
 
 
-def plot_quality(result: dict, path: Path) -> None:
-    """PSNR and LPIPS against seconds of training, both pipelines, as PNG; fastai brings matplotlib along."""
+def plot_curves(result: dict, path: Path) -> None:
+    """PSNR and LPIPS against seconds of training as PNG; fastai brings matplotlib along."""
     import matplotlib
 
     matplotlib.use("Agg")  # no window

@@ -13,7 +13,8 @@ from PIL import ExifTags, Image
 from fastcolor.batches import BATCH
 from fastcolor.data import Photos, load_photos
 from fastcolor.errors import UserError
-from fastcolor.files import convert_folder, open_photo, save_photo
+from fastcolor.files import convert_folder
+from fastcolor.photo import open_photo, save_photo
 from fastcolor.prep.greyscale import mirror_grey
 from fastcolor.run import Run, open_run
 from fastcolor.scenes import write_scenes

@@ -20,7 +20,8 @@ from PIL import Image
 
 from fastcolor.color import rgb_to_lab
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import find_photos, in_threads, open_photo, progress_bar, write_csv, write_whole
+from fastcolor.files import find_photos, in_threads, progress_bar, write_csv, write_whole
+from fastcolor.photo import open_photo
 
 KINDS = ("unreadable", "tiny", "flat", "grey", "duplicate")
 
@@ -134,16 +135,22 @@ def look(photo: Image.Image) -> Look:
     off_hue = np.hypot(across, np.minimum(along, 0))
     powers = weight * np.stack([(lightness / 50 - 1) ** n for n in range(4)])
     off_tone = ab.T - powers.T @ np.linalg.lstsq(powers.T, ab.T, rcond=None)[0]
-    cells = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX))
     return Look(
         *photo.size,
         contrast=float(lightness.std()),
         chroma=float(np.percentile(np.hypot(*ab), 99)),
         off_hue=float(np.percentile(off_hue, 99)),
         off_tone=float((off_tone**2).sum(1).mean() ** 0.5),
-        dhash=np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes().hex(),
-        thumbnail=small.reduce(4).tobytes().hex(),
+        **fingerprint(small),
     )
+
+
+def fingerprint(photo: Image.Image) -> dict[str, str]:
+    """What tells whether two photos show the same: `dhash` and `thumbnail` of an RGB image; see Look."""
+    small = photo.resize((64, 64), Image.Resampling.BOX)
+    cells = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX))
+    bits = np.packbits(cells[:, 1:] > cells[:, :-1])
+    return {"dhash": bits.tobytes().hex(), "thumbnail": small.reduce(4).tobytes().hex()}
 
 
 def judge(looks: dict[Path, Look]) -> list[Finding]:
@@ -172,13 +179,26 @@ def judge(looks: dict[Path, Look]) -> list[Finding]:
 def find_duplicates(looks: dict[Path, Look]) -> list[Finding]:
     """The photos that show the same as a larger one (of equal ones, as the first by name), which is kept."""
     photos = sorted(looks, key=lambda photo: (-looks[photo].width * looks[photo].height, photo))
-    bits, thumbnails = (_bytes_of(looks, photos, name) for name in ("dhash", "thumbnail"))
+    return [
+        Finding(
+            str(photos[other]),
+            f"shows the same as {photos[keeper]}: they differ by {100 * apart:.0f} % of the contrast and in "
+            f"{bits:.0f} of 64 hash bits",
+            "duplicate",
+        )
+        for keeper, other, apart, bits in alike([looks[photo]._asdict() for photo in photos])
+    ]
+
+
+def alike(prints: list[dict[str, str]]) -> Iterator[tuple[int, int, float, float]]:
+    """Which of some `fingerprint`s belong to near duplicates: for each, the number of the first that shows the same, its
+    own, by what share of the contrast they differ, and in how many of 64 hash bits."""
+    bits, thumbnails = (_bytes_of(prints, name) for name in ("dhash", "thumbnail"))
     signs = np.unpackbits(bits, axis=1).astype(np.float32) * 2 - 1
     # Relative to the contrast, else all pale skies would be alike; Rec. 601 weights, 1 so that nothing divides by 0.
     contrast = (thumbnails.reshape(-1, 256, 3) @ np.float32([0.299, 0.587, 0.114])).std(axis=1).clip(min=1)
-    keeper = np.full(len(photos), -1)
-    findings = []
-    for start in range(0, len(photos), 256):
+    keeper = np.full(len(prints), -1)
+    for start in range(0, len(prints), 256):
         # Products of signs count equal bits minus different ones: 50,000 photos are compared in seconds.
         different = 32 - signs[start : start + 256] @ signs[start:].T / 2
         for row in np.flatnonzero((different <= HASH_BITS).sum(axis=1) > 1):
@@ -190,21 +210,13 @@ def find_duplicates(looks: dict[Path, Look]) -> list[Finding]:
             apart = np.abs(thumbnails[others].astype(np.float32) - thumbnails[n]).mean(axis=1)
             apart /= np.minimum(contrast[others], contrast[n])
             keeper[others[apart < LIKENESS]] = n
-            findings += [
-                Finding(
-                    str(photos[other]),
-                    f"shows the same as {photos[n]}: they differ by {100 * share:.0f} % of the contrast and in "
-                    f"{different[row, other - start]:.0f} of 64 hash bits",
-                    "duplicate",
-                )
-                for other, share in zip(others, apart, strict=True)
-                if share < LIKENESS
-            ]
-    return findings
+            for other, share in zip(others, apart, strict=True):
+                if share < LIKENESS:
+                    yield n, other, share, different[row, other - start]
 
 
-def _bytes_of(looks: dict[Path, Look], photos: list[Path], name: str) -> np.ndarray:
-    rows = [np.frombuffer(bytes.fromhex(getattr(looks[photo], name)), np.uint8) for photo in photos]
+def _bytes_of(prints: list[dict[str, str]], name: str) -> np.ndarray:
+    rows = [np.frombuffer(bytes.fromhex(each[name]), np.uint8) for each in prints]
     return np.stack(rows) if rows else np.zeros((0, 768), np.uint8)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from fastcolor.errors import UserError
-from fastcolor.files import convert_folder, find_photos, open_photo, save_photo
+from fastcolor.files import convert_folder, find_photos
+from fastcolor.photo import open_photo, save_photo
 
 LARGEST = 16_383  # pixels: the longest side that WebP can hold
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from fastcolor.color import grey_of
-from fastcolor.files import Summary, convert_folder, open_photo, save_photo
+from fastcolor.files import Summary, convert_folder
+from fastcolor.photo import open_photo, save_photo
 
 
 def grey_photo(photo: Image.Image) -> Image.Image:

@@ -5,7 +5,8 @@ from pathlib import Path
 from PIL import Image
 
 from fastcolor.errors import UnreadablePhoto
-from fastcolor.files import Summary, convert_folder, find_photos, open_photo, save_photo
+from fastcolor.files import Summary, convert_folder, find_photos
+from fastcolor.photo import open_photo, save_photo
 
 
 def pairs(

@@ -1,0 +1,118 @@
+"""ICC profiles: pixels in whatever colour space their file says become sRGB.
+
+littleCMS, which Pillow brings, does it for 8 bits a channel; Pillow has no way to it for 16. Those are worked out here,
+for profiles of curves and a matrix: Adobe RGB, Display P3, ProPhoto, nearly all of cameras, screens and editors.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageCms
+
+MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+"""The colour spaces that photos' profiles are for, and Pillow's modes for them."""
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_CODES = 1 << 20  # so finely is linear light looked up: sRGB's steepest part, at black, is 13 times as steep as linear
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile that is not sRGB. `mode` is the Pillow mode of the pixels it is for: RGB, L or CMYK."""
+
+    name: str
+    mode: str
+    data: bytes
+    transform: ImageCms.ImageCmsTransform
+
+    def to_srgb(self, image: Image.Image) -> Image.Image:
+        """An image in `mode`, 8 bits a channel, as sRGB in mode RGB."""
+        return ImageCms.applyTransform(image, self.transform)
+
+    def deep_to_srgb(self, pixels: np.ndarray) -> None:
+        """Turn uint16 `(H, W)` or `(H, W, 3)` pixels into sRGB, in place. Raises ValueError for a profile of tables."""
+        curves, matrix, codes = _deep_tables(self.data)
+        for rows in np.array_split(pixels, 1 + (pixels.size >> 20)):  # in floats a strip takes many times its memory
+            if pixels.ndim == 2:
+                linear = curves[-1][rows]  # for an RGB profile all curves are alike, or neutral would not be neutral
+            else:
+                linear = np.stack([curve[rows[..., n]] for n, curve in enumerate(curves)], axis=-1) @ matrix.T
+            rows[...] = codes[(linear.clip(0, 1) * (_CODES - 1) + 0.5).astype(np.int32)]
+
+
+@lru_cache(16)
+def load_profile(data: bytes) -> Profile | None:
+    """The profile in `data`; None for one that is sRGB, whatever its name. Raises ValueError for one of no use here."""
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(data))
+        mode = MODES[profile.profile.xcolor_space.strip()]
+        transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+    except (OSError, KeyError, TypeError, ImageCms.PyCMSError) as error:
+        raise ValueError("the ICC profile is broken, or not one of photos") from error
+    if mode != "CMYK" and _changes_nothing(transform, mode):
+        return None
+    name = re.sub(r"[^\w().,+-]+", " ", profile.profile.profile_description or "").strip()
+    return Profile(name[:60] or "without a name", mode, data, transform)
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    steps = np.arange(0, 256, 15, dtype=np.uint8)
+    levels = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 1, 3) if mode == "RGB" else steps[:, None]
+    shown = np.asarray(ImageCms.applyTransform(Image.fromarray(levels), transform), dtype=int)
+    return np.abs(shown - levels.reshape(len(levels), 1, -1)).max() <= 1
+
+
+@lru_cache(4)
+def _deep_tables(data: bytes) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Curves from 65,536 codes to linear light, the matrix to linear sRGB, and sRGB's codes of `_CODES` steps of light.
+
+    ICC.1:2022, F.3 (three-component matrix-based profiles) and F.2 (monochrome ones). Primaries of both profiles are
+    relative to D50, so one matrix leads from one to the other; sRGB's are littleCMS's own.
+    """
+    profile = ImageCms.ImageCmsProfile(BytesIO(data)).profile
+    if not profile.is_matrix_shaper or profile.clut[ImageCms.Intent.PERCEPTUAL][0]:
+        raise ValueError("the ICC profile has tables")
+    names = ("rTRC", "gTRC", "bTRC") if profile.xcolor_space == "RGB " else ("kTRC",)
+    try:
+        with np.errstate(all="ignore"):
+            curves = [_curve(data, name) for name in names]
+    except (struct.error, LookupError) as error:
+        raise ValueError("the ICC profile is broken") from error
+    if not np.isfinite(curves).all():
+        raise ValueError("the ICC profile is broken")
+    matrix = np.linalg.inv(_primaries(_SRGB.profile)) @ _primaries(profile) if len(names) == 3 else np.eye(1)
+    srgb = _curve(_SRGB.tobytes(), "gTRC")
+    codes = np.interp(np.linspace(0, 1, _CODES), srgb, np.arange(65536)) + 0.5
+    return curves, matrix.astype(np.float32), codes.astype(np.uint16)
+
+
+def _primaries(profile: ImageCms.core.CmsProfile) -> np.ndarray:
+    return np.array([profile.red_colorant[0], profile.green_colorant[0], profile.blue_colorant[0]]).T
+
+
+def _curve(data: bytes, tag: str) -> np.ndarray:
+    """The tone curve in a profile's tag, at 65,536 codes, float32: ICC.1:2022, 10.6 (curv) and 10.18 (para)."""
+    (tags,) = struct.unpack_from(">L", data, 128)
+    start = {name: start for name, start, _ in struct.iter_unpack(">4sLL", data[132 : 132 + 12 * tags])}[tag.encode()]
+    codes = np.linspace(0, 1, 65536)
+    if data[start : start + 4] == b"curv":
+        (count,) = struct.unpack_from(">L", data, start + 8)
+        values = np.frombuffer(data, ">u2", count, start + 12)
+        if count < 2:  # one value is an exponent of 8 + 8 bits, none is a straight line
+            return (codes ** (values[0] / 256 if count else 1)).astype(np.float32)
+        return np.interp(codes, np.linspace(0, 1, count), values / 65535).astype(np.float32)
+    (kind,) = struct.unpack_from(">H", data, start + 8)
+    numbers = np.frombuffer(data, ">i4", (1, 3, 4, 5, 7)[kind], start + 12) / 65536
+    g, a, b, c, d, e, f = {
+        0: lambda g: (g, 1, 0, 0, 0, 0, 0),
+        1: lambda g, a, b: (g, a, b, 0, -b / a, 0, 0),
+        2: lambda g, a, b, c: (g, a, b, 0, -b / a, c, c),
+        3: lambda g, a, b, c, d: (g, a, b, c, d, 0, 0),
+        4: lambda *all_seven: all_seven,
+    }[kind](*numbers)
+    power = (a * codes + b).clip(min=0) ** g + e
+    return np.where(codes >= d, power, c * codes + f).astype(np.float32)
