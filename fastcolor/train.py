@@ -59,6 +59,8 @@ def main(
     """
     if preset not in PRESETS:
         raise UserError(f"--preset {preset} does not exist: give one of {', '.join(PRESETS)}")
+    if preset == "photo" and generator != "unet":
+        raise UserError(f"--preset photo trains the lean U-Net: leave --generator {generator} away, or --preset photo")
     preset_of = PRESETS[preset]
     options = {**preset_of.get("run", {}), **_given(options)}
 

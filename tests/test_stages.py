@@ -227,6 +227,8 @@ def test_the_recipe_of_the_weights_that_ship_runs_with_one_command(scenes, tmp_p
     assert f"--weights {tmp_path / 'run' / 'photo.safetensors'}" in capsys.readouterr().out
     with pytest.raises(UserError, match="--preset postcard does not exist"):
         train.main(preset="postcard")
+    with pytest.raises(UserError, match="--preset photo trains the lean U-Net"):  # not after hours, when it can't ship
+        train.main(preset="photo", generator="dynamic_unet", **flags)
 
 
 def test_without_a_cache_the_stages_reach_the_same_weights(scenes, finished_run, tmp_path, monkeypatch):
