@@ -1,7 +1,8 @@
 """Batches for training: squares are fetched ahead; crops, flips and colours are worked out on the training device."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from fastcolor.aging import age
 from fastcolor.cache import Squares, take
 from fastcolor.data import Photos
 from fastcolor.device import largest_batch
+from fastcolor.errors import UserError
 from fastcolor.files import in_order
 from fastcolor.run import Run
 
@@ -43,8 +45,9 @@ class PhotoBatches:
 
     The arrays, `(N, side, side, 4)` uint8, share rows and crops; `make_batch` gets one tensor `(n, 4, size, size)` uint8
     of each, on `device`. In training, the share `aged` of the photos gets the light of an old print (see `aging`) instead
-    of its own grey, and in the first `small_epochs` all are reduced to SMALL of the size. Set `epoch` before iterating: everything random follows from it and `seed`. Validation takes the
-    centre crop, in order.
+    of its own grey, and in the first `small_epochs` all are reduced to SMALL of the size; an epoch has `most` batches, if
+    given. Set `epoch` before iterating: everything random follows from it, `seed` and `order`. Validation takes the centre
+    crop, in order.
     """
 
     def __init__(
@@ -60,15 +63,19 @@ class PhotoBatches:
         train: bool,
         aged: float = 0.0,
         small_epochs: int = 0,
+        most: int | None = None,
+        order: int = 0,
     ):
         self.arrays, self.rows, self.make_batch = arrays, rows, make_batch
         self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
-        self.small_epochs = small_epochs
+        self.small_epochs, self.most, self.order = small_epochs, most, order
         self.epoch = 0
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.bs)
-        return whole if self.train else whole + (rest > 0)  # a last batch of one would upset batch norm
+        if not self.train:
+            return whole + (rest > 0)
+        return min(whole, self.most or whole)  # a last batch of one would upset batch norm
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         crops = self._crops()
@@ -85,7 +92,7 @@ class PhotoBatches:
         if not self.train:
             middle = np.full(count, spare // 2)
             return Crops(self.rows, middle, middle, np.zeros(count, bool), np.zeros(count, bool), 0)
-        rng = np.random.default_rng([self.seed, self.epoch])
+        rng = np.random.default_rng([self.seed, self.epoch, self.order])
         top, left = rng.integers(0, spare, (2, count), endpoint=True)
         rows, flip, aged = rng.permutation(self.rows), rng.random(count) < 0.5, rng.random(count) < self.aged
         return Crops(rows, top, left, flip, aged, int(rng.integers(2**62)))
@@ -118,17 +125,36 @@ def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> 
     return picked[..., None].view(torch.uint8).permute(0, 3, 1, 2).contiguous()
 
 
-def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, **variety) -> DataLoaders:
+def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, often: str | None = None, **variety) -> DataLoaders:
     """fastai DataLoaders of (generator's input, image): grey and colour photos as `space` has them.
 
-    `variety` in training: `aged` and `small_epochs`, see PhotoBatches.
+    `often` see `shown_often`; `variety` in training: `aged`, `small_epochs` and `most`, see PhotoBatches.
     """
+    photos = replace(photos, train=shown_often(photos, often))
 
     def make_batch(crops: Tensor) -> tuple[Tensor, Tensor]:
         grey, rgb = crops.split([1, 3], dim=1)
         return space.inputs(grey), space.image(grey, rgb)
 
     return _loaders(run, [photos.squares], photos, make_batch, bs, **variety)
+
+
+def shown_often(photos: Photos, often: str | None) -> np.ndarray:
+    """Rows to train on; those below a folder that `often` names ("people*4,cats*2") so many times.
+
+    Folders without training photos are only named: the preset has some that not everybody has. Raises UserError for text
+    of another form.
+    """
+    rows = [photos.train]
+    for word in often.split(",") if often else []:
+        folder, _, times = word.partition("*")
+        if not times.isdigit() or int(times) < 1:
+            raise UserError(f"--often {often} makes no sense: give FOLDER*TIMES, with commas between several")
+        mine = np.array([row for row in photos.train if photos.names[row].startswith(f"{folder}/")], int)
+        if not len(mine):
+            print(f"--often {word}: no training photo lies in {folder}")
+        rows += [mine] * (int(times) - 1)
+    return np.concatenate(rows)
 
 
 def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BATCH) -> DataLoaders:
@@ -144,22 +170,76 @@ def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BA
     return _loaders(run, [photos.squares, fakes], photos, make_batch, max(bs // 2, 1))
 
 
+class Unpaired:
+    """Batches of two sets of photos side by side, each in an order of its own; as many as the smaller set has."""
+
+    def __init__(self, first: PhotoBatches, second: PhotoBatches):
+        self.both, self.bs, self.device = (first, second), first.bs, first.device
+
+    @property
+    def epoch(self) -> int:
+        """See PhotoBatches."""
+        return self.both[0].epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        for batches in self.both:
+            batches.epoch = epoch
+
+    def __len__(self) -> int:
+        return min(map(len, self.both))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for (_, first), (_, second) in zip(*self.both, strict=False):
+            count = min(len(first), len(second))  # the last ones of validation
+            yield first[:count], second[:count]
+
+    def first(self, count: int) -> tuple[Tensor, Tensor]:
+        """The first `count` of either set."""
+        return tuple(batches.first(count)[1] for batches in self.both)
+
+
+def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
+    """fastai DataLoaders of (image, image): the run's two `--folders`, the first against the second, in their own colours.
+
+    Raises UserError where a folder has less than a batch to train on, or nothing held out.
+    """
+
+    def make_batch(crops: Tensor) -> tuple[Tensor, Tensor]:
+        grey, rgb = crops.split([1, 3], dim=1)
+        return grey, space.image(grey, rgb)
+
+    sides = []
+    for i, folder in enumerate(run.settings["folders"].split(",")):
+        train, valid = (
+            np.array([row for row in rows if Path(photos.names[row]).parts[0] == folder]) for rows in (photos.train, photos.valid)
+        )
+        if len(train) < bs or not len(valid):
+            raise UserError(
+                f"{run.photos / folder} gives {len(train)} photos to train on and {len(valid)} to hold out, but {bs} and 1 are "
+                "needed: add photos or give a larger --limit, and another --run"
+            )
+        mine = replace(photos, train=train, valid=valid)
+        sides.append(_loaders(run, [mine.squares], mine, make_batch, bs, order=i))
+    return DataLoaders(*(Unpaired(*pair) for pair in zip(*sides, strict=True)), path=run.path)
+
+
 def _loaders(run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, bs: int, **variety) -> DataLoaders:
     common = {"size": run.size, "bs": bs, "device": run.device, "seed": run.seed}
     train = PhotoBatches(arrays, photos.train, make_batch, **common, train=True, **variety)
-    valid = PhotoBatches(arrays, photos.valid, make_batch, **common, train=False)
+    valid = PhotoBatches(arrays, photos.valid, make_batch, **{**common, "bs": min(bs, BATCH)}, train=False)
     return DataLoaders(train, valid, path=run.path)
 
 
-def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: nn.Module) -> int:
-    """Photos per batch as `--bs` says: 32 by default, or all where there are fewer.
+def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: nn.Module, usual: int = BATCH) -> int:
+    """Photos per batch as `--bs` says: `usual` by default, or all where there are fewer.
 
     auto: as many as a training step can use on a GPU, of `networks`, one after the other, the first with so many input
     channels; a resumed stage goes on as it was begun.
     """
     if isinstance(run.bs, int):
         return run.bs
-    usual = min(BATCH, len(photos.train))
+    usual = min(usual, len(photos.train))
     begun = run.config["stages"].get(stage)
     if run.bs == "auto" and begun and run.resume:
         return begun["bs"]

@@ -1,6 +1,8 @@
 """Squares of photos as one array: decoded once into a memory-mapped file, or anew each time they are asked for.
 
 A square is `(side, side, 4)` uint8: grey, then sRGB. Whatever holds squares gives `(n, side, side, 4)` for `held[rows]`.
+The file is numpy's, with a note behind the array: JSON, its length in 8 bytes, and MAGIC. It can be carried to another
+machine and used there in place of its photos (`--data FILE.npy`).
 """
 
 import gc
@@ -19,6 +21,7 @@ from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.files import in_threads, progress_bar, write_whole
 
 CHANNELS = 4
+MAGIC = b"fastcol1"
 
 
 class OnDemand:
@@ -64,37 +67,37 @@ def cache_of(run, photos: Path, **settings) -> Path:
 
 def forget_gone_folders(cache: Path) -> None:
     """Delete the squares of folders that are there no longer."""
-    for note in cache.glob("*/*.json"):
-        if not Path(_read_note(note).get("photos", "")).is_dir():
-            shutil.rmtree(note.parent, ignore_errors=True)
+    for array in cache.glob("*/[!.]*.npy"):
+        if not Path(_read_note(array).get("photos", "")).is_dir():
+            shutil.rmtree(array.parent, ignore_errors=True)
 
 
 def cached(
-    folder: Path, photos: Path, stamps: list, decode: Callable[[int], np.ndarray], count: int, side: int
+    folder: Path, photos: Path, names: list[str], stamps: list, decode: Callable[[int], np.ndarray], side: int
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """The squares that `decode(row)` gives for `count` rows, memory-mapped from a file in `folder`, and the unreadable
-    rows with the reason.
+    """The squares that `decode(row)` gives for the photos `names`, memory-mapped from a file in `folder`, and the
+    unreadable rows with the reason.
 
     They are decoded unless there is a file that was made with the same `stamps` (anything that JSON can hold); files made
     with others are deleted. A file appears whole or not at all, and can be read on after it has been deleted. Raises
     UserError where it can't be written.
     """
-    shape = (count, side, side, CHANNELS)
+    shape = (len(names), side, side, CHANNELS)
     # in the name, so that no other run's array can ever pass for this one
     array = folder / f"{hashlib.sha256(json.dumps([shape, stamps]).encode()).hexdigest()[:16]}.npy"
-    note = array.with_suffix(".json")
-    known, squares = _read_note(note), _mapped(array)
+    known, squares = _read_note(array), _mapped(array)
     if known and squares is not None:
         return squares, [tuple(pair) for pair in known["unreadable"]]
     megabytes = f"{np.prod(shape, dtype=float) / 1e6:,.0f} MB"
-    print(f"decoding {count:,} photos of {photos} to {side} px, once: {megabytes} in {array} (--no-cache does without)")
+    print(f"decoding {len(names):,} photos of {photos} to {side} px, once: {megabytes} in {array} (--no-cache does without)")
     try:
         with write_whole(array) as temporary:
             unreadable = _decode_into(temporary, shape, decode)
-            with write_whole(note) as temporary_note:
-                temporary_note.write_text(json.dumps({"photos": str(photos.resolve()), "unreadable": unreadable}))
+            note = json.dumps({"photos": str(photos.resolve()), "names": names, "unreadable": unreadable}).encode()
+            with open(temporary, "ab") as file:
+                file.write(note + len(note).to_bytes(8, "little") + MAGIC)
         for stale in folder.glob("[!.]*"):  # not what another run is just writing
-            if stale not in (array, note):
+            if stale != array:
                 stale.unlink()
     except OSError as error:
         raise UserError(
@@ -103,16 +106,40 @@ def cached(
     return _mapped(array), unreadable
 
 
-def _read_note(note: Path) -> dict:
+def open_cache(file: Path, side: int) -> tuple[list[str], np.ndarray, list[tuple[int, str]]]:
+    """Names, squares and unreadable rows of a cache file, wherever it was made.
+
+    Raises UserError for a file that is none, is damaged, or holds squares of another side.
+    """
+    note, squares = _read_note(file), _mapped(file)
     try:
-        return json.loads(note.read_text())
-    except (OSError, ValueError):  # there is none, or it is damaged: the photos are decoded again
+        names, unreadable = [str(name) for name in note["names"]], [(int(row), str(why)) for row, why in note["unreadable"]]
+    except (KeyError, TypeError, ValueError):
+        names, unreadable = [], []
+    if squares is None or not names or squares.shape != (len(names), *squares.shape[1:2] * 2, CHANNELS):
+        raise UserError(f"{file} is damaged or no cache file: give a folder of photos, or a .npy file of fastcolor's cache")
+    if squares.shape[1] != side:
+        raise UserError(f"{file} holds squares of {squares.shape[1]} px, this --size takes {side}: make it with the same --size")
+    return names, squares, unreadable
+
+
+def _read_note(array: Path) -> dict:
+    try:
+        with open(array, "rb") as file:
+            file.seek(-16, os.SEEK_END)
+            tail = file.read(16)
+            length = int.from_bytes(tail[:8], "little")
+            file.seek(-16 - length, os.SEEK_END)
+            note = json.loads(file.read(length)) if tail[8:] == MAGIC else {}
+    except (OSError, ValueError, OverflowError):  # there is none, or it is damaged: the photos are decoded again
         return {}
+    return note if isinstance(note, dict) else {}
 
 
 def _mapped(array: Path) -> np.ndarray | None:
     try:
-        return np.load(array, mmap_mode="r")
+        squares = np.load(array, mmap_mode="r")
+        return squares if squares.dtype == np.uint8 and squares.ndim == 4 else None
     except (OSError, ValueError, EOFError):  # there is none, or it is damaged
         return None
 

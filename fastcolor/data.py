@@ -15,16 +15,19 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from fastcolor.cache import OnDemand, Squares, cache_of, cached, resident, take, unreadable_rows
+from fastcolor.cache import OnDemand, Squares, cache_of, cached, open_cache, resident, take, unreadable_rows
 from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.files import find_photos, write_csv, write_unreadable
+from fastcolor.paintings import draw_painting
 from fastcolor.photo import open_photo
 from fastcolor.prep.clean import alike, fingerprint
 from fastcolor.prep.greyscale import grey_photo
+from fastcolor.prep.pairs import halves
 from fastcolor.run import SAMPLE_COUNT, SAMPLE_SIDE, Run
-from fastcolor.scenes import write_scenes
+from fastcolor.scenes import draw_scene, write_scenes
 
 MARGIN = 1.125  # photos are kept an eighth larger than the training size, so that crops differ
+PLACE = (0.5, 0.1)  # of the square, across and down: the middle of somebody who stands shows no face
 VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, but no more than give steady figures
 LEFT_OUT = "unreadable"  # what stands in split.csv instead of train or valid
 FEWEST = 8  # photos: below it there is nothing to learn from and nothing to hold out
@@ -48,7 +51,7 @@ def load_photos(run: Run) -> Photos:
     if run.path.resolve().is_relative_to(run.photos.resolve()):
         raise UserError(f"the run folder {run.path} lies in the photo folder {run.photos}: give another --run")
     is_new = not (run.path / "config.json").exists()
-    if not run.is_sample:
+    if not run.is_sample and not run.photos.is_file():
         find_photos(run.photos)  # before anything is made or deleted
     if run.is_changed:
         run.clear()
@@ -63,7 +66,7 @@ def load_photos(run: Run) -> Photos:
 
 def _prepare(run: Run) -> Photos:
     if run.is_sample:
-        write_scenes(run.photos, SAMPLE_COUNT, SAMPLE_SIDE)
+        _draw_sample(run)
     split = _read_split(run)
     names = list(split) if split else _choose(run)
     squares, unreadable = _squares(run, names, is_checked=bool(split))
@@ -81,9 +84,19 @@ def _prepare(run: Run) -> Photos:
     return Photos(squares, names, **parts)
 
 
+def _draw_sample(run: Run) -> None:
+    """Scenes in the run folder's `sample`; for a recipe that asks for two folders, paintings of other scenes in the second."""
+    if not run.settings["folders"]:
+        write_scenes(run.photos, SAMPLE_COUNT, SAMPLE_SIDE)
+        return
+    for seed, (folder, draw) in enumerate(zip(run.settings["folders"].split(","), (draw_scene, draw_painting), strict=True)):
+        write_scenes(run.photos / folder, SAMPLE_COUNT // 2, SAMPLE_SIDE, seed, draw)
+
+
 def _choose(run: Run) -> list[str]:
     """Names of the photos, or of the `--limit` of them that the seed picks, sorted."""
-    names = [str(path) for path in find_photos(run.photos)]
+    is_cache = run.photos.is_file()
+    held = names = open_cache(run.photos, _side(run))[0] if is_cache else [str(path) for path in find_photos(run.photos)]
     if run.settings["folders"]:
         wanted = run.settings["folders"].split(",")
         by_folder = {folder: [name for name in names if Path(name).parts[0] == folder] for folder in wanted}
@@ -94,6 +107,8 @@ def _choose(run: Run) -> list[str]:
     if run.settings["limit"]:
         picked = np.random.default_rng(run.seed).permutation(len(names))[: run.settings["limit"]]
         names = [names[i] for i in sorted(picked)]
+    if is_cache and names != held:
+        raise UserError(f"{run.photos} holds other photos than --folders and --limit choose: make the cache file with those")
     return names
 
 
@@ -154,11 +169,15 @@ def _groups(squares: Squares, rows: list[int]) -> list[list[int]]:
 
 def _squares(run: Run, names: list[str], is_checked: bool) -> tuple[Squares, list[tuple[int, str]]]:
     """The photos `names`, from the cache or on demand, and which rows could not be read (on demand: unless `is_checked`)."""
-    side = round(run.size * MARGIN)
-    grey = Path(run.settings["grey"]) if run.settings["grey"] else None
+    side = _side(run)
+    grey, pairs = Path(run.settings["grey"]) if run.settings["grey"] else None, run.settings["pairs"]
+    if run.photos.is_file():
+        _, squares, unreadable = open_cache(run.photos, side)
+        return resident(squares, run.device), unreadable
 
     def decode(row: int) -> np.ndarray:
-        return _square(run.photos / names[row], grey and grey / names[row], side)
+        photo = run.photos / names[row]
+        return _square(side, *(_halves(photo) if pairs else _with_grey(photo, grey and grey / names[row], side)))
 
     if run.cache is None:
         if is_checked:
@@ -167,11 +186,11 @@ def _squares(run: Run, names: list[str], is_checked: bool) -> tuple[Squares, lis
             print(f"looking through {len(names):,} photos of {run.photos} (--no-cache: every epoch decodes them again)")
             unreadable = unreadable_rows(decode, len(names))
         return OnDemand(decode, len(names), side), unreadable
-    stamps = [[name, file_stamp(run.photos / name), file_stamp(grey / name) if grey else None] for name in names]
-    chosen = {name: run.settings[name] for name in ("limit", "folders") if run.settings[name]}
+    stamps = [PLACE, *([name, file_stamp(run.photos / name), file_stamp(grey / name) if grey else None] for name in names)]
+    chosen = {name: run.settings[name] for name in ("limit", "folders", "pairs") if run.settings[name]}
     chosen |= {"seed": run.seed} if run.settings["limit"] else {}
     folder = cache_of(run, run.photos, side=side, grey=run.settings["grey"], **chosen)
-    squares, unreadable = cached(folder, run.photos, stamps, decode, len(names), side)
+    squares, unreadable = cached(folder, run.photos, names, stamps, decode, side)
     return resident(squares, run.device), unreadable
 
 
@@ -184,17 +203,31 @@ def file_stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _square(color: Path, grey: Path | None, side: int) -> np.ndarray:
-    """Centre square of a photo and its grey partner, or its own grey, `(side, side, 4)` uint8."""
+def _side(run: Run) -> int:
+    """Side in pixels of the squares that are kept for this run."""
+    return round(run.size * MARGIN)
+
+
+def _with_grey(color: Path, grey: Path | None, side: int) -> tuple[Image.Image, Image.Image]:
+    """A photo's grey partner, or its own grey, and the photo."""
     if grey is None:
         photo = open_photo(color, least=2 * side)  # twice the side: what is left to reduce then smooths as it should
-        partner = grey_photo(photo)
-    else:
-        photo = open_photo(color)
-        if not grey.exists():
-            raise UnreadablePhoto(color, f"has no grey partner {grey}")
-        partner = open_photo(grey)
-        if partner.size != photo.size:
-            raise UnreadablePhoto(color, f"is {photo.size} pixels, its grey partner {grey} {partner.size}")
-        partner = grey_photo(partner)
-    return np.dstack([ImageOps.fit(image, (side, side), Image.Resampling.BOX) for image in (partner, photo)])
+        return grey_photo(photo), photo
+    photo = open_photo(color)
+    if not grey.exists():
+        raise UnreadablePhoto(color, f"has no grey partner {grey}")
+    partner = open_photo(grey)
+    if partner.size != photo.size:
+        raise UnreadablePhoto(color, f"is {photo.size} pixels, its grey partner {grey} {partner.size}")
+    return grey_photo(partner), photo
+
+
+def _halves(picture: Path) -> tuple[Image.Image, Image.Image]:
+    """The grey left and the colour right half of an A|B picture."""
+    left, right = halves(picture)
+    return grey_photo(left), right
+
+
+def _square(side: int, grey: Image.Image, color: Image.Image) -> np.ndarray:
+    """A square of grey and colour, `(side, side, 4)` uint8: the middle of wide photos, the upper part of tall ones."""
+    return np.dstack([ImageOps.fit(image, (side, side), Image.Resampling.BOX, centering=PLACE) for image in (grey, color)])

@@ -1,7 +1,8 @@
 """A run folder: what a training was started with, what its stages leave for the next one, and who may write into it.
 
-    runs/NAME/  config.json  split.csv  history.csv  samples/  fakes/  cache/  resume/
+    runs/NAME/  config.json  split.csv  history.csv  history.png  samples/  fakes/  cache/  resume/
                 stage1_gen.safetensors  stage3_critic.safetensors  stage4_gen.safetensors
+                or a recipe's weights, as OUTPUTS has them
 """
 
 import csv
@@ -22,11 +23,16 @@ PHOTO_SIZE, SAMPLE_SIZE = 128, 96  # training side in pixels: real photos as in 
 SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
 SMALLEST_SIZE = 32  # below it, 1/16 of the side is a single pixel or two
 
+STAGES = ("stage1", "stage2", "stage3", "stage4")  # each needs what the one before left; recipes stand alone
 OUTPUTS = {
-    "stage1": "stage1_gen.safetensors",
-    "stage2": "fakes",
-    "stage3": "stage3_critic.safetensors",
-    "stage4": "stage4_gen.safetensors",
+    "stage1": ("stage1_gen.safetensors",),
+    "stage2": ("fakes",),
+    "stage3": ("stage3_critic.safetensors",),
+    "stage4": ("stage4_gen.safetensors",),
+    "pix2pix": ("pix2pix.safetensors",),
+    "lab_cgan": ("lab_cgan.safetensors",),
+    "lab_gan": ("lab_gan.safetensors",),
+    "cyclegan": ("photo_to_monet.safetensors", "monet_to_photo.safetensors"),
 }
 MODULES = {
     "stage1": "fastcolor.stage1_pretrain_gen",
@@ -54,7 +60,7 @@ class Run:
 
     @property
     def settings(self) -> dict:
-        """data, grey, size, seed, limit, folders and test, as they stand in config.json."""
+        """data, grey, pairs, size, seed, limit, folders and test, as they stand in config.json."""
         return self.config["settings"]
 
     @property
@@ -74,7 +80,7 @@ class Run:
 
     @property
     def photos(self) -> Path:
-        """The folder of colour photos."""
+        """The folder of colour photos, or the cache file that stands for one."""
         return self.path / "sample" if self.is_sample else Path(self.settings["data"])
 
     def autocast(self) -> torch.autocast:
@@ -82,8 +88,8 @@ class Run:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def output(self, stage: str) -> Path:
-        """What `stage` saves for the next ones: its weights file, or the folder of fakes."""
-        return self.path / OUTPUTS[stage]
+        """What `stage` saves for the next ones: its weights file (CycleGAN: the first of two), or the folder of fakes."""
+        return self.path / OUTPUTS[stage][0]
 
     def require(self, stage: str) -> Path:
         """The output of an earlier stage. Raises UserError, naming the command to run, where it is missing."""
@@ -120,7 +126,7 @@ class Run:
         if begun and not self.force:
             state = "finished" if begun["finished"] else "begun"
             raise UserError(f"{self.path} holds a {state} {stage}: --resume to go on with it, --force to begin it anew")
-        for stale in list(OUTPUTS)[list(OUTPUTS).index(stage) :]:
+        for stale in STAGES[STAGES.index(stage) :] if stage in STAGES else [stage]:
             self.drop(stale)
         self.config["stages"][stage] = {**about, "finished": False}
         self.save()
@@ -141,10 +147,10 @@ class Run:
     def drop(self, stage: str) -> None:
         """Delete what `stage` left: output, resume state, samples, rows of the history, its note in config.json."""
         self.config["stages"].pop(stage, None)
-        output = self.output(stage)
-        if output.is_dir():
-            shutil.rmtree(output)
-        output.unlink(missing_ok=True)
+        for output in (self.path / name for name in OUTPUTS[stage]):
+            if output.is_dir():
+                shutil.rmtree(output)
+            output.unlink(missing_ok=True)
         self.resume_state(stage).unlink(missing_ok=True)
         for sample in (self.path / "samples").glob(f"{stage}_*.png"):
             sample.unlink()
@@ -187,11 +193,12 @@ class Run:
 
 
 def open_run(
-    data: str | None = None,  # folder of colour photos, any tree (default: the drawn sample set)
+    data: str | None = None,  # folder of colour photos, any tree, or the cache file of one (default: the drawn sample set)
     grey: str | None = None,  # its grey mirror (default: the photos' own grey)
-    run: str | None = None,  # run folder (default: runs/ and the data folder's name)
-    size: int | None = None,  # side of the training squares in pixels (default: 128; sample set: 96)
-    bs: str | None = None,  # photos per batch, or auto: what a GPU can use (default: 32, or all where there are fewer)
+    pairs: bool = False,  # data holds A|B pictures: the grey half left, the colour half right
+    run: str | None = None,  # run folder (default: runs/, a recipe's name, the data folder's name)
+    size: int | None = None,  # side of the training squares in pixels (default: 128, sample set: 96; recipes: 256, 64)
+    bs: str | None = None,  # photos per batch, or auto: what a GPU can use (default: 32; recipes have their own)
     limit: int | None = None,  # use only so many photos, chosen by the seed
     folders: str | None = None,  # use only these folders below data: names with commas between them (default: everything)
     test: float | None = None,  # share of each folder's photos that no stage looks at, for `evaluate` (default: 0)
@@ -216,12 +223,16 @@ def open_run(
     if test is not None and test > 0.5:
         raise UserError(f"--test {test} leaves too few to train on: give a share, 0.5 at most")
     for folder in (data, grey):
-        if folder is not None and not Path(folder).is_dir():
+        is_cache = folder == data and str(folder).endswith(".npy") and Path(folder).is_file()
+        if folder is not None and not is_cache and not Path(folder).is_dir():
             raise UserError(f"{folder} is no folder: give a folder of photos")
+    if pairs and grey:
+        raise UserError("--pairs have their grey half and --grey is a mirror of its own: give one of them")
     path = Path(run) if run else Path("runs") / (Path(data).resolve().name if data else "sample")
     given = {
         "data": data and str(Path(data).resolve()),
         "grey": grey and str(Path(grey).resolve()),
+        "pairs": pairs or None,
         "size": size,
         "limit": limit,
         "folders": folders,
@@ -255,11 +266,29 @@ def open_run(
     return opened
 
 
+def open_recipe(name: str, photo_side: int, sample_side: int, **options) -> Run:
+    """`open_run` for a recipe: its own default folder, `runs/RECIPE-PHOTOS`, and its own training side for photos and sample."""
+    data = options.get("data")
+    path = options.get("run") or f"runs/{name}-{Path(data).resolve().stem if data else 'sample'}"
+    if not options.get("size") and not Path(path, "config.json").exists():
+        options["size"] = photo_side if data else sample_side
+    return open_run(**{**options, "run": path})
+
+
 def at_least(least: float, **values: float | None) -> None:
     """Raise UserError for a flag whose value is given and below `least`."""
     for name, value in values.items():
         if value is not None and not value >= least:
             raise UserError(f"--{name.replace('_', '-')} {value} makes no sense: give at least {least}")
+
+
+def power_of_two(size: int, least: int, most: int) -> int:
+    """How often a training side can be halved. Raises UserError for one that is no power of two within these bounds."""
+    depth = size.bit_length() - 1
+    if size != 2**depth or not least <= size <= most:
+        powers = ", ".join(str(2**i) for i in range(least.bit_length() - 1, most.bit_length()))
+        raise UserError(f"--size {size} is no power of two that this network takes: give one of {powers}")
+    return depth
 
 
 def read_batch_size(text: int | str | None) -> int | str | None:
@@ -285,7 +314,7 @@ def _read_config(path: Path, given: dict) -> dict:
         return {"fastcolor": fastcolor.__version__, "settings": settings, "stages": {}}
     try:
         config = json.loads(file.read_text())
-        config["settings"] = {name: config["settings"][name] for name in given}
+        config["settings"] = {name: config["settings"].get(name) for name in given}
         {stage: about["finished"] for stage, about in config["stages"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{file} is damaged or no run's config: give another --run, or delete the folder") from None

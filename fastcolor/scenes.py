@@ -11,6 +11,7 @@ grids of fixed size, so a seed shows the same scene at every size.
 """
 
 import colorsys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -366,8 +367,10 @@ def draw_scene(seed: int, size: int = 128) -> Image.Image:
     return Image.fromarray((photo + 0.5).clip(0, 255).astype(np.uint8))
 
 
-def write_scenes(folder: Path, count: int = 320, size: int = 128, seed: int = 0) -> Summary:
-    """Write `count` scenes into `folder` as scene_0000.png and so on, with a progress bar, on all cores.
+def write_scenes(
+    folder: Path, count: int = 320, size: int = 128, seed: int = 0, draw: Callable[[int, int], Image.Image] = draw_scene
+) -> Summary:
+    """Write `count` scenes, drawn by `draw(seed, size)`, into `folder` as scene_0000.png and so on, with a progress bar, on all cores.
 
     A file that is there already is kept, and each one appears whole or not at all, so a run can be repeated after it
     was cut short. Sets of different seeds share no scene.
@@ -376,7 +379,7 @@ def write_scenes(folder: Path, count: int = 320, size: int = 128, seed: int = 0)
     waiting = [n for n, path in enumerate(paths) if not path.exists()]
 
     def write(n: int) -> None:
-        save_photo(draw_scene(seed * SEEDS_PER_SET + n, size), paths[n])
+        save_photo(draw(seed * SEEDS_PER_SET + n, size), paths[n])
 
     for _ in progress_bar(in_threads(write, waiting), total=len(waiting)):
         pass

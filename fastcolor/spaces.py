@@ -1,4 +1,9 @@
-"""The two ways in which networks see a photo: Lab (the default) and ImageNet-normalised RGB (fastai's DynamicUnet).
+"""The ways in which networks see a photo: Lab and RGB, each in two scales.
+
+    lab        standardised: (L - 50) / 25, a / 12.5, b / 12.5     the lean U-Net
+    lab_unit   L / 50 - 1, a / 110, b / 110: all within -1..1      the Lab GANs, whose generators end in tanh
+    rgb        normalised by ImageNet's mean and deviation         fastai's DynamicUnet
+    rgb_unit   -1..1                                               pix2pix and CycleGAN, likewise
 
 A space turns a grey photo into the generator's input and a colour photo into its target, both given as float 0..1 or as
 uint8, and an image of the generator back into sRGB. In both, the generator returns the image that the critic judges:
@@ -21,11 +26,13 @@ L_CENTRE, L_SPREAD, AB_SPREAD = 50.0, 25.0, 12.5
 
 
 class LabSpace:
-    """Light in, `[light, a, b]` out, standardised: (L - 50) / 25, a / 12.5, b / 12.5. The light is the input's own."""
+    """Light in, `[light, a, b]` out, as (L - 50) / `l_spread`, a / `ab_spread`, b / `ab_spread`. The light is the input's own."""
 
-    name = "lab"
     channels = 1  # of the generator's input
-    most = AB_RANGE / AB_SPREAD  # no colour of sRGB has a larger a or b
+
+    def __init__(self, name: str, l_spread: float, ab_spread: float):
+        self.name, self.l_spread, self.ab_spread = name, l_spread, ab_spread
+        self.most = AB_RANGE / ab_spread  # no colour of sRGB has a larger a or b
 
     def inputs(self, grey: Tensor) -> Tensor:
         """Grey `(N, 1, H, W)`, sRGB, to the generator's input `(N, 1, H, W)`."""
@@ -33,15 +40,15 @@ class LabSpace:
 
     def inputs_of_lightness(self, lightness: Tensor) -> Tensor:
         """L of CIE Lab, `(N, 1, H, W)`, to the generator's input `(N, 1, H, W)`."""
-        return (lightness - L_CENTRE) / L_SPREAD
+        return (lightness - L_CENTRE) / self.l_spread
 
     def image(self, grey: Tensor, rgb: Tensor) -> Tensor:
         """The photo as the critic sees it: L from `grey` `(N, 1, H, W)`, a and b from `rgb` `(N, 3, H, W)`."""
-        return torch.cat([self.inputs(grey), rgb_to_lab(rgb)[:, 1:] / AB_SPREAD], dim=1)
+        return torch.cat([self.inputs(grey), rgb_to_lab(rgb)[:, 1:] / self.ab_spread], dim=1)
 
     def to_lab(self, image: Tensor) -> Tensor:
         """An image of this space, `(N, 3, H, W)`, as CIE Lab."""
-        return torch.cat([image[:, :1] * L_SPREAD + L_CENTRE, image[:, 1:] * AB_SPREAD], dim=1)
+        return torch.cat([image[:, :1] * self.l_spread + L_CENTRE, image[:, 1:] * self.ab_spread], dim=1)
 
     def to_rgb(self, image: Tensor) -> Tensor:
         """An image of this space, `(N, 3, H, W)`, as sRGB 0..1; colours outside sRGB lose chroma, not lightness."""
@@ -49,13 +56,15 @@ class LabSpace:
 
 
 class RgbSpace:
-    """Grey as three equal channels in, RGB out, both normalised by ImageNet's mean and standard deviation."""
+    """Grey as three equal channels in, RGB out, both less `mean` and divided by `std`, for each channel."""
 
-    name = "rgb"
     channels = 3
 
+    def __init__(self, name: str, mean: tuple[float, ...], std: tuple[float, ...]):
+        self.name, self.mean, self.std = name, mean, std
+
     def _stats(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        return tuple(torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        return tuple(torch.tensor(values, device=device).view(3, 1, 1) for values in (self.mean, self.std))
 
     def _normalized(self, rgb: Tensor) -> Tensor:
         mean, std = self._stats(rgb.device)
@@ -83,5 +92,13 @@ class RgbSpace:
         return (image.float() * std + mean).clamp(0, 1)
 
 
-SPACES = {space.name: space for space in (LabSpace(), RgbSpace())}
+SPACES = {
+    space.name: space
+    for space in (
+        LabSpace("lab", L_SPREAD, AB_SPREAD),
+        LabSpace("lab_unit", L_CENTRE, AB_RANGE),
+        RgbSpace("rgb", IMAGENET_MEAN, IMAGENET_STD),
+        RgbSpace("rgb_unit", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    )
+}
 """The spaces by the name that stands in a network's config."""

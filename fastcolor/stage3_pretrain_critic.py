@@ -120,7 +120,7 @@ def load_fakes(run: Run, photos: Photos, generator: nn.Module, space) -> Squares
     held_out = [run.photos / photos.names[row] for row in photos.valid]
     made_of = [run.output("stage1"), *held_out, *files.values()]
     stamps = [run.precision, [file_stamp(file) for file in made_of]]
-    fakes, _ = cached(run.path / "cache", run.output("stage2"), stamps, decode, count, side)
+    fakes, _ = cached(run.path / "cache", run.output("stage2"), photos.names, stamps, decode, side)
     return resident(fakes, run.device)
 
 

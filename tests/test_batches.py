@@ -8,13 +8,14 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from fastcolor import cache, device
-from fastcolor.batches import PhotoBatches, batch_size, color_batches, critic_batches
+from fastcolor.batches import PhotoBatches, Unpaired, batch_size, color_batches, critic_batches, unpaired_batches
 from fastcolor.cache import OnDemand
 from fastcolor.critics import PatchCriticConfig, build_critic
 from fastcolor.data import load_photos
 from fastcolor.device import largest_batch
 from fastcolor.errors import UserError
 from fastcolor.generators import DynamicUnetConfig, UNetConfig, build_generator
+from fastcolor.scenes import draw_scene
 from fastcolor.spaces import SPACES
 
 LAB = SPACES["lab"]
@@ -236,3 +237,92 @@ def test_auto_tries_out_every_network(config, scenes, tmp_path):
     buffers = {name: value.clone() for name, value in critic.named_buffers()}
     assert largest_batch([generator, critic], space.channels, opened(scenes, tmp_path / "run"), 2, 4) in (2, 4)
     assert all(torch.equal(buffers[name], value) for name, value in critic.named_buffers())
+
+
+def test_an_epoch_may_have_fewer_batches_of_photos_drawn_anew_each_time():
+    loader = batches(train=True, most=1)
+    seen = []
+    for loader.epoch in range(30):
+        (batch,) = loader
+        seen.append(frozenset(batch[:, 0, 0, 0].tolist()))
+    assert len(loader) == 1
+    assert all(len(each) == 5 for each in seen)
+    assert frozenset().union(*seen) == set(range(12))
+    assert len(set(seen)) > 20
+    assert [len(batches(train=True, most=most)) for most in (None, 1, 2, 9)] == [2, 1, 2, 2]
+    assert len(batches(train=False, most=1)) == 3  # all are held against it
+
+
+def both(train: bool = True, count: int = 7) -> Unpaired:
+    """Two sets, of 12 and of `count` numbered photos."""
+    first, second = batches(train), batches(train, order=1)
+    second.rows = np.arange(count)
+    for each in (first, second):
+        each.make_batch = lambda crops: (crops[:, :1], crops.long())  # as spaces do: the generator's input, the image
+    return Unpaired(first, second)
+
+
+def test_unpaired_photos_come_in_orders_of_their_own_as_many_as_the_smaller_set_has():
+    loader = both()
+    assert len(loader) == len(list(loader)) == 1
+    partners = set()
+    for loader.epoch in range(200):
+        for first, second in loader:
+            assert first.shape == second.shape == (5, 4, 8, 8)
+            partners.add((int(first[0, 0, 0, 0]), int(second[0, 0, 0, 0])))
+    assert len(partners) > 0.9 * 12 * 7  # anybody meets anybody
+    (first, second), *_ = both(count=12)
+    assert all((first[:, i] != second[:, i]).any() for i in range(3))  # where they are as many, too: photo, top, left
+
+
+def test_unpaired_photos_held_out_are_shown_in_order_the_last_ones_too():
+    loader = both(train=False)
+    shown = [[side[:, 0, 0, 0].tolist() for side in sides] for sides in loader]
+    assert shown == [[[0, 1, 2, 3, 4]] * 2, [[5, 6]] * 2]
+    assert len(loader) == 2
+    assert [side[:, 0, 0, 0].tolist() for side in loader.first(3)] == [[0, 1, 2]] * 2
+
+
+def test_unpaired_photos_follow_from_seed_and_epoch():
+    one, other = both(), both()
+    one.epoch = other.epoch = 4
+    (first,), (again,) = one, other
+    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+    one.epoch = 5
+    (later,) = one
+    assert not torch.equal(first[0], later[0])
+    assert not torch.equal(first[1], later[1])
+
+
+def test_two_folders_become_two_sides_and_held_out_photos_stay_out(tmp_path):
+    for folder, color, count in (("sea", (0, 0, 250), 14), ("fire", (250, 0, 0), 12)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for n in range(count):
+            Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(tmp_path / "data" / folder / f"{n}.png")
+    run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
+    photos = load_photos(run)
+    space = SPACES["rgb_unit"]
+    dls = unpaired_batches(run, photos, space, 2)
+    seen = {"train": [set(), set()], "valid": [set(), set()]}
+    for part, loader in (("train", dls.train), ("valid", dls.valid)):
+        for loader.epoch in range(12):
+            for sides in loader:
+                for i, side in enumerate(sides):
+                    seen[part][i] |= {tuple((space.to_rgb(image[None])[0, :, 0, 0] * 255).round().int().tolist()) for image in side}
+    for sea, fire in seen.values():
+        assert sea
+        assert fire
+        assert all(red == 0 < blue for red, _, blue in sea)
+        assert all(blue == 0 < red for red, _, blue in fire)
+    assert not seen["train"][0] & seen["valid"][0]
+    assert not seen["train"][1] & seen["valid"][1]
+
+
+def test_a_folder_without_a_batch_or_a_photo_held_out_is_named(tmp_path):
+    for folder, count in (("many", 16), ("few", 3)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for n in range(count):
+            draw_scene(100 * count + n, 40).save(tmp_path / "data" / folder / f"{n}.png")
+    run = opened(tmp_path / "data", tmp_path / "run", folders="many,few")
+    with pytest.raises(UserError, match="few gives [123] photos to train on and [012] to hold out, but 4 and 1 are needed"):
+        unpaired_batches(run, load_photos(run), SPACES["rgb_unit"], 4)

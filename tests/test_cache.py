@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,20 +79,87 @@ def test_a_run_goes_on_with_its_photos_while_another_replaces_the_cache(data, tm
     assert np.array_equal(photos.squares, before)
 
 
-@pytest.mark.parametrize("damage", ["note", "no note", "no array", "short array", "empty array"])
+@pytest.mark.parametrize("damage", ["note", "no note", "length", "no array", "short array", "empty array"])
 def test_a_damaged_cache_is_made_again(damage, data, tmp_path):
     expected = np.array(load_photos(opened(data, tmp_path / "run")).squares)
     (array,) = arrays()
-    if damage == "note":
-        array.with_suffix(".json").write_text("{")
-    if damage == "no note":
-        array.with_suffix(".json").unlink()
-    if damage == "no array":
-        array.unlink()
-    if "short" in damage or "empty" in damage:
-        array.write_bytes(array.read_bytes()[: 1000 if "short" in damage else 0])
+    whole = array.read_bytes()
+    damaged = {
+        "note": whole.replace(b'"photos"', b'"photos'),
+        "no note": whole[: -16 - note_length(whole)],
+        "length": whole[:-16] + b"\xff" * 8 + whole[-8:],
+        "no array": None,
+        "short array": whole[:1000],
+        "empty array": b"",
+    }[damage]
+    array.unlink()
+    if damaged is not None:
+        array.write_bytes(damaged)
     assert np.array_equal(load_photos(opened(data, tmp_path / "run")).squares, expected)
-    assert json.loads(array.with_suffix(".json").read_text())["photos"] == str(data)
+    assert note_of(array)["photos"] == str(data)
+    assert array.read_bytes() == whole
+
+
+def note_length(file: bytes) -> int:
+    return int.from_bytes(file[-16:-8], "little")
+
+
+def note_of(array) -> dict:
+    """The JSON behind the array, by the layout that the module describes."""
+    file = array.read_bytes()
+    assert file.endswith(b"fastcol1")
+    return json.loads(file[-16 - note_length(file) : -16])
+
+
+def carried(data, tmp_path):
+    """A cache file on a machine where neither its photos nor its cache folder are."""
+    load_photos(opened(data, tmp_path / "first"))
+    (array,) = arrays()
+    file = Path(shutil.move(array, tmp_path / "carried.npy"))
+    shutil.rmtree(cache_folder())
+    return file
+
+
+def test_a_cache_file_carried_to_another_machine_stands_for_its_photos(data, tmp_path, capsys):
+    (data / "broken.jpg").write_text("no photo")
+    before = load_photos(opened(data, tmp_path / "before"))
+    expected, split = np.array(before.squares), (tmp_path / "before" / "split.csv").read_text()
+    file = carried(data, tmp_path)
+    shutil.rmtree(data)
+    capsys.readouterr()
+    photos = load_photos(opened(file, tmp_path / "run"))
+    assert "decoding" not in capsys.readouterr().out
+    assert np.array_equal(photos.squares, expected)
+    assert photos.names == before.names
+    assert (tmp_path / "run" / "split.csv").read_text() == split
+    x, y = next(iter(color_batches(opened(file, tmp_path / "run"), photos, SPACES["lab"], bs=4).train))
+    assert len(x) == len(y) == 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"size": 64}, "carried.npy holds squares of 36 px, this --size takes 72"),
+        ({"limit": 10}, "carried.npy holds other photos than --folders and --limit choose"),
+        ({"damage": True}, "carried.npy is damaged or no cache file"),
+    ],
+)
+def test_a_cache_file_that_does_not_fit_is_named_with_the_way_out(wrong, message, data, tmp_path):
+    file = carried(data, tmp_path)
+    if wrong.pop("damage", False):
+        file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(UserError, match=message):
+        load_photos(opened(file, tmp_path / "run", **wrong))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_array_of_pickled_objects_is_no_cache_file(data, tmp_path):
+    note = json.dumps({"names": ["a.png"], "unreadable": []}).encode()
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with open(tmp_path / "objects.npy", "ab") as file:
+        file.write(note + len(note).to_bytes(8, "little") + b"fastcol1")
+    with pytest.raises(UserError, match="objects.npy is damaged or no cache file"):
+        load_photos(opened(tmp_path / "objects.npy", tmp_path / "run"))
 
 
 def test_a_cache_may_be_larger_than_memory(tmp_path):
@@ -124,7 +192,7 @@ def test_caches_of_folders_that_have_gone_are_deleted(data, scenes, tmp_path):
     shutil.rmtree(data)
     load_photos(opened(scenes, tmp_path / "second"))
     (array,) = arrays()
-    assert json.loads(array.with_suffix(".json").read_text())["photos"] == str(scenes)
+    assert note_of(array)["photos"] == str(scenes)
 
 
 def test_a_cache_that_can_not_be_written_is_named_with_the_way_out(data, tmp_path):

@@ -9,10 +9,12 @@ import pytest
 from conftest import opened
 from PIL import Image
 
+from fastcolor.batches import color_batches, shown_often
 from fastcolor.data import load_photos
 from fastcolor.errors import UserError
 from fastcolor.run import open_run
 from fastcolor.scenes import draw_scene
+from fastcolor.spaces import SPACES
 
 
 def test_the_split_is_written_once_and_kept(scenes, tmp_path):
@@ -94,6 +96,38 @@ def test_a_changed_photo_is_decoded_again(scenes, tmp_path):
     assert (after.squares[0, ..., 1:] == (255, 0, 0)).all()
     assert (after.squares[0, ..., 0] == 127).all()  # L* 53.24 of pure red as neutral grey
     assert np.array_equal(after.squares[1], before.squares[1])
+
+
+def test_a_tall_photo_shows_its_upper_part_and_a_wide_one_its_middle(scenes, tmp_path):
+    """Rows or columns of one grey each, 4 apart: the square's first and last say where it was cut."""
+    folder = shutil.copytree(scenes, tmp_path / "photos")
+    ramp = np.repeat(np.arange(54, dtype=np.uint8)[:, None] * 4, 36, axis=1)
+    Image.fromarray(ramp).save(folder / "a_tall.png")
+    Image.fromarray(ramp.T.copy()).save(folder / "a_wide.png")
+    photos = load_photos(opened(folder, tmp_path / "run"))
+    tall, wide = (photos.squares[photos.names.index(name)][..., 1].astype(int) for name in ("a_tall.png", "a_wide.png"))
+    spare = 54 - 36
+    assert abs(tall[0, 0] / 4 - 0.1 * spare) < 1
+    assert abs(wide[0, 0] / 4 - 0.5 * spare) < 1
+
+
+def test_photos_of_a_folder_can_be_shown_several_times_an_epoch(tmp_path, capsys):
+    for folder, count in (("cats", 8), ("people", 6)):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for n in range(count):
+            draw_scene(n + (100 if folder == "people" else 0), 40).save(tmp_path / "photos" / folder / f"{n}.png")
+    run = opened(tmp_path / "photos", tmp_path / "run")
+    photos = load_photos(run)
+    batches = color_batches(run, photos, SPACES["lab"], bs=2, often="people*4").train
+    shown = Counter(batches._crops().rows.tolist())
+    assert {row: shown[row] for row in photos.train} == {
+        row: 4 if photos.names[row].startswith("people/") else 1 for row in photos.train
+    }
+    assert np.array_equal(shown_often(photos, "dogs*2"), photos.train)
+    assert "no training photo lies in dogs" in capsys.readouterr().out
+    for often in ("people", "people*0", "people*x"):
+        with pytest.raises(UserError, match="--often people.* makes no sense"):
+            shown_often(photos, often)
 
 
 def test_a_photo_that_has_gone_is_named(scenes, tmp_path):

@@ -4,14 +4,19 @@ import csv
 
 import numpy as np
 import pytest
+from conftest import opened
 from PIL import Image
 
 from fastcolor.cli import run_command
+from fastcolor.data import load_photos
+from fastcolor.errors import UserError
 from fastcolor.files import find_photos
 from fastcolor.photo import open_photo, save_photo
 from fastcolor.prep.crop import crop, crop_photo
-from fastcolor.prep.pairs import pairs
+from fastcolor.prep.pairs import join_pairs, pairs
 from fastcolor.prep.sample import sample
+from fastcolor.run import open_run
+from fastcolor.scenes import draw_scene
 
 
 def noise(seed, height=20, width=32):
@@ -161,3 +166,45 @@ def test_sample_draws_once_and_goes_on_where_it_was_stopped(tmp_path, capsys):
 def test_sample_refuses_nonsense(tmp_path, wrong):
     assert run(sample, tmp_path / "set", wrong) == 2
     assert not (tmp_path / "set").exists()
+
+
+@pytest.fixture
+def joined(tmp_path):
+    """Ten grey and colour pictures in A and B, and the same as A|B pictures."""
+    for n in range(10):
+        color = draw_scene(n, 48)
+        save_photo(color, tmp_path / f"two/B/{n}.png")
+        # not the colour's own grey: what a user has made by other means
+        save_photo(color.convert("L").point(lambda v: 255 - v // 2).convert("RGB"), tmp_path / f"two/A/{n}.png")
+    join_pairs(tmp_path / "two", tmp_path / "joined")
+    return tmp_path / "joined"
+
+
+@pytest.mark.parametrize("no_cache", [False, True])
+def test_training_takes_joined_pictures_as_it_takes_two_mirror_folders(no_cache, joined, tmp_path):
+    mirrored = load_photos(opened(tmp_path / "two/B", tmp_path / "one", grey=str(tmp_path / "two/A"), no_cache=no_cache))
+    taken = load_photos(opened(joined, tmp_path / "other", pairs=True, no_cache=no_cache))
+    assert taken.names == mirrored.names
+    rows = np.arange(10)
+    assert np.array_equal(taken.squares[rows], mirrored.squares[rows])
+    assert np.array_equal(taken.train, mirrored.train)
+    assert not np.array_equal(taken.squares[rows][..., 0], load_photos(opened(tmp_path / "two/B", tmp_path / "own")).squares[rows][..., 0])
+
+
+def test_a_picture_of_odd_width_is_left_out_of_training_with_a_reason(joined, tmp_path):
+    Image.new("RGB", (97, 48)).save(joined / "odd.png")
+    photos = load_photos(opened(joined, tmp_path / "run", pairs=True))
+    assert reasons(tmp_path / "run") == {"odd.png": "is 97 pixels wide: an odd width has no two equal halves"}
+    assert len(photos.train) + len(photos.valid) == 10
+
+
+def test_pairs_and_a_grey_mirror_are_one_too_many(joined, tmp_path):
+    with pytest.raises(UserError, match="--pairs have their grey half and --grey is a mirror of its own"):
+        opened(joined, tmp_path / "run", pairs=True, grey=str(tmp_path / "two/A"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_pairs_does_not_take_the_pictures_for_photos_later(joined, tmp_path):
+    load_photos(opened(joined, tmp_path / "run", pairs=True))
+    squares = load_photos(open_run(run=str(tmp_path / "run"), device="cpu")).squares
+    assert np.array_equal(squares[0], load_photos(opened(joined, tmp_path / "again", pairs=True)).squares[0])

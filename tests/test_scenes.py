@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from fastcolor.scenes import FLOWERS, Pen, draw_flower, draw_scene, tone, write_scenes
+from fastcolor.paintings import draw_painting
+from fastcolor.scenes import FLOWERS, SEEDS_PER_SET, Pen, draw_flower, draw_scene, tone, write_scenes
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +165,35 @@ def test_write_scenes_cut_short_leaves_only_whole_files_and_goes_on_later(tmp_pa
     write_scenes(tmp_path, count=5, size=16)
     paths = sorted(tmp_path.iterdir())
     assert [Image.open(path).tobytes() for path in paths] == [draw_scene(seed, 16).tobytes() for seed in range(5)]
+
+
+def test_paintings_are_the_same_bytes_every_time_and_of_the_size_asked_for():
+    painting = draw_painting(3, 64)
+    assert (painting.mode, painting.size) == ("RGB", (64, 64))
+    assert draw_painting(3, 64).tobytes() == painting.tobytes() != draw_painting(4, 64).tobytes()
+
+
+def test_a_painting_shows_its_scene_in_soft_dabs():
+    """The light is the scene's, in large; in small it has less of it: no edge is as sharp."""
+    for seed in range(6):
+        scene, painting = (np.asarray(draw(seed, 96).convert("L"), float) for draw in (draw_scene, draw_painting))
+        small = [image.reshape(12, 8, 12, 8).mean((1, 3)).ravel() for image in (scene, painting)]
+        assert np.corrcoef(*small)[0, 1] > 0.9
+        sharpness = [np.abs(np.diff(image)).mean() / image.std() for image in (scene, painting)]
+        assert sharpness[1] < 0.8 * sharpness[0]
+
+
+def test_a_paintings_palette_is_lilac_in_the_shadows_and_cream_in_the_lights():
+    labs = [rgb2lab(np.stack([np.asarray(draw(seed, 48)) for seed in range(24)])) for draw in (draw_scene, draw_painting)]
+    chroma = [np.hypot(lab[..., 1], lab[..., 2]).mean() for lab in labs]
+    assert chroma[1] < 0.8 * chroma[0]  # pastel
+    scene, painting = labs
+    dark, light = painting[..., 0] < np.quantile(painting[..., 0], 0.1), painting[..., 0] > np.quantile(painting[..., 0], 0.9)
+    assert painting[dark][:, 2].mean() < scene[dark][:, 2].mean() - 5  # bluer
+    assert painting[dark][:, 2].mean() < 0 < painting[light][:, 2].mean()
+
+
+def test_a_set_of_paintings_is_written_like_one_of_scenes(tmp_path):
+    write_scenes(tmp_path, 2, 40, 1, draw_painting)
+    with Image.open(tmp_path / "scene_0001.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(draw_painting(SEEDS_PER_SET + 1, 40)))

@@ -26,15 +26,21 @@ def cut_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
     """
 
     def convert(picture: Path, left: Path) -> None:
-        both = open_photo(picture)
-        width, height = both.size
-        if width % 2:
-            raise UnreadablePhoto(picture, f"is {width} pixels wide: an odd width has no two equal halves")
+        a, b = halves(picture)
         # A comes last: only its presence is looked at when a run that was cut short starts again.
-        save_photo(both.crop((width // 2, 0, width, height)), dst / "B" / left.relative_to(dst / "A"))
-        save_photo(both.crop((0, 0, width // 2, height)), left)
+        save_photo(b, dst / "B" / left.relative_to(dst / "A"))
+        save_photo(a, left)
 
     return convert_folder(src, dst / "A", convert, strict=strict)
+
+
+def halves(picture: Path) -> tuple[Image.Image, Image.Image]:
+    """Left and right half of an A|B picture, 8-bit RGB. Raises UnreadablePhoto for one of odd width."""
+    both = open_photo(picture)
+    width, height = both.size
+    if width % 2:
+        raise UnreadablePhoto(picture, f"is {width} pixels wide: an odd width has no two equal halves")
+    return both.crop((0, 0, width // 2, height)), both.crop((width // 2, 0, width, height))
 
 
 def join_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
