@@ -1,5 +1,6 @@
 """What training runs on: device, precision, compiled or not, and how many photos at once."""
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,11 @@ import torch
 from torch import nn
 
 from fastcolor.errors import UserError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def choose_device(name: str) -> torch.device:
@@ -111,6 +117,16 @@ def _photos_per_s(networks: Sequence[nn.Module], channels: int, run, bs: int, st
         synchronize(run.device)
         times.append(time.perf_counter() - begin)
     return bs / min(times[1:])
+
+
+def peak_memory(device: torch.device) -> str:
+    """The most memory, in MB, that the process has held so far: of the GPU where it trains on one; empty where nobody counts."""
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 1e6:.0f}"
+    if resource is None:
+        return ""
+    bytes_per_unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 1e6:.0f}"
 
 
 def synchronize(device: torch.device) -> None:

@@ -32,11 +32,15 @@ def sheet(columns: dict[str, Tensor], captions: list[str] | None = None) -> Imag
         draw.text((left, 1), name, fill="black")
         for i, image in enumerate(images):
             top = text + gap + i * row
-            pixels = (image.clamp(0, 1).permute(1, 2, 0).cpu().numpy() * 255 + 0.5).astype(np.uint8)
-            canvas.paste(Image.fromarray(pixels), (left, top))
+            canvas.paste(picture_of(image), (left, top))
             if captions and column == 0:
                 draw.text((left, top + height), captions[i], fill="black")
     return canvas
+
+
+def picture_of(image: Tensor) -> Image.Image:
+    """sRGB `(3, H, W)`, 0..1, as a Pillow image."""
+    return Image.fromarray((image.clamp(0, 1).permute(1, 2, 0).cpu().numpy() * 255 + 0.5).astype(np.uint8))
 
 
 def sample_grid(path: Path, generator: nn.Module, space, dls, critic: nn.Module | None = None) -> None:
@@ -71,10 +75,10 @@ def grey_of_lab(lab: Tensor) -> Tensor:
     return lab_to_rgb(lab * torch.tensor([1.0, 0.0, 0.0], device=lab.device).view(3, 1, 1))
 
 
-def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, str]], Path]:
+def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, str]], str]:
     """Colour the held-out photos of a finished run, on the CPU and as `predict` does.
 
-    Returns the images (grey, stage 1, GAN, real; sRGB `(N, 3, size, size)`), a table of metrics for each, and the file
+    Returns the images (grey, stage 1, GAN, real; sRGB `(N, 3, size, size)`), a table of metrics for each, and the name
     of the first of these photos.
     """
     photos = load_photos(run)
@@ -89,7 +93,7 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
         images[name] = torch.stack(fakes).permute(0, 3, 1, 2) / 255
     images["real"] = real
     table = {name: measured(fake, real) for name, fake in images.items()}
-    return images, table, run.photos / photos.names[photos.valid[0]]
+    return images, table, photos.names[photos.valid[0]]
 
 
 def measured(fake: Tensor, real: Tensor) -> dict[str, str]:

@@ -39,6 +39,7 @@ def main(
     loss: str = "mse",  # beside the adversarial one: mse, chroma or photo, see losses.py
     weight: float | None = None,  # of that loss (default: 8; dynamic_unet's mse: 50)
     aged: float = 0.0,  # share of the training photos that get the light of old prints
+    often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
     average: int = 0,  # the generator's steps over which the weights that are saved are averaged; 0: not at all
     switcher: str = "adaptive",  # adaptive or fixed
     critic_thresh: float = 0.65,  # adaptive: the critic's loss below which the generator has its turn (lesson 7's)
@@ -64,11 +65,11 @@ def main(
         place(network, run)
     bs = batch_size(run, STAGE, photos, space.channels, generator, critic)
     about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
-    about |= {"loss": loss, "weight": both.weight, "aged": aged, "average": average}
+    about |= {"loss": loss, "weight": both.weight, "aged": aged, "often": often, "average": average}
     if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs):
         return
 
-    dls = color_batches(run, photos, space, bs, aged=aged)
+    dls = color_batches(run, photos, space, bs, often=often, aged=aged)
     learn = gan_learner(dls, generator, critic, both, turns)
 
     def losses(learn) -> dict[str, Tensor]:

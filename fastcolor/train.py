@@ -17,13 +17,13 @@ from fastcolor.cli import run_command
 from fastcolor.errors import UserError
 from fastcolor.inference import BUNDLED, predict
 from fastcolor.photo import save_photo
-from fastcolor.report import SAMPLES, held_out_metrics, print_table, sheet
+from fastcolor.report import SAMPLES, held_out_metrics, picture_of, print_table, sheet
 from fastcolor.run import Run, open_run
 
 # What `--preset` gives to each stage and to the run, unless a flag says otherwise.
 PRESETS = {
     "quick": {},
-    "photo": {  # the weights that ship, of stage 1 alone: see weights/README.md
+    "photo": {  # the weights that ship: see weights/README.md
         "run": {"test": 0.05},
         "stage1": {
             "pretrained": "imagenet",
@@ -35,8 +35,18 @@ PRESETS = {
             "bs": 16,
             "average": 1000,
         },
-        # what is done to the weights at last: stage 1 paints paler than photos are; both were chosen on validation photos
-        "ship": {"vivid": 1.15, "size": 144},
+        "stage3": {"epochs": 2},
+        "stage4": {
+            "loss": "photo",
+            "weight": 3.0,
+            "aged": 0.5,
+            "often": "people*4",
+            "epochs": 2,
+            "bs": 16,
+            "average": 500,
+        },
+        # what is done to the weights at last; both were chosen on validation photos
+        "ship": {"vivid": 1.13, "size": 160},
     },
 }
 
@@ -55,7 +65,8 @@ def main(
 ):
     """Train a colouriser on a folder of photos: all four stages, a table of what they reached, and a contact sheet.
 
-    The preset photo ends after stage 1.
+    `fastcolor train --recipe NAME` trains a neighbouring system instead (pix2pix, lab_cgan, lab_gan, cyclegan), with flags
+    of its own: see `--recipe NAME --help`.
     """
     if preset not in PRESETS:
         raise UserError(f"--preset {preset} does not exist: give one of {', '.join(PRESETS)}")
@@ -75,9 +86,6 @@ def main(
 
     announce("stage1")
     stage1_pretrain_gen.main(**flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs))
-    if preset == "photo":
-        ship(open_run(**options), **preset_of["ship"])
-        return
     announce("stage2")
     stage2_generate_fakes.main(**options)
     announce("stage3")
@@ -85,13 +93,15 @@ def main(
     announce("stage4")
     stage4_gan.main(**flags("stage4", epochs=gan_epochs))
     show(open_run(**options), [*begins, time.perf_counter()])
+    if "ship" in preset_of:
+        ship(open_run(**options), **preset_of["ship"])
 
 
 def ship(run: Run, **how) -> None:
-    """Write stage 1's weights as they ship (`how`: see `save_half`), and say how to measure them."""
+    """Write stage 4's weights as they ship (`how`: see `save_half`), and say how to measure them."""
     shipped = run.path / BUNDLED.name
-    save_half(run.output("stage1"), shipped, **how)
-    print(f"\n{shipped}: stage 1's weights as they ship; on photos that it never saw:")
+    save_half(run.output("stage4"), shipped, **how)
+    print(f"\n{shipped}: the weights as they ship; on photos that they never saw:")
     print(f"  fastcolor evaluate --data {run.photos} --names {run.path / 'split.csv'} --weights {shipped}")
 
 
@@ -119,7 +129,9 @@ def show(run: Run, times: list[float]) -> None:
     ]
     print()
     print_table(["", "", "time", "loss, held-out photos"], rows)
-    columns, metrics, photo = held_out_metrics(run)
+    columns, metrics, name = held_out_metrics(run)
+    photo = run.photos / name  # at its own size, unless the run has squares alone
+    photo = photo if photo.is_file() and not run.settings["pairs"] else picture_of(columns["real"][0])
     names = list(next(iter(metrics.values())))
     print()
     print_table(["held-out photos", *names], [[name, *values.values()] for name, values in metrics.items()])
@@ -127,7 +139,7 @@ def show(run: Run, times: list[float]) -> None:
     save_photo(predict(photo, run.output("stage4")), coloured)
     picture = Path(run.path, "contact_sheet.png")
     save_photo(sheet({name: images[:SAMPLES] for name, images in columns.items()}), picture)
-    print(f"\n{coloured}: {photo.name}, which no stage trained on, coloured by fastcolor.predict")
+    print(f"\n{coloured}: {name}, which no stage trained on, coloured by fastcolor.predict")
     print(f"{picture}: {' | '.join(columns)}")
 
 

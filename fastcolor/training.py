@@ -18,10 +18,12 @@ from fastai.learner import Learner
 from torch import Tensor, nn
 
 from fastcolor.checkpoint import load_tensors, save_tensors
+from fastcolor.curves import draw_history
+from fastcolor.device import peak_memory
 from fastcolor.errors import TrainingFailed
 from fastcolor.files import shows_progress
 from fastcolor.metrics import colorfulness, hue_diversity, mean_hue, psnr
-from fastcolor.run import Run
+from fastcolor.run import Run, at_least
 
 
 def fit(
@@ -35,18 +37,22 @@ def fit(
     save: Callable[[], None],
     sample: Callable,
     average: tuple[nn.Module, float] | None = None,
+    save_every: int = 1,
+    sample_every: int = 1,
 ) -> None:
     """Call `go()`, which calls one of fastai's fit methods once, with all that stages share, and end the stage.
 
-    `losses` gives named scalars of a training batch, `metrics` named values per photo of a validation batch; after
-    each epoch, `save()` writes the weights and `sample(path)` a sample grid. With `average`, a network and a number of
-    steps, what is measured, shown and saved of that network is its running average. Raises TrainingFailed where the loss is
-    no longer a number, and KeyboardInterrupt after Ctrl-C; both keep what was reached.
+    `losses` gives named scalars of a training batch, `metrics` named values per photo of a validation batch. After every
+    `save_every` epochs, and the last one, `save()` writes the weights, and the state to resume from is kept; after every
+    `sample_every`, `sample(path)` writes a sample grid. With `average`, a network and a number of steps, what is measured,
+    shown and saved of that network is its running average. Raises TrainingFailed where the loss is no longer a number, and
+    KeyboardInterrupt after Ctrl-C; both keep what was reached.
     """
     precision, stop, check = Precision(run), StopOnCtrlC(), StopOnNaN()
-    history = History(run, stage, losses, metrics, save, sample)
+    at_least(1, save_every=save_every, sample_every=sample_every)
+    history = History(run, stage, losses, metrics, Every(save_every, save), Every(sample_every, sample))
     averaged = Averaged(*average) if average and average[1] else None
-    shared = [precision, Resumable(run, stage), history, stop, check, *filter(None, [averaged])]
+    shared = [precision, Resumable(run, stage, save_every), history, stop, check, *filter(None, [averaged])]
     if not shows_progress():
         learn.remove_cb(ProgressCallback)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -58,6 +64,7 @@ def fit(
         precision.contexts.close()  # a batch that was broken off has left it open
         if in_main_thread:
             signal.signal(signal.SIGINT, before)
+        draw_history(run)
     if check.failed:
         raise TrainingFailed(
             f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
@@ -68,6 +75,22 @@ def fit(
         save()
         raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
     run.finish(stage)
+
+
+class Every:
+    """Calls a function after every `epochs` epochs and after the last one."""
+
+    def __init__(self, epochs: int, function: Callable):
+        self.epochs, self.function = epochs, function
+
+    def __call__(self, learn: Learner, *arguments) -> None:
+        if is_due(learn, self.epochs):
+            self.function(*arguments)
+
+
+def is_due(learn: Learner, every: int) -> bool:
+    """Whether an epoch is one of every so many, or the last."""
+    return (learn.epoch + 1) % every == 0 or learn.epoch + 1 == learn.n_epoch
 
 
 class Precision(Callback):
@@ -131,8 +154,9 @@ class Averaged(Callback):
         """Take over what `resume_state` gave."""
         self.taken = state["taken"]
 
+
 class Resumable(Callback):
-    """Begin each epoch with random numbers that follow from seed and epoch alone; keep the state after each epoch.
+    """Begin each epoch with random numbers that follow from seed and epoch alone; keep the state after every so many.
 
     So resuming takes networks, optimiser and epoch, and no random state. With `run.resume`, skips the epochs that were
     finished and goes on from the state after the last one.
@@ -140,8 +164,8 @@ class Resumable(Callback):
 
     order = 61  # behind fastai's Recorder (50) and ProgressCallback (60), which can't do without their before_epoch
 
-    def __init__(self, run: Run, stage: str):
-        self.path, self.seed, self.done = run.resume_state(stage), run.seed, 0
+    def __init__(self, run: Run, stage: str, every: int):
+        self.path, self.seed, self.done, self.every = run.resume_state(stage), run.seed, 0, every
         if run.resume and self.path.exists():
             self.tensors, self.metadata = load_tensors(self.path, "resume state")
             self.done = self.metadata["epochs"]
@@ -157,7 +181,7 @@ class Resumable(Callback):
         self.dls.train.epoch = self.epoch
 
     def after_epoch(self):
-        if self.epoch >= self.done:
+        if self.epoch >= self.done and is_due(self.learn, self.every):
             tensors, metadata = learner_state(self.learn)
             save_tensors(self.path, tensors, {**metadata, "epochs": self.epoch + 1})
 
@@ -171,7 +195,11 @@ def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
         tensors |= {f"opt.{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
         plain.append({name: value for name, value in state.items() if not isinstance(value, Tensor)})
     tensors |= {f"average.{name}": value for name, value in _average(learn).items()}
-    kept = {cb.name: cb.resume_state() for cb in learn.cbs if hasattr(type(cb), "resume_state")}
+    kept = {}
+    for cb in [cb for cb in learn.cbs if hasattr(type(cb), "resume_state")]:
+        state = cb.resume_state()
+        tensors |= {f"{cb.name}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+        kept[cb.name] = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
     return tensors, {"optimizer": plain, "callbacks": kept}
 
 
@@ -189,7 +217,8 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
             state[int(i)][key] = value
     learn.opt.load_state_dict({"state": state, "hypers": learn.opt.state_dict()["hypers"]})
     for callback, values in metadata["callbacks"].items():
-        getattr(learn, callback).load_resume_state(values)
+        held = {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{callback}.")}
+        getattr(learn, callback).load_resume_state(values | held)
 
 
 def _average(learn: Learner) -> dict[str, Tensor]:
@@ -228,7 +257,10 @@ class StopOnCtrlC(Callback):
 
 # What of a history's row stands on the screen too, as far as fits there.
 SHOWN = {"epoch", "train_mse", "valid_mse", "valid_bce", "gen_adversarial", "gen_mse", "critic_loss", "critic_accuracy"}
-SHOWN |= {"train_chroma", "train_photo", "gen_photo", "psnr", "colorfulness", "photos_per_s", "seconds"}
+SHOWN |= {"train_chroma", "train_photo", "gen_photo", "gen_l1", "cycle_l1", "psnr", "colorfulness", "photos_per_s", "seconds"}
+
+
+DRAW_EVERY = 60  # seconds between two drawings of history.png, which takes most of one
 
 
 class History(Callback):
@@ -236,10 +268,10 @@ class History(Callback):
 
     order = 55  # before Resumable: a row may be written twice, and dropped on resuming, but never go missing
 
-    def __init__(self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable):
+    def __init__(self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Every, sample: Every):
         self.folder, self.stage = run, stage
         self.losses_of, self.metrics_of, self.write_weights, self.write_sample = losses, metrics, save, sample
-        self.shown = False
+        self.shown, self.drawn = False, time.perf_counter()
 
     def before_train(self):
         self.named, self.batches, self.begin = defaultdict(list), 0, time.perf_counter()
@@ -256,10 +288,13 @@ class History(Callback):
         row = {"stage": self.stage, "epoch": str(self.epoch + 1)}
         row |= {name: summary(name, values) for name, values in self.named.items()}
         row |= {"photos_per_s": f"{self.photos_per_s:.1f}", "seconds": f"{time.perf_counter() - self.begin:.1f}"}
-        row["warning"] = "; ".join(warnings(row))
+        row |= {"peak_mb": peak_memory(self.folder.device), "warning": "; ".join(warnings(row))}
         self.folder.write_history([*self.folder.history(), row])
-        self.write_weights()
-        self.write_sample(self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
+        self.write_weights(self.learn)
+        self.write_sample(self.learn, self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
+        if time.perf_counter() - self.drawn > DRAW_EVERY:
+            draw_history(self.folder)
+            self.drawn = time.perf_counter()
         self._show({name: value for name, value in row.items() if name in SHOWN}, row["warning"])
 
     def _show(self, row: dict[str, str], warning: str) -> None:
