@@ -27,6 +27,8 @@ COMMANDS = {
     "download": "fastcolor.prep.download:download",
     "bench": "fastcolor.bench:main",
 }
+RECIPES = {name: f"fastcolor.recipes.{name}" for name in ("pix2pix", "lab_cgan", "lab_gan", "cyclegan")}
+"""Modules that `fastcolor train --recipe` runs instead of the four stages, each with flags of its own."""
 
 
 def run_command(main: Callable, argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -78,4 +80,20 @@ def main() -> int:
         print(f"fastcolor: there is no command {name!r}", file=sys.stderr)
         return 2
     module, function = COMMANDS[name].split(":")
+    recipe, rest = split_recipe(argv) if name == "train" else (None, argv)
+    if recipe is not None:
+        if recipe not in RECIPES:
+            print(f"fastcolor train: --recipe {recipe!r} does not exist: give one of {', '.join(RECIPES)}", file=sys.stderr)
+            return 2
+        module, name, argv = RECIPES[recipe], f"train --recipe {recipe}", rest
     return run_command(getattr(importlib.import_module(module), function), argv, prog=f"fastcolor {name}")
+
+
+def split_recipe(argv: list[str]) -> tuple[str | None, list[str]]:
+    """What `--recipe` names, None where it isn't there, and the other arguments, which are the recipe's own."""
+    for i, word in enumerate(argv):
+        if word == "--recipe":
+            return "".join(argv[i + 1 : i + 2]), argv[:i] + argv[i + 2 :]
+        if word.startswith("--recipe="):
+            return word.partition("=")[2], argv[:i] + argv[i + 1 :]
+    return None, argv

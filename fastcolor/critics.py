@@ -1,4 +1,7 @@
-"""Critics: image in, logits out, `(N, patches)`; above 0 means "a real photo". Rebuilt from a frozen config."""
+"""Critics: image in, logits out, `(N, patches)`; above 0 means "a real photo". Rebuilt from a frozen config.
+
+Here are those of the four stages; the recipes' stand in `classic`.
+"""
 
 from dataclasses import dataclass
 
@@ -7,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from fastcolor import classic
 from fastcolor.errors import UserError
-from fastcolor.generators import pad_to_multiple
+from fastcolor.layers import build, pad_to_multiple
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,13 @@ class FastaiCritic(nn.Module):
         return self.critic(image if smallest >= 64 else F.interpolate(image, scale_factor=64 / smallest, mode="nearest"))
 
 
-def build_critic(config: dict | PatchCriticConfig | FastaiCriticConfig) -> nn.Module:
+NETWORKS = {"patch": (PatchCriticConfig, PatchCritic), "gan_critic": (FastaiCriticConfig, FastaiCritic), **classic.CRITICS}
+"""Config and network by the name that stands in a weights file."""
+
+
+def build_critic(config) -> nn.Module:
     """The network of a config, or of a config's fields as they stand in a weights file, freshly initialised."""
-    if isinstance(config, dict):
-        config = CONFIGS[config["name"]](**config)
-    return {"patch": PatchCritic, "gan_critic": FastaiCritic}[config.name](config)
+    return build(NETWORKS, config)
 
 
 def critic_config(name: str, space: str) -> PatchCriticConfig | FastaiCriticConfig:

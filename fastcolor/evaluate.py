@@ -131,7 +131,7 @@ def painters_of(weights: str | None, against: str | None, **options) -> dict[str
 
     def colored_by(file: str | None) -> Painter:
         colorizer = Colorizer(file, **options)
-        return lambda grey, real: colorizer.pixels(grey)
+        return lambda grey, real: colorizer.pixels(grey if colorizer.keeps_light else real)
 
     files = {"bundled" if weights is None else weights: weights, **({against: against} if against else {})}
     short = {name: "/".join(Path(name).with_suffix("").parts[-2:]) for name in files}

@@ -34,6 +34,8 @@ def main(
         raise UserError(f"{out} is not named like an ONNX model: give NAME.onnx")
     path = Path(weights or BUNDLED)
     network, about = load_network(path, "generator")
+    if not about.get("keeps_light", True):
+        raise UserError(f"{path} translates photos, light and all, and an ONNX model gives ab alone: export a colouriser")
     painter = Painter(network).eval()
     with write_whole(out) as temporary:
         _export(painter, temporary, about)

@@ -1,6 +1,7 @@
 """Generators: grey photo in, image for the critic out. Each is rebuilt from its frozen config by `build_generator`.
 
 Inputs and outputs are those of the generator's space (see `spaces`): `(N, C, H, W)` in, `(N, 3, H, W)` out, any H, W.
+Here are those of the four stages; the recipes' stand in `classic`.
 """
 
 import warnings
@@ -10,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastcolor import classic
 from fastcolor.errors import UserError
+from fastcolor.layers import build, pad_to_multiple
 from fastcolor.spaces import IMAGENET_STD, L_CENTRE, L_SPREAD, SPACES
 
 
@@ -218,17 +221,13 @@ class FastaiUnet(nn.Module):
         return [self.unet[0], self.unet[1:]]
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until height and width are multiples of `multiple` pixels."""
-    height, width = x.shape[-2:]
-    return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+NETWORKS = {"unet": (UNetConfig, LabUNet), "dynamic_unet": (DynamicUnetConfig, FastaiUnet), **classic.GENERATORS}
+"""Config and network by the name that stands in a weights file."""
 
 
-def build_generator(config: dict | UNetConfig | DynamicUnetConfig) -> nn.Module:
+def build_generator(config) -> nn.Module:
     """The network of a config, or of a config's fields as they stand in a weights file, freshly initialised."""
-    if isinstance(config, dict):
-        config = CONFIGS[config["name"]](**config)
-    return {"unet": LabUNet, "dynamic_unet": FastaiUnet}[config.name](config)
+    return build(NETWORKS, config)
 
 
 def generator_config(name: str, arch: str, size: int) -> UNetConfig | DynamicUnetConfig:

@@ -20,6 +20,7 @@ from fastcolor.errors import UserError
 from fastcolor.fullsize import recolor, small_grey
 from fastcolor.photo import as_rgb, open_photo
 from fastcolor.spaces import SPACES
+from fastcolor.translate import translated
 
 BUNDLED = Path(__file__).parent / "weights" / "photo.safetensors"
 """The weights that ship, trained on photos; see the model card beside them."""
@@ -36,9 +37,11 @@ def predict(photo: str | Path | Image.Image, weights: str | Path | None = None, 
 class Colorizer:
     """Colours photos with one network, loaded once. May be called from several threads.
 
+    Weights of CycleGAN, whose file says that light is not kept, translate photos as they are, colours and light alike.
+
     `weights` is a generator's `.safetensors` file, or the `.onnx` file of `fastcolor export`; None: those that ship.
-    `size` is the short side, in pixels, at which the network sees a photo (default: what the weights' file says; not
-    below 32). `strength` 1 takes the network's colours, 0 leaves the photo as it is, values between mix the two. `chroma`
+    `size` is the short side, in pixels, at which the network sees a photo (default: what the weights' file says; where
+    light is not kept, the photo's own; not below 32). `strength` 1 takes the network's colours, 0 leaves the photo as it is, values between mix the two. `chroma`
     brings colours up to full size: bilinear, guided (they follow the photo's edges: fast guided filter, He and Sun 2015),
     or auto, the one that was measured better. `device` is auto, cpu, cuda or mps. Raises UserError for weights that can't
     be used and for options that don't exist.
@@ -61,8 +64,10 @@ class Colorizer:
             raise UserError(f"size {size} makes no sense: give at least 32 pixels")
         weights = Path(weights or BUNDLED)
         load = _load_onnx if weights.suffix.lower() == ".onnx" else _load_torch
-        self._paint, trained_size = load(weights, device)
-        self.size, self.strength, self.chroma = size or trained_size, strength, CHROMA[chroma]
+        self._paint, about = load(weights, device)
+        self.keeps_light = about.get("keeps_light", True)
+        self.size = size or (about["size"] if self.keeps_light else None)
+        self.strength, self.chroma = strength, CHROMA[chroma]
 
     def __call__(self, photo: str | Path | Image.Image) -> Image.Image:
         """Colour a file of any kind that `open_photo` reads, or a Pillow image: 8-bit RGB, upright, of its own size.
@@ -77,10 +82,13 @@ class Colorizer:
         return [Image.fromarray(pixels) for pixels in self._colored([np.asarray(image) for image in images])]
 
     def pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Colour sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16: `(H, W, 3)` of the same dtype. Only its light is looked at."""
+        """Colour sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16: `(H, W, 3)` of the same dtype. Only its light is looked at,
+        where light is kept."""
         return self._colored([pixels])[0]
 
     def _colored(self, photos: list[np.ndarray]) -> list[np.ndarray]:
+        if not self.keeps_light:
+            return [translated(each, self._paint, self.size, self.strength) for each in photos]
         greys = [torch.from_numpy(small_grey(each, *working_size(*each.shape[:2], self.size)))[None] for each in photos]
         alike = defaultdict(list)
         for i, grey in enumerate(greys):
@@ -123,8 +131,12 @@ def guided(lightness: Tensor, ab: Tensor) -> Tensor:
     return torch.cat([mean(slope), mean(color - slope * light)], dim=1)
 
 
-def _load_torch(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], int]:
-    """The painter of a weights file: grey `(N, 1, h, w)` uint8 to ab `(N, 2, h, w)` float; and its working size."""
+def _load_torch(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], dict]:
+    """The painter of a weights file, and what the file says of itself.
+
+    Painters make ab `(N, 2, h, w)` float of grey `(N, 1, h, w)` uint8; where light is not kept, sRGB `(N, 3, h, w)`, float
+    0..1, of the same.
+    """
     network, about = load_network(weights, "generator")
     chosen, space = choose_device(device), SPACES[network.config.space]
     network.to(chosen, memory_format=torch.channels_last)
@@ -133,10 +145,15 @@ def _load_torch(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor],
     def paint(grey: Tensor) -> Tensor:
         return space.to_lab(network(space.inputs(grey.to(chosen))).float())[:, 1:].cpu()
 
-    return paint, about["size"]
+    @torch.inference_mode()
+    def translate(rgb: Tensor) -> Tensor:
+        rgb = rgb.to(chosen)
+        return space.to_rgb(network(space.image(rgb[:, :1], rgb)).float()).cpu()
+
+    return paint if about.get("keeps_light", True) else translate, about
 
 
-def _load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], int]:
+def _load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], dict]:
     """The same of a file that `fastcolor export` wrote, run by onnxruntime on the processor."""
     from fastcolor.export import open_onnx  # here: onnxruntime is an extra
 
@@ -145,4 +162,4 @@ def _load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], 
     def paint(grey: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"lightness": lightness_of(grey).numpy()})[0])
 
-    return paint, size
+    return paint, {"size": size}

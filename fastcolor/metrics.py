@@ -69,6 +69,22 @@ def colorfulness(rgb: Tensor, absolute: bool = False) -> Tensor:
     return sigma + 0.3 * opponents.mean(dim=2).norm(dim=1)
 
 
+BLUE = (200.0, 300.0)  # degrees of hue in the ab plane, green-blue to violet: sky, water, denim
+LEAST_CHROMA = 8.0  # below it a pixel counts as grey, and has no hue
+
+
+def blue_share(lab: Tensor) -> Tensor:
+    """The share of the coloured pixels of Lab images `(N, 3, H, W)` whose hue is blue: `(N,)`, 0 where all is grey.
+
+    Blue is a hue angle within BLUE, coloured a chroma of LEAST_CHROMA at least.
+    """
+    a, b = lab[:, 1], lab[:, 2]
+    hue = torch.atan2(b, a).rad2deg() % 360
+    colored = torch.hypot(a, b) >= LEAST_CHROMA
+    blue = colored & (hue >= BLUE[0]) & (hue <= BLUE[1])
+    return blue.sum(dim=(1, 2)) / colored.sum(dim=(1, 2)).clamp(min=1)
+
+
 def mean_hue(lab: Tensor) -> Tensor:
     """The direction of each photo's mean colour, from Lab `(N, 3, H, W)`: unit vectors `(N, 2)` in the ab plane."""
     ab = lab[:, 1:].flatten(2).mean(dim=2)

@@ -139,3 +139,51 @@ def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scen
     assert ".npy (0 MB) can't be written (File too large): free some space, or give --no-cache" in result.stderr
     assert "Traceback" not in result.stderr
     assert not [path for path in (tmp_path / "user" / "fastcolor").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("name", "flag"), [("pix2pix", "--l1"), ("lab_cgan", "--adversarial"), ("lab_gan", "--micro"), ("cyclegan", "--blocks")])
+def test_a_recipe_has_flags_of_its_own_and_those_of_all(name, flag, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fastcolor", "train", "--recipe", name, "--help"])
+    with pytest.raises(SystemExit) as error:
+        cli.main()
+    assert error.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"usage: fastcolor train --recipe {name} " in shown
+    assert all(word in shown for word in (flag, "--data", "--resume", "--epochs"))
+    assert "--preset" not in shown  # that of the four stages
+
+
+@pytest.mark.parametrize("words", [["--recipe", "vit"], ["--recipe=vit"], ["--data", "x", "--recipe", "vit"], ["--recipe"]])
+def test_a_recipe_that_does_not_exist_is_one_sentence_and_exit_code_2(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fastcolor", "train", *words])
+    assert cli.main() == 2
+    error = capsys.readouterr().err
+    assert "give one of pix2pix, lab_cgan, lab_gan, cyclegan" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--data", "x"], (None, ["--data", "x"])),
+        (["--data", "x", "--recipe", "pix2pix", "--size", "64"], ("pix2pix", ["--data", "x", "--size", "64"])),
+        (["--recipe=lab_gan", "--force"], ("lab_gan", ["--force"])),
+    ],
+)
+def test_the_recipe_is_taken_out_of_the_words_wherever_it_stands(argv, expected):
+    assert cli.split_recipe(argv) == expected
+
+
+def test_a_recipes_own_flag_reaches_it_and_is_looked_at(tmp_path, monkeypatch, capsys):
+    words = ["--recipe", "lab_cgan", "--adversarial", "hinge", "--run", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["fastcolor", "train", *words])
+    assert cli.main() == 2
+    assert capsys.readouterr().err.startswith("fastcolor train --recipe lab_cgan: --adversarial hinge does not exist")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", cli.RECIPES)
+def test_every_recipe_is_a_module_that_can_be_run_by_itself(name):
+    module = __import__(cli.RECIPES[name], fromlist=["main"])
+    assert callable(module.main)
+    assert module.NAME == name

@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
 from fastcolor.color import rgb_to_lab
-from fastcolor.metrics import ab_error, ciede2000, colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.metrics import ab_error, blue_share, ciede2000, colorfulness, hue_diversity, mean_hue, psnr
 
 # Sharma, Wu and Dalal 2005, Table 1: L, a, b of both colours, and their difference.
 SHARMA = """
@@ -124,3 +124,25 @@ def test_hue_diversity_is_the_circular_variance(degrees, expected):
     labs = [(50.0, 20 * math.cos(math.radians(d)), 20 * math.sin(math.radians(d))) for d in degrees]
     lab = torch.tensor(labs).view(-1, 3, 1, 1).expand(-1, -1, 4, 4)
     assert hue_diversity(mean_hue(lab)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"), [(199, 0), (201, 1), (250, 1), (299, 1), (301, 0), (60, 0), (-110, 1), (0, 0)]
+)
+def test_blue_is_a_hue_between_green_and_violet(degrees, expected):
+    angle = math.radians(degrees)
+    assert blue_share(plain(50.0, 20 * math.cos(angle), 20 * math.sin(angle))).item() == expected
+
+
+def test_the_share_of_blue_is_that_of_the_colored_pixels_of_each_photo():
+    blue, orange, grey = plain(50.0, 0, -30), plain(50.0, 20, 30), plain(50.0, 0, -7.9)  # chroma below 8 has no hue
+    photos = [[blue, orange, orange, orange], [blue, grey, grey, grey], [grey] * 4, [blue, blue, orange, grey]]
+    shares = blue_share(torch.cat([torch.cat(row, dim=3) for row in photos]))
+    assert shares.tolist() == pytest.approx([1 / 4, 1, 0, 2 / 3])
+
+
+def test_a_sky_is_blue_and_grass_is_not():
+    """sRGB colours as scikit-image sees them."""
+    for rgb, expected in (((90, 150, 230), 1), ((60, 140, 50), 0), ((230, 120, 40), 0), ((128, 128, 128), 0)):
+        lab = torch.from_numpy(rgb2lab(np.full((4, 4, 3), rgb, np.uint8))).permute(2, 0, 1)[None]
+        assert blue_share(lab).item() == expected

@@ -1,0 +1,119 @@
+"""Conditional Lab GAN: L to a and b by a U-Net with instance norm, against a PatchGAN on L, a and b.
+
+    python -m fastcolor.recipes.lab_cgan --data PHOTOS
+    python -m fastcolor.recipes.lab_cgan --data PHOTOS --adversarial wgan-gp
+
+Leaves `lab_cgan.safetensors`. Its author found that it favours warm colours, and planned WGAN-GP as the remedy: history.csv
+has the mean b* and the share of blue of fakes (`mean_b`, `blue_share`) and photos (`_real`).
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F
+from fastcore.meta import delegates
+from torch import Tensor
+
+from fastcolor.batches import batch_size, color_batches
+from fastcolor.checkpoint import save_network
+from fastcolor.classic import PatchGANConfig, SkipUNetConfig
+from fastcolor.cli import run_command
+from fastcolor.critics import build_critic
+from fastcolor.data import load_photos
+from fastcolor.device import place
+from fastcolor.generators import build_generator
+from fastcolor.metrics import blue_share
+from fastcolor.report import sample_grid
+from fastcolor.run import at_least, open_recipe, open_run, power_of_two
+from fastcolor.spaces import SPACES
+from fastcolor.steps import Networks, Step, adversarial_loss, gradient_penalty, recipe_learner
+from fastcolor.training import fit, image_metrics
+
+NAME = "lab_cgan"
+PENALTY, CRITIC_STEPS = 10.0, 5  # of WGAN-GP (Gulrajani et al. 2017, algorithm 1)
+
+
+class LabCGANStep(Step):
+    """Critic, then generator, on the same batch; with WGAN-GP the generator has its turn in every fifth."""
+
+    def __init__(self, adversarial: str, l1: float):
+        self.l1, self.judge = l1, adversarial_loss(adversarial)
+        self.is_wgan = adversarial == "wgan-gp"
+
+    def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """x light `(N, 1, H, W)`, y images `(N, 3, H, W)`, of lab_unit."""
+        steps = self.epoch * len(self.dls.train) + self.iter + 1  # an epoch may have fewer than five
+        paints = not self.is_wgan or steps % CRITIC_STEPS == 0
+        nothing = x.new_tensor(float("nan"))
+        losses = {"gen_adversarial": nothing, "gen_l1": nothing}
+        with torch.set_grad_enabled(paints):
+            fake = self.generator(x)
+        with self.turn("critic"):
+            critic_loss = (self.judge(self.critic(y), True) + self.judge(self.critic(fake.detach()), False)) / 2
+            if self.is_wgan:
+                # WGAN's loss is the sum of its halves, not their mean
+                critic_loss = 2 * critic_loss + PENALTY * gradient_penalty(self.critic, y, fake)
+            self.backward(critic_loss)
+        if paints:
+            with self.turn("generator"):
+                adversarial = self.judge(self.critic(fake), True)
+                distance = F.l1_loss(fake[:, 1:].float(), y[:, 1:])
+                self.backward(adversarial + self.l1 * distance)
+            losses = {"gen_adversarial": adversarial, "gen_l1": distance}
+        # WGAN's has no bottom: near zero says nothing
+        return {"wasserstein_loss" if self.is_wgan else "critic_loss": critic_loss, **losses}
+
+
+@delegates(open_run)
+def main(
+    adversarial: str = "bce",  # bce, lsgan or wgan-gp
+    epochs: int | None = None,  # passes over the photos (default: 30; sample set: 20)
+    lr: float | None = None,  # of both networks (default: 2e-4; wgan-gp: 1e-4)
+    l1: float = 100.0,  # weight of the L1 distance of a and b beside the adversarial loss
+    **options,
+):
+    """Train a conditional GAN that paints a and b onto L."""
+    run = open_recipe(NAME, 256, 64, **options)
+    epochs = (20 if run.is_sample else 30) if epochs is None else epochs
+    is_wgan = adversarial == "wgan-gp"
+    lr = (1e-4 if is_wgan else 2e-4) if lr is None else lr
+    at_least(1, epochs=epochs)
+    at_least(0, lr=lr, l1=l1)
+    adversarial_loss(adversarial)  # refuses a name that does not exist before anything is made
+    depth = power_of_two(run.size, 32, 256)
+    space = SPACES["lab_unit"]
+
+    torch.manual_seed(run.seed)
+    generator = build_generator(SkipUNetConfig(space=space.name, depth=depth, norm="instance"))
+    critic = build_critic(PatchGANConfig(space=space.name, inputs=3, norm="none" if is_wgan else "instance"))
+    photos = load_photos(run)
+    networks = Networks(generator=place(generator, run), critic=place(critic, run))
+    bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)
+    if not run.start(NAME, adversarial=adversarial, epochs=epochs, lr=lr, l1=l1, bs=bs):
+        return
+
+    dls = color_batches(run, photos, space, bs)
+    step = LabCGANStep(adversarial, l1)
+    betas = (0.0, 0.9) if is_wgan else (0.5, 0.999)
+    learn = recipe_learner(dls, networks, step, betas=betas, groups=[["generator"], ["critic"]])
+
+    def metrics(learn) -> dict[str, Tensor]:
+        fake, real = space.to_lab(learn.pred), space.to_lab(learn.y)
+        warmth = {"mean_b": fake[:, 2].mean(dim=(1, 2)), "mean_b_real": real[:, 2].mean(dim=(1, 2))}
+        blue = {"blue_share": blue_share(fake), "blue_share_real": blue_share(real)}
+        return {**image_metrics(learn.pred, learn.y, space), **warmth, **blue}
+
+    fit(
+        learn,
+        run,
+        NAME,
+        lambda: learn.fit(epochs, lr=lr),
+        losses=lambda learn: step.losses,
+        metrics=metrics,
+        save=lambda: save_network(run.output(NAME), generator, "generator", recipe=NAME, size=run.size),
+        sample=lambda path: sample_grid(path, generator, space, dls),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, prog=f"python -m fastcolor.recipes.{NAME}"))

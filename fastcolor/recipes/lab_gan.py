@@ -1,0 +1,113 @@
+"""Lab GAN: L to a and b by an encoder and its mirror, judged on a and b alone; no distance to the photo at all.
+
+    python -m fastcolor.recipes.lab_gan --data COAST --epochs 3000 --sample-every 50 --save-every 25
+
+Leaves `lab_gan.safetensors`. An epoch is a mini epoch: 320 photos drawn at random; the critic learns from one half of them
+as they are, then from fakes of the other half; then the generator learns from all of them. Its curves are erratic:
+look at history.png and at the samples.
+"""
+
+import sys
+
+import torch
+from fastcore.meta import delegates
+from torch import Tensor
+
+from fastcolor.batches import color_batches
+from fastcolor.checkpoint import save_network
+from fastcolor.classic import ColorCriticConfig, EncoderDecoderConfig
+from fastcolor.cli import run_command
+from fastcolor.critics import build_critic
+from fastcolor.data import load_photos
+from fastcolor.device import place
+from fastcolor.errors import UserError
+from fastcolor.generators import build_generator
+from fastcolor.report import sample_grid
+from fastcolor.run import at_least, open_recipe, open_run
+from fastcolor.spaces import SPACES
+from fastcolor.steps import Networks, Step, bce, recipe_learner
+from fastcolor.training import fit, image_metrics
+
+NAME = "lab_gan"
+MINI_EPOCH = 320  # photos
+
+
+class LabGANStep(Step):
+    """Three updates a mini epoch: critic on real photos, critic on fakes, generator. Networks see `micro` photos at once."""
+
+    def __init__(self, micro: int):
+        self.micro = micro
+
+    def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """x light `(N, 1, H, W)`, y images `(N, 3, H, W)`, of lab_unit."""
+        half = len(x) // 2
+        with self.turn("critic"):
+            real_loss = self.accumulate(y[:half], lambda real: bce(self.critic(real), True))
+        with self.turn("critic"):
+            fake_loss = self.accumulate(x[half:], lambda light: bce(self.critic(self.fakes(light)), False))
+        with self.turn("generator"):
+            generator_loss = self.accumulate(x, lambda light: bce(self.critic(self.generator(light)), True))
+        return {"gen_adversarial": generator_loss, "critic_loss": (real_loss + fake_loss) / 2}
+
+    def accumulate(self, images: Tensor, loss) -> Tensor:
+        """The mean loss of all images, its gradients added up part by part: the memory of a part serves for all."""
+        total = images.new_zeros(())
+        for part in images.split(self.micro):
+            share = loss(part) * (len(part) / len(images))
+            self.backward(share)
+            total += share.detach()
+        return total
+
+    @torch.no_grad()
+    def fakes(self, light: Tensor) -> Tensor:
+        """Images that no gradient reaches the generator from."""
+        return self.generator(light)
+
+
+@delegates(open_run)
+def main(
+    epochs: int | None = None,  # mini epochs of 320 photos (default: 3000; sample set: 200)
+    lr: float = 2e-4,  # of the generator
+    critic_lr: float = 1e-4,  # of the critic: lower, so that neither wins
+    micro: int = 32,  # photos that the networks see at once
+    sample_every: int = 50,  # mini epochs between two sample grids
+    save_every: int = 25,  # mini epochs between two savings of weights and of the state to resume from
+    **options,
+):
+    """Train a GAN that paints a and b onto L, with nothing but the critic to go by."""
+    run = open_recipe(NAME, 256, 64, **options)
+    epochs = (200 if run.is_sample else 3000) if epochs is None else epochs
+    at_least(1, epochs=epochs, micro=micro, sample_every=sample_every, save_every=save_every)
+    at_least(0, lr=lr, critic_lr=critic_lr)
+    if run.size % 16:
+        raise UserError(f"--size {run.size} is no multiple of 16: give 64, 128, 256")
+    space = SPACES["lab_unit"]
+
+    torch.manual_seed(run.seed)
+    generator = build_generator(EncoderDecoderConfig(space=space.name))
+    critic = build_critic(ColorCriticConfig(space=space.name, size=run.size))
+    photos = load_photos(run)
+    networks = Networks(generator=place(generator, run), critic=place(critic, run))
+    bs = min(run.bs if isinstance(run.bs, int) else MINI_EPOCH, len(photos.train))
+    if not run.start(NAME, epochs=epochs, lr=lr, critic_lr=critic_lr, micro=micro, bs=bs):
+        return
+
+    dls = color_batches(run, photos, space, bs, most=1)
+    step = LabGANStep(micro)
+    learn = recipe_learner(dls, networks, step, groups=[["generator"], ["critic"]])
+    fit(
+        learn,
+        run,
+        NAME,
+        lambda: learn.fit(epochs, lr=[lr, critic_lr]),
+        losses=lambda learn: step.losses,
+        metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
+        save=lambda: save_network(run.output(NAME), generator, "generator", recipe=NAME, size=run.size),
+        sample=lambda path: sample_grid(path, generator, space, dls),
+        save_every=save_every,
+        sample_every=sample_every,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, prog=f"python -m fastcolor.recipes.{NAME}"))

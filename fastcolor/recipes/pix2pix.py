@@ -1,0 +1,102 @@
+"""pix2pix: grey RGB to RGB, a U-Net against a critic that sees both, on the same batch.
+
+    python -m fastcolor.recipes.pix2pix --data FLOWERS                  # photos; their own grey
+    python -m fastcolor.recipes.pix2pix --data COLOUR --grey GREY       # two mirror folders
+    python -m fastcolor.recipes.pix2pix --data PICTURES --pairs         # A|B pictures
+
+Leaves `pix2pix.safetensors`. The objective is that of Isola et al. 2017, equation 4; the order of the updates is the one
+of the most used public implementation (junyanz/pytorch-CycleGAN-and-pix2pix, `models/pix2pix_model.py`), derived here:
+
+    fake = G(x)
+    critic:     D_loss = (BCE(D(x, fake, detached), 0) + BCE(D(x, real), 1)) / 2; one Adam step of D
+    generator:  G_loss = BCE(D(x, fake), 1) + 100 x L1(fake, real), judged by the D that has just moved; one step of G
+
+`hue_diversity` in history.csv is how far the fakes' mean hues spread, `hue_diversity_real` the photos' own: the known
+failure, one colour for all flowers, is a warning there.
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F
+from fastcore.meta import delegates
+from torch import Tensor
+
+from fastcolor.batches import batch_size, color_batches
+from fastcolor.checkpoint import save_network
+from fastcolor.classic import PatchGANConfig, SkipUNetConfig
+from fastcolor.cli import run_command
+from fastcolor.critics import build_critic
+from fastcolor.data import load_photos
+from fastcolor.device import place
+from fastcolor.generators import build_generator
+from fastcolor.report import sample_grid
+from fastcolor.run import at_least, open_recipe, open_run, power_of_two
+from fastcolor.spaces import SPACES
+from fastcolor.steps import Networks, Step, bce, recipe_learner
+from fastcolor.training import fit, image_metrics
+
+NAME = "pix2pix"
+
+
+class Pix2PixStep(Step):
+    """Critic, then generator, on the same batch and the same fakes."""
+
+    def __init__(self, l1: float):
+        self.l1 = l1
+
+    def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """x grey `(N, 3, H, W)`, y photos, both of rgb_unit."""
+        fake = self.generator(x)
+        with self.turn("critic"):
+            judged_fake = bce(self.critic(torch.cat([x, fake.detach()], dim=1)), False)
+            critic_loss = (judged_fake + bce(self.critic(torch.cat([x, y], dim=1)), True)) / 2
+            self.backward(critic_loss)
+        with self.turn("generator"):
+            adversarial = bce(self.critic(torch.cat([x, fake], dim=1)), True)
+            distance = F.l1_loss(fake.float(), y)
+            self.backward(adversarial + self.l1 * distance)
+        return {"gen_adversarial": adversarial, "gen_l1": distance, "critic_loss": critic_loss}
+
+
+@delegates(open_run)
+def main(
+    epochs: int | None = None,  # passes over the photos (default: 30; sample set: 20)
+    lr: float = 2e-4,  # of both networks
+    l1: float = 100.0,  # weight of the L1 distance beside the adversarial loss
+    **options,
+):
+    """Train pix2pix to colour: U-Net, conditional PatchGAN, BCE and L1."""
+    run = open_recipe(NAME, 256, 64, **options)
+    epochs = (20 if run.is_sample else 30) if epochs is None else epochs
+    at_least(1, epochs=epochs)
+    at_least(0, lr=lr, l1=l1)
+    depth = power_of_two(run.size, 32, 256)
+    space = SPACES["rgb_unit"]
+
+    torch.manual_seed(run.seed)
+    generator = build_generator(SkipUNetConfig(space=space.name, depth=depth))
+    critic = build_critic(PatchGANConfig(space=space.name, inputs=6))
+    photos = load_photos(run)
+    networks = Networks(generator=place(generator, run), critic=place(critic, run))
+    bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)
+    if not run.start(NAME, epochs=epochs, lr=lr, l1=l1, bs=bs):
+        return
+
+    dls = color_batches(run, photos, space, bs)
+    step = Pix2PixStep(l1)
+    learn = recipe_learner(dls, networks, step, groups=[["generator"], ["critic"]])
+    fit(
+        learn,
+        run,
+        NAME,
+        lambda: learn.fit(epochs, lr=lr),
+        losses=lambda learn: step.losses,
+        metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
+        save=lambda: save_network(run.output(NAME), generator, "generator", recipe=NAME, size=run.size),
+        sample=lambda path: sample_grid(path, generator, space, dls),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, prog=f"python -m fastcolor.recipes.{NAME}"))
