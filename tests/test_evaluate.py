@@ -65,6 +65,8 @@ def faded(pixels: np.ndarray) -> np.ndarray:
 class Painter:
     """Stands in for Colorizer: adds red, or with weights as many parts of blue as their name says."""
 
+    keeps_light = True
+
     def __init__(self, weights=None, size=None, strength=1.0, chroma="auto", device="auto"):
         self.color = np.array([60, 0, 0] if weights is None else [0, 0, int(Path(weights).stem)])
 

@@ -262,16 +262,18 @@ def mean_color(images) -> np.ndarray:
 
 
 def test_cyclegan_learns_the_way_back_and_the_painters_colors(data, two_folders, tmp_path):
-    cyclegan.main(run=str(tmp_path / "run"), epochs=8, lr=2e-3, **{**data["cyclegan"], "bs": 2, "limit": None, "blocks": 0})
+    """With learning rates of nothing, the cycle stays within 1 %, and mean colours at half of their distance or more."""
+    cyclegan.main(run=str(tmp_path / "run"), epochs=14, lr=2e-3, **{**data["cyclegan"], "bs": 2, "limit": None, "blocks": 0})
     rows = history(tmp_path / "run")
-    assert float(rows[-1]["valid_cycle_l1"]) < 0.75 * float(rows[0]["valid_cycle_l1"])
-    paint = partial(predict, weights=tmp_path / "run/photo_to_monet.safetensors")
+    assert float(rows[-1]["cycle_l1"]) < 0.8 * float(rows[0]["cycle_l1"])
+
+    def mean_rgb(pictures) -> np.ndarray:
+        return np.mean([np.asarray(picture, float).mean((0, 1)) for picture in pictures], axis=0)
 
     photos = [open_photo(path) for path in sorted((two_folders / "photos").iterdir())]
-    paintings = mean_color([open_photo(path) for path in (two_folders / "paintings").iterdir()])
-    before = np.linalg.norm(mean_color(photos) - paintings)
-    after = np.linalg.norm(mean_color([paint(photo) for photo in photos]) - paintings)
-    assert after < 0.7 * before
+    paintings = mean_rgb([open_photo(path) for path in (two_folders / "paintings").iterdir()])
+    painted = [predict(photo, tmp_path / "run/photo_to_monet.safetensors") for photo in photos]
+    assert np.linalg.norm(mean_rgb(painted) - paintings) < 0.3 * np.linalg.norm(mean_rgb(photos) - paintings)
 
 
 def test_a_loss_that_is_no_number_ends_a_recipe_before_its_weights_are_spoilt(data, tmp_path):
