@@ -64,6 +64,13 @@ class LabCGANStep(Step):
         return {"wasserstein_loss" if self.is_wgan else "critic_loss": critic_loss, **losses}
 
 
+def warmth(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
+    """Mean b* and share of blue, one each per photo, of the generator's images and the photos as images."""
+    fake, real = space.to_lab(fake), space.to_lab(real)
+    means = {"mean_b": fake[:, 2].mean(dim=(1, 2)), "mean_b_real": real[:, 2].mean(dim=(1, 2))}
+    return {**means, "blue_share": blue_share(fake), "blue_share_real": blue_share(real)}
+
+
 @delegates(open_run)
 def main(
     adversarial: str = "bce",  # bce, lsgan or wgan-gp
@@ -96,20 +103,13 @@ def main(
     step = LabCGANStep(adversarial, l1)
     betas = (0.0, 0.9) if is_wgan else (0.5, 0.999)
     learn = recipe_learner(dls, networks, step, betas=betas, groups=[["generator"], ["critic"]])
-
-    def metrics(learn) -> dict[str, Tensor]:
-        fake, real = space.to_lab(learn.pred), space.to_lab(learn.y)
-        warmth = {"mean_b": fake[:, 2].mean(dim=(1, 2)), "mean_b_real": real[:, 2].mean(dim=(1, 2))}
-        blue = {"blue_share": blue_share(fake), "blue_share_real": blue_share(real)}
-        return {**image_metrics(learn.pred, learn.y, space), **warmth, **blue}
-
     fit(
         learn,
         run,
         NAME,
         lambda: learn.fit(epochs, lr=lr),
         losses=lambda learn: step.losses,
-        metrics=metrics,
+        metrics=lambda learn: {**image_metrics(learn.pred, learn.y, space), **warmth(learn.pred, learn.y, space)},
         save=lambda: save_network(run.output(NAME), generator, "generator", recipe=NAME, size=run.size),
         sample=lambda path: sample_grid(path, generator, space, dls),
     )
