@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 
 from fastcolor.errors import UserError
 from fastcolor.run import at_least
+from fastcolor.steps import bce, critic_loss
 
 
 class GeneratorLoss:
@@ -36,17 +36,9 @@ class GeneratorLoss:
 
     def __call__(self, fake_pred: Tensor, fake: Tensor, real: Tensor) -> Tensor:
         self.fake_pred = fake_pred.float()
-        self.adversarial = F.binary_cross_entropy_with_logits(self.fake_pred, torch.ones_like(self.fake_pred))
+        self.adversarial = bce(self.fake_pred, True)
         self.distance = self.distance_of(fake.float(), real)
         return self.adversarial + self.weight * self.distance
-
-
-def critic_loss(real_pred: Tensor, fake_pred: Tensor) -> Tensor:
-    """Binary cross-entropy with logits, the mean of the halves "real" and "fake"."""
-    real_pred, fake_pred = real_pred.float(), fake_pred.float()
-    real = F.binary_cross_entropy_with_logits(real_pred, real_pred.new_ones(real_pred.shape))
-    fake = F.binary_cross_entropy_with_logits(fake_pred, fake_pred.new_zeros(fake_pred.shape))
-    return (real + fake) / 2
 
 
 class StandStill(Callback):
@@ -110,7 +102,7 @@ def gan_learner(
         generator,
         critic,
         loss,
-        critic_loss,
+        partial(critic_loss, bce),
         switcher=switcher,
         switch_eval=True,
         opt_func=partial(Adam, mom=0.0, sqr_mom=0.99, wd=1e-3),  # lesson 7's betas and weight decay

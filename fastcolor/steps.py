@@ -54,6 +54,11 @@ class Step(Callback):
         self.learn("after_loss")  # whoever looks at a batch's losses does so then
         raise CancelBatchException  # the rest has been done here
 
+    @property
+    def steps(self) -> int:
+        """Training batches of all epochs so far, this one included."""
+        return self.epoch * len(self.dls.train) + self.iter + 1
+
     @contextmanager
     def turn(self, *names: str) -> Iterator[None]:
         """A half step of the networks `names`: inside, losses are made and given to `backward`; at its end those move."""
@@ -105,6 +110,11 @@ def bce(logits: Tensor, is_real: bool) -> Tensor:
     """Binary cross-entropy of logits with one label for all: a scalar."""
     logits = logits.float()
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(is_real)))
+
+
+def critic_loss(judge: Callable[[Tensor, bool], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """The mean of the halves real and fake of a critic's scores, judged by one of ADVERSARIAL: a scalar."""
+    return (judge(real, True) + judge(fake, False)) / 2
 
 
 def least_squares(scores: Tensor, is_real: bool) -> Tensor:

@@ -50,7 +50,7 @@ def fit(
     """
     precision, stop, check = Precision(run), StopOnCtrlC(), StopOnNaN()
     at_least(1, save_every=save_every, sample_every=sample_every)
-    history = History(run, stage, losses, metrics, Every(save_every, save), Every(sample_every, sample))
+    history = History(run, stage, losses, metrics, save, sample, save_every, sample_every)
     averaged = Averaged(*average) if average and average[1] else None
     shared = [precision, Resumable(run, stage, save_every), history, stop, check, *filter(None, [averaged])]
     if not shows_progress():
@@ -64,7 +64,7 @@ def fit(
         precision.contexts.close()  # a batch that was broken off has left it open
         if in_main_thread:
             signal.signal(signal.SIGINT, before)
-        draw_history(run)
+    draw_history(run)
     if check.failed:
         raise TrainingFailed(
             f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
@@ -75,17 +75,6 @@ def fit(
         save()
         raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
     run.finish(stage)
-
-
-class Every:
-    """Calls a function after every `epochs` epochs and after the last one."""
-
-    def __init__(self, epochs: int, function: Callable):
-        self.epochs, self.function = epochs, function
-
-    def __call__(self, learn: Learner, *arguments) -> None:
-        if is_due(learn, self.epochs):
-            self.function(*arguments)
 
 
 def is_due(learn: Learner, every: int) -> bool:
@@ -268,8 +257,11 @@ class History(Callback):
 
     order = 55  # before Resumable: a row may be written twice, and dropped on resuming, but never go missing
 
-    def __init__(self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Every, sample: Every):
-        self.folder, self.stage = run, stage
+    def __init__(
+        self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable, save_every: int,
+        sample_every: int,
+    ):  # fmt: skip
+        self.folder, self.stage, self.save_every, self.sample_every = run, stage, save_every, sample_every
         self.losses_of, self.metrics_of, self.write_weights, self.write_sample = losses, metrics, save, sample
         self.shown, self.drawn = False, time.perf_counter()
 
@@ -290,8 +282,10 @@ class History(Callback):
         row |= {"photos_per_s": f"{self.photos_per_s:.1f}", "seconds": f"{time.perf_counter() - self.begin:.1f}"}
         row |= {"peak_mb": peak_memory(self.folder.device), "warning": "; ".join(warnings(row))}
         self.folder.write_history([*self.folder.history(), row])
-        self.write_weights(self.learn)
-        self.write_sample(self.learn, self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
+        if is_due(self.learn, self.save_every):
+            self.write_weights()
+        if is_due(self.learn, self.sample_every):
+            self.write_sample(self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
         if time.perf_counter() - self.drawn > DRAW_EVERY:
             draw_history(self.folder)
             self.drawn = time.perf_counter()

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from fastai.callback.schedule import ParamScheduler, SchedLin, SchedNo, combine_scheds
 from fastcore.meta import delegates
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastcolor.batches import batch_size, unpaired_batches
 from fastcolor.checkpoint import save_network
@@ -32,7 +32,7 @@ from fastcolor.photo import save_photo
 from fastcolor.report import evaluating, sheet
 from fastcolor.run import OUTPUTS, Run, at_least, open_recipe, open_run
 from fastcolor.spaces import SPACES
-from fastcolor.steps import ImagePool, Networks, Step, least_squares, recipe_learner
+from fastcolor.steps import ImagePool, Networks, Step, critic_loss, least_squares, recipe_learner
 from fastcolor.training import fit
 
 NAME = "cyclegan"
@@ -59,15 +59,15 @@ class CycleStep(Step):
             same = F.l1_loss(to_monet(y).float(), y) + F.l1_loss(to_photo(x).float(), x)
             self.backward(adversarial + self.cycle_weight * (cycle + self.identity_weight * same))
         with self.turn(*CRITICS):
-            of_monet = critic_loss(self.monet_critic, y, self.pools["monet"](monet))
-            of_photo = critic_loss(self.photo_critic, x, self.pools["photo"](photo))
+            late_monet, late_photo = self.pools["monet"](monet), self.pools["photo"](photo)
+            of_monet = critic_loss(least_squares, self.monet_critic(y), self.monet_critic(late_monet))
+            of_photo = critic_loss(least_squares, self.photo_critic(x), self.photo_critic(late_photo))
             self.backward(of_monet + of_photo)
         return {"gen_adversarial": adversarial, "cycle_l1": cycle, "identity_l1": same, "critic_loss": (of_monet + of_photo) / 2}
 
     def after_batch(self):
-        steps = self.epoch * len(self.dls.train) + self.iter + 1
-        if self.training and steps in SHEETS:
-            self.show(steps)
+        if self.training and self.steps in SHEETS:
+            self.show(self.steps)
 
     def resume_state(self) -> dict[str, Tensor]:
         """The pools' images."""
@@ -77,11 +77,6 @@ class CycleStep(Step):
         """Take over what `resume_state` gave."""
         for name, pool in self.pools.items():
             pool.images = state[name].clone()
-
-
-def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Mean of the least squares of real and fake."""
-    return (least_squares(critic(real), True) + least_squares(critic(fake), False)) / 2
 
 
 @delegates(open_run)
@@ -99,8 +94,7 @@ def main(
     epochs = (10 if run.is_sample else 60) if epochs is None else epochs
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, cycle=cycle, identity=identity, blocks=blocks)
-    if run.size < SMALLEST or run.size % 4:
-        raise UserError(f"--size {run.size} does not work here: give a multiple of 4, at least {SMALLEST}")
+    at_least(SMALLEST, size=run.size)
     space = SPACES["rgb_unit"]
 
     torch.manual_seed(run.seed)
@@ -128,7 +122,7 @@ def main(
         NAME,
         lambda: learn.fit(epochs, lr=lr, cbs=falling),
         losses=lambda learn: step.losses,
-        metrics=lambda learn: cycle_metrics(networks, space, learn.x, learn.y),
+        metrics=lambda learn: cycle_metrics(networks, space, learn.x, learn.pred, learn.y),
         save=lambda: save_both(run, networks),
         sample=sample,
     )
@@ -145,9 +139,9 @@ def _folders(options: dict) -> str | None:
     return folders
 
 
-def cycle_metrics(networks: Networks, space, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """Per image: the L1 distance after both ways; colourfulness of painted photographs, and of paintings as the real one."""
-    monet = networks.to_monet(x)
+def cycle_metrics(networks: Networks, space, x: Tensor, monet: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Per image, of photographs, what was painted of them, and paintings: the L1 distance after both ways, how much was
+    changed, colourfulness; the paintings' is the real one."""
     return {
         "valid_cycle_l1": (networks.to_photo(monet) - x).abs().mean(dim=(1, 2, 3)),
         "valid_cycle_back_l1": (networks.to_monet(networks.to_photo(y)) - y).abs().mean(dim=(1, 2, 3)),

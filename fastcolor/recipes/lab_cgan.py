@@ -26,7 +26,7 @@ from fastcolor.metrics import blue_share
 from fastcolor.report import sample_grid
 from fastcolor.run import at_least, open_recipe, open_run, power_of_two
 from fastcolor.spaces import SPACES
-from fastcolor.steps import Networks, Step, adversarial_loss, gradient_penalty, recipe_learner
+from fastcolor.steps import Networks, Step, adversarial_loss, critic_loss, gradient_penalty, recipe_learner
 from fastcolor.training import fit, image_metrics
 
 NAME = "lab_cgan"
@@ -42,18 +42,17 @@ class LabCGANStep(Step):
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """x light `(N, 1, H, W)`, y images `(N, 3, H, W)`, of lab_unit."""
-        steps = self.epoch * len(self.dls.train) + self.iter + 1  # an epoch may have fewer than five
-        paints = not self.is_wgan or steps % CRITIC_STEPS == 0
+        paints = not self.is_wgan or self.steps % CRITIC_STEPS == 0
         nothing = x.new_tensor(float("nan"))
         losses = {"gen_adversarial": nothing, "gen_l1": nothing}
         with torch.set_grad_enabled(paints):
             fake = self.generator(x)
         with self.turn("critic"):
-            critic_loss = (self.judge(self.critic(y), True) + self.judge(self.critic(fake.detach()), False)) / 2
+            judged = critic_loss(self.judge, self.critic(y), self.critic(fake.detach()))
             if self.is_wgan:
                 # WGAN's loss is the sum of its halves, not their mean
-                critic_loss = 2 * critic_loss + PENALTY * gradient_penalty(self.critic, y, fake)
-            self.backward(critic_loss)
+                judged = 2 * judged + PENALTY * gradient_penalty(self.critic, y, fake)
+            self.backward(judged)
         if paints:
             with self.turn("generator"):
                 adversarial = self.judge(self.critic(fake), True)
@@ -61,7 +60,7 @@ class LabCGANStep(Step):
                 self.backward(adversarial + self.l1 * distance)
             losses = {"gen_adversarial": adversarial, "gen_l1": distance}
         # WGAN's has no bottom: near zero says nothing
-        return {"wasserstein_loss" if self.is_wgan else "critic_loss": critic_loss, **losses}
+        return {"wasserstein_loss" if self.is_wgan else "critic_loss": judged, **losses}
 
 
 def warmth(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ from fastcolor.generators import build_generator
 from fastcolor.report import sample_grid
 from fastcolor.run import at_least, open_recipe, open_run, power_of_two
 from fastcolor.spaces import SPACES
-from fastcolor.steps import Networks, Step, bce, recipe_learner
+from fastcolor.steps import Networks, Step, bce, critic_loss, recipe_learner
 from fastcolor.training import fit, image_metrics
 
 NAME = "pix2pix"
@@ -49,14 +49,14 @@ class Pix2PixStep(Step):
         """x grey `(N, 3, H, W)`, y photos, both of rgb_unit."""
         fake = self.generator(x)
         with self.turn("critic"):
-            judged_fake = bce(self.critic(torch.cat([x, fake.detach()], dim=1)), False)
-            critic_loss = (judged_fake + bce(self.critic(torch.cat([x, y], dim=1)), True)) / 2
-            self.backward(critic_loss)
+            scores_fake = self.critic(torch.cat([x, fake.detach()], dim=1))
+            judged = critic_loss(bce, self.critic(torch.cat([x, y], dim=1)), scores_fake)
+            self.backward(judged)
         with self.turn("generator"):
             adversarial = bce(self.critic(torch.cat([x, fake], dim=1)), True)
             distance = F.l1_loss(fake.float(), y)
             self.backward(adversarial + self.l1 * distance)
-        return {"gen_adversarial": adversarial, "gen_l1": distance, "critic_loss": critic_loss}
+        return {"gen_adversarial": adversarial, "gen_l1": distance, "critic_loss": judged}
 
 
 @delegates(open_run)
