@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-BENCH, EVALUATE, HEIC, ONNX = ["psutil"], ["torchmetrics"], ["pillow-heif"], ["onnx", "onnxscript", "onnxruntime"]
+APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
+ONNX = ["onnx", "onnxscript", "onnxruntime"]
+TESTS = ["pytest", "pytest-timeout", "scikit-image", "tifffile", "httpx", "playwright", "nbdev", "nbclient", "ipykernel", "ruff"]
 
 setup(
     name="fastcolor",
@@ -17,7 +19,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["fastcolor", "fastcolor.*"]),
-    package_data={"fastcolor": ["weights/*"]},
+    package_data={"fastcolor": ["weights/*", "app/page/*"]},
     install_requires=[
         "fastai>=2.8.12,<2.9",
         "fastcore>=2.2.22",
@@ -30,12 +32,14 @@ setup(
         "requests",
     ],
     extras_require={
-        "dev": ["pytest", "pytest-timeout", "scikit-image", "tifffile", "ruff", *BENCH, *EVALUATE, *HEIC, *ONNX],
+        "app": APP,
+        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + ONNX,
         "bench": BENCH + EVALUATE,
         "evaluate": EVALUATE,
         "heic": HEIC,
         "onnx": ONNX,
         "kaggle": ["kagglehub"],
+        "notebooks": ["jupyterlab"],
     },
     entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},
 )

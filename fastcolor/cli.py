@@ -26,6 +26,7 @@ COMMANDS = {
     "pairs": "fastcolor.prep.pairs:pairs",
     "download": "fastcolor.prep.download:download",
     "bench": "fastcolor.bench:main",
+    "app": "fastcolor.app:main",
 }
 RECIPES = {name: f"fastcolor.recipes.{name}" for name in ("pix2pix", "lab_cgan", "lab_gan", "cyclegan")}
 """Modules that `fastcolor train --recipe` runs instead of the four stages, each with flags of its own."""

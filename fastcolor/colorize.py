@@ -125,7 +125,7 @@ def _targets(names: list[Path], out: str, format: str | None) -> list[Path]:
         raise UserError(f"{out} is a file: give a folder")
     is_folder = os.path.isdir(out) or out.endswith(("/", os.sep))
     if is_folder or (not known and not (suffix and len(names) == 1)):
-        return [Path(out) / _renamed(name, format) for name in names]
+        return [Path(out) / renamed(name, format) for name in names]
     if len(names) > 1:
         raise UserError(f"{out} is one file, but there are {len(names):,} photos: give a folder")
     if not known:
@@ -135,7 +135,7 @@ def _targets(names: list[Path], out: str, format: str | None) -> list[Path]:
     return [Path(out) for _ in names]
 
 
-def _renamed(name: Path, format: str | None) -> Path:
+def renamed(name: Path, format: str | None) -> Path:
     """The name for a photo's result: its own, unless that is not one of the format that is written."""
     kind = SUFFIXES.get(name.suffix.lower())
     if kind is None:  # the file's name does not say what it holds; PNG loses nothing

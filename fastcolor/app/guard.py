@@ -1,0 +1,63 @@
+"""Who may ask: only this very page, and what is no page at all."""
+
+import re
+import socket
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fastcolor.app import is_loopback
+
+HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",  # photos are private, runs change, and none of it comes from far
+}
+
+
+class Guard:
+    """Refuses what other sites' pages ask for, and tells browsers to fetch nothing from elsewhere.
+
+    A page from elsewhere can point a name of its own at this machine (DNS rebinding), so the Host header has to be one that
+    this page is served at; it can send forms here, so what changes anything has to come from this very page (Origin), or
+    from no page at all.
+    """
+
+    def __init__(self, app: ASGIApp, host: str):
+        self.app = app
+        self.names = {"localhost", "127.0.0.1", "[::1]", host.lower(), f"[{host.lower()}]"}
+        self.any_address = not is_loopback(host)  # rebinding needs a name, and an address is none
+        if self.any_address:
+            self.names |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's interface."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", "").lower(), headers.get("origin")
+        app = self.app
+        if not self.is_here(host):
+            app = JSONResponse({"sentence": "This page is not served under that name."}, 421)
+        elif scope["method"] not in ("GET", "HEAD") and origin is not None and origin.lower().partition("://")[2] != host:
+            app = JSONResponse({"sentence": "This was asked for by another site's page."}, 403)
+        await app(scope, receive, send_guarded)
+
+    def is_here(self, host: str) -> bool:
+        """Whether a Host header is one of this page's."""
+        parts = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?", host)
+        if not parts:
+            return False
+        is_address = parts[1].startswith("[") or re.fullmatch(r"\d+\.\d+\.\d+\.\d+", parts[1])
+        return parts[1] in self.names or bool(self.any_address and is_address)

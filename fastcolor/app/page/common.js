@@ -1,0 +1,29 @@
+// What all parts of the page need.
+
+export const $ = (id) => document.getElementById(id);
+
+/** A new element with properties and children. */
+export function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+/** The JSON that the server answers; what it refuses becomes an Error with its sentence, and its `status`. */
+export async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw Object.assign(new Error("The server does not answer: is `fastcolor app` still running?"), { status: 0 });
+  }
+  const said = answer.status === 204 ? null : await answer.json().catch(() => null);
+  if (!answer.ok) throw Object.assign(new Error(said?.sentence ?? `The server failed (${answer.status}).`), { status: answer.status });
+  return said;
+}
+
+/** Say what is wrong with the page as a whole; nothing any more without a sentence. */
+export function notice(sentence = "") {
+  if ($("notice").textContent !== sentence) $("notice").textContent = sentence;
+  $("notice").hidden = !sentence;
+}
