@@ -1,6 +1,7 @@
 """Batches for training: squares are fetched ahead; crops, flips and colours are worked out on the training device."""
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,14 +41,57 @@ class Crops:
         return Crops(*arrays, self.seed + (part.start or 0))
 
 
-class PhotoBatches:
+Pictures = list[list[tuple[str, Tensor]]]
+"""For each photo of a batch the pictures that show it: a title, and sRGB `(3, H, W)`, 0..1."""
+
+
+class Showable:
+    """What fastai's `dls.show_batch`, `Learner.show_results` and `Learner.get_preds` ask of batches.
+
+    `pictures(*batch)` gives the Pictures of a batch, `pictures(*batch, out)` those of a batch and of what the network made
+    of it.
+    """
+
+    pictures: Callable[..., Pictures]
+
+    def one_batch(self) -> tuple[Tensor, Tensor]:
+        """The first batch of the epoch."""
+        return self.first(self.bs)
+
+    def show_batch(self, b: tuple | None = None, max_n: int = 9, figsize: tuple[float, float] | None = None) -> None:
+        """Draw `max_n` photos at most of the batch `b` (default: the epoch's first one); `figsize` is matplotlib's, in inches."""
+        show(self.pictures(*(self.one_batch() if b is None else b))[:max_n], figsize)
+
+    def show_results(self, b: tuple, out: Tensor, max_n: int = 9, figsize: tuple[float, float] | None = None) -> None:
+        """The same, with the network's output `out` for that batch."""
+        show(self.pictures(*b, out)[:max_n], figsize)
+
+
+def show(photos: Pictures, figsize: tuple[float, float] | None = None) -> None:
+    """Draw pictures into a new matplotlib figure, about six in a row, those of one photo side by side."""
+    from fastai.torch_core import show_image
+    from fastai.vision.data import get_grid  # here: training need not wait for it
+
+    pictures = [picture for photo in photos for picture in photo]
+    of_one = len(photos[0])
+    axes = get_grid(len(pictures), ncols=min(6 // of_one, len(photos)) * of_one, figsize=figsize)
+    for axis, (title, image) in zip(axes, pictures, strict=True):
+        show_image(image.permute(1, 2, 0).cpu().numpy(), ctx=axis, title=title)
+
+
+def beside(**columns: Tensor) -> Pictures:
+    """Pictures of named columns of images, sRGB `(N, 3, H, W)`, 0..1."""
+    return [list(zip(columns, images, strict=True)) for images in zip(*columns.values(), strict=True)]
+
+
+class PhotoBatches(Showable):
     """Batches of `make_batch(*crops)` from one or more arrays of squares; in training shuffled, cropped and flipped.
 
     The arrays, `(N, side, side, 4)` uint8, share rows and crops; `make_batch` gets one tensor `(n, 4, size, size)` uint8
     of each, on `device`. In training, the share `aged` of the photos gets the light of an old print (see `aging`) instead
     of its own grey, and in the first `small_epochs` all are reduced to SMALL of the size; an epoch has `most` batches, if
     given. Set `epoch` before iterating: everything random follows from it, `seed` and `order`. Validation takes the centre
-    crop, in order.
+    crop, in order. `pictures` see Showable.
     """
 
     def __init__(
@@ -55,6 +99,7 @@ class PhotoBatches:
         arrays: list[Squares],
         rows: np.ndarray,
         make_batch: Callable[..., tuple[Tensor, Tensor]],
+        pictures: Callable[..., Pictures] | None = None,
         *,
         size: int,
         bs: int,
@@ -66,7 +111,7 @@ class PhotoBatches:
         most: int | None = None,
         order: int = 0,
     ):
-        self.arrays, self.rows, self.make_batch = arrays, rows, make_batch
+        self.arrays, self.rows, self.make_batch, self.pictures = arrays, rows, make_batch, pictures
         self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
         self.small_epochs, self.most, self.order = small_epochs, most, order
         self.epoch = 0
@@ -86,6 +131,14 @@ class PhotoBatches:
     def first(self, count: int) -> tuple[Tensor, Tensor]:
         """A batch of the first `count` rows, or of all where there are fewer."""
         return self._cut(*self._fetch(self._crops()[:count]))
+
+    def new(self, shuffle: bool = False, **_) -> "PhotoBatches":
+        """A copy for fastai to predict with: `shuffle` by numpy's global random state, else all photos as in validation."""
+        other = copy(self)
+        other.train = self.train and shuffle
+        if shuffle:
+            other.rows = np.random.permutation(self.rows)
+        return other
 
     def _crops(self) -> Crops:
         count, spare = len(self.rows), self.arrays[0].shape[1] - self.size
@@ -136,7 +189,13 @@ def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, often: str |
         grey, rgb = crops.split([1, 3], dim=1)
         return space.inputs(grey), space.image(grey, rgb)
 
-    return _loaders(run, [photos.squares], photos, make_batch, bs, **variety)
+    def pictures(x: Tensor, real: Tensor, fake: Tensor | None = None) -> Pictures:
+        grey = space.to_rgb(F.pad(x, (0, 0, 0, 0, 0, 3 - x.shape[1])))  # light alone: a and b are 0
+        if fake is None:
+            return beside(grey=grey, colour=space.to_rgb(real))
+        return beside(grey=grey, fake=space.to_rgb(fake), real=space.to_rgb(real))
+
+    return _loaders(run, [photos.squares], photos, make_batch, pictures, bs, **variety)
 
 
 def shown_often(photos: Photos, often: str | None) -> np.ndarray:
@@ -167,14 +226,21 @@ def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BA
         images = torch.cat([space.image(real[:, :1], crops[:, 1:]) for crops in (real, fake)])
         return images, torch.arange(2, device=images.device).flip(0).repeat_interleave(len(real)).float()
 
-    return _loaders(run, [photos.squares, fakes], photos, make_batch, max(bs // 2, 1))
+    def pictures(images: Tensor, is_real: Tensor, logits: Tensor | None = None) -> Pictures:
+        titles = ["real" if label else "fake" for label in is_real]
+        if logits is not None:
+            titles = [f"{title}: {score:.0%} real" for title, score in zip(titles, logits.sigmoid().mean(dim=1), strict=True)]
+        each = list(zip(titles, space.to_rgb(images), strict=True))
+        return [list(pair) for pair in zip(each[: len(each) // 2], each[len(each) // 2 :], strict=True)]
+
+    return _loaders(run, [photos.squares, fakes], photos, make_batch, pictures, max(bs // 2, 1))
 
 
-class Unpaired:
+class Unpaired(Showable):
     """Batches of two sets of photos side by side, each in an order of its own; as many as the smaller set has."""
 
-    def __init__(self, first: PhotoBatches, second: PhotoBatches):
-        self.both, self.bs, self.device = (first, second), first.bs, first.device
+    def __init__(self, first: PhotoBatches, second: PhotoBatches, pictures: Callable[..., Pictures] | None = None):
+        self.both, self.bs, self.device, self.pictures = (first, second), first.bs, first.device, pictures
 
     @property
     def epoch(self) -> int:
@@ -195,8 +261,13 @@ class Unpaired:
             yield first[:count], second[:count]
 
     def first(self, count: int) -> tuple[Tensor, Tensor]:
-        """The first `count` of either set."""
+        """The first `count` of either set, or as many as the smaller one has."""
+        count = min(count, *(len(batches.rows) for batches in self.both))
         return tuple(batches.first(count)[1] for batches in self.both)
+
+    def new(self, shuffle: bool = False, **_) -> "Unpaired":
+        """See PhotoBatches."""
+        return Unpaired(*(batches.new(shuffle) for batches in self.both), self.pictures)
 
 
 def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
@@ -209,8 +280,14 @@ def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
         grey, rgb = crops.split([1, 3], dim=1)
         return grey, space.image(grey, rgb)
 
+    folders = run.settings["folders"].split(",")
+
+    def pictures(x: Tensor, y: Tensor, out: Tensor | None = None) -> Pictures:
+        titles = folders if out is None else [folders[0], f"as {folders[1]}"]
+        return beside(**dict(zip(titles, map(space.to_rgb, (x, y if out is None else out)), strict=True)))
+
     sides = []
-    for i, folder in enumerate(run.settings["folders"].split(",")):
+    for i, folder in enumerate(folders):
         train, valid = (
             np.array([row for row in rows if Path(photos.names[row]).parts[0] == folder]) for rows in (photos.train, photos.valid)
         )
@@ -220,14 +297,16 @@ def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
                 "needed: add photos or give a larger --limit, and another --run"
             )
         mine = replace(photos, train=train, valid=valid)
-        sides.append(_loaders(run, [mine.squares], mine, make_batch, bs, order=i))
-    return DataLoaders(*(Unpaired(*pair) for pair in zip(*sides, strict=True)), path=run.path)
+        sides.append(_loaders(run, [mine.squares], mine, make_batch, None, bs, order=i))
+    return DataLoaders(*(Unpaired(*pair, pictures) for pair in zip(*sides, strict=True)), path=run.path)
 
 
-def _loaders(run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, bs: int, **variety) -> DataLoaders:
+def _loaders(
+    run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, pictures: Callable | None, bs: int, **variety
+) -> DataLoaders:
     common = {"size": run.size, "bs": bs, "device": run.device, "seed": run.seed}
-    train = PhotoBatches(arrays, photos.train, make_batch, **common, train=True, **variety)
-    valid = PhotoBatches(arrays, photos.valid, make_batch, **{**common, "bs": min(bs, BATCH)}, train=False)
+    train = PhotoBatches(arrays, photos.train, make_batch, pictures, **common, train=True, **variety)
+    valid = PhotoBatches(arrays, photos.valid, make_batch, pictures, **{**common, "bs": min(bs, BATCH)}, train=False)
     return DataLoaders(train, valid, path=run.path)
 
 

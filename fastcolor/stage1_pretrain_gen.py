@@ -42,12 +42,9 @@ class FreezeEncoder(Callback):
     def __init__(self, epochs: int):
         self.frozen_epochs = epochs
 
-    def before_epoch(self):
+    def before_train(self):  # not before_epoch: predictions have one too, and no optimiser
         # not Learner.freeze: that one forgets the optimiser's averages, of the decoder too
-        if self.epoch == 0 < self.frozen_epochs:
-            self.opt.freeze_to(-1)
-        if self.epoch == self.frozen_epochs:
-            self.opt.unfreeze()
+        self.opt.freeze_to(-1 if self.epoch < self.frozen_epochs else 0)
 
 
 def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.mse_loss, frozen: int = 0) -> Learner:

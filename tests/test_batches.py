@@ -1,11 +1,13 @@
 """Batches: what they hold, what is random in them, and that it does not matter where the photos are kept."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from conftest import opened
 from PIL import Image
-from skimage.color import rgb2lab
+from skimage.color import lab2rgb, rgb2lab
+from torch import nn
 
 from fastcolor import cache, device
 from fastcolor.batches import PhotoBatches, Unpaired, batch_size, color_batches, critic_batches, unpaired_batches
@@ -14,9 +16,12 @@ from fastcolor.critics import PatchCriticConfig, build_critic
 from fastcolor.data import load_photos
 from fastcolor.device import largest_batch
 from fastcolor.errors import UserError
+from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
 from fastcolor.generators import DynamicUnetConfig, UNetConfig, build_generator
 from fastcolor.scenes import draw_scene
 from fastcolor.spaces import SPACES
+from fastcolor.stage1_pretrain_gen import generator_learner
+from fastcolor.stage3_pretrain_critic import critic_learner
 
 LAB = SPACES["lab"]
 
@@ -326,3 +331,163 @@ def test_a_folder_without_a_batch_or_a_photo_held_out_is_named(tmp_path):
     run = opened(tmp_path / "data", tmp_path / "run", folders="many,few")
     with pytest.raises(UserError, match="few gives [123] photos to train on and [012] to hold out, but 4 and 1 are needed"):
         unpaired_batches(run, load_photos(run), SPACES["rgb_unit"], 4)
+
+
+@pytest.fixture
+def drawn():
+    """A function that gives titles and pixels of the pictures in the figure that was drawn last."""
+    plt.switch_backend("agg")
+
+    def pictures() -> list[tuple[str, np.ndarray]]:
+        return [(axis.get_title(), np.asarray(axis.images[0].get_array())) for axis in plt.gcf().axes if axis.images]
+
+    yield pictures
+    plt.close("all")
+
+
+def photo_as_shown(path, side: int) -> np.ndarray:
+    """The middle 32 px of a photo reduced to `side`, sRGB 0..1, by Pillow."""
+    spare = (side - 32) // 2
+    with Image.open(path) as image:
+        reduced = np.asarray(image.resize((side, side), Image.Resampling.BOX)) / 255
+    return reduced[spare : spare + 32, spare : spare + 32]
+
+
+def greyed(rgb: np.ndarray) -> np.ndarray:
+    return lab2rgb(rgb2lab(rgb) * [1, 0, 0])
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_show_batch_draws_photos_beside_their_grey(space, scenes, tmp_path, drawn):
+    run = opened(scenes, tmp_path / "run")
+    photos = load_photos(run)
+    photos.valid = np.arange(7)
+    dls = color_batches(run, photos, space, bs=5)
+    dls.valid.show_batch(max_n=3)
+    pictures = drawn()
+    assert [title for title, _ in pictures] == ["grey", "colour"] * 3
+    for row in range(3):
+        real = photo_as_shown(scenes / photos.names[row], photos.squares.shape[1])
+        assert np.abs(pictures[2 * row + 1][1] - real).mean() < 0.01  # light comes from 8-bit grey, reduced by itself
+        assert np.abs(pictures[2 * row][1] - greyed(real)).mean() < 0.01
+    dls.show_batch()  # of training photos, 9 at most
+    assert len(drawn()) == 2 * 5
+
+
+class Painter(nn.Module):
+    """A generator that paints everything in one colour, and has a parameter to learn."""
+
+    def __init__(self):
+        super().__init__()
+        self.ab = nn.Parameter(torch.tensor([2.0, 1.0]))
+
+    def forward(self, x):
+        return torch.cat([x, self.ab.view(1, 2, 1, 1).expand(len(x), 2, *x.shape[-2:])], dim=1)
+
+    def layer_groups(self):
+        return [nn.ModuleList(), self]
+
+
+def learners(dls) -> dict:
+    critic = build_critic(PatchCriticConfig(channels=8))
+    return {
+        "stage 1": generator_learner(dls, Painter()),
+        "stage 4": gan_learner(dls, Painter(), critic, GeneratorLoss(8), make_switcher("adaptive", 0.6, None, 1, 1)),
+    }
+
+
+@pytest.mark.parametrize("stage", ["stage 1", "stage 4"])
+@pytest.mark.parametrize("part", [0, 1])
+def test_show_results_draws_grey_fake_and_real_of_the_same_photo(stage, part, scenes, tmp_path, drawn):
+    run = opened(scenes, tmp_path / "run")
+    learn = learners(color_batches(run, load_photos(run), LAB, bs=4))[stage]
+    for _ in range(2):  # after a fit as well as before any
+        with learn.no_bar(), learn.no_logging():
+            learn.show_results(ds_idx=part, max_n=2)
+            pictures = drawn()
+            learn.fit(1)
+    assert [title for title, _ in pictures] == ["grey", "fake", "real"] * 2
+    for i in (0, 3):
+        grey, fake, real = (picture for _, picture in pictures[i : i + 3])
+        assert np.abs(grey - greyed(real)).mean() < 0.01
+        lab = rgb2lab(fake)
+        assert np.abs(lab[..., 0] - rgb2lab(real)[..., 0]).mean() < 0.5
+        colored = np.hypot(lab[..., 1], lab[..., 2]) > 10  # not black and white, which have no hue
+        hue = learn.model.generator.ab if stage == "stage 4" else learn.model.ab
+        expected = np.arctan2(*hue.detach().flip(0).numpy())
+        assert np.abs(np.arctan2(lab[..., 2], lab[..., 1])[colored] - expected).max() < 0.2
+    assert np.abs(pictures[2][1] - pictures[5][1]).mean() > 0.02  # two photos
+
+
+def test_predictions_are_of_all_photos_in_their_order(scenes, tmp_path):
+    run = opened(scenes, tmp_path / "run")
+    photos = load_photos(run)
+    learn = generator_learner(color_batches(run, photos, LAB, bs=5), Painter())
+    for part, rows in enumerate((photos.train, photos.valid)):
+        with learn.no_bar():
+            fakes, reals = learn.get_preds(ds_idx=part)
+        assert len(fakes) == len(reals) == len(rows)
+        for row, fake, real in zip(rows, fakes, reals, strict=True):
+            light = rgb2lab(photo_as_shown(scenes / photos.names[row], photos.squares.shape[1]))[..., 0]
+            for image in (fake, real):
+                assert np.abs(LAB.to_lab(image[None])[0, 0].numpy() - light).mean() < 1
+
+
+def test_results_are_of_other_photos_each_time_unless_told():
+    valid = batches(False)
+    orders = {tuple(valid.new(shuffle=shuffle).one_batch()[:, 0, 0, 0].tolist()) for shuffle in (False, False, *[True] * 9)}
+    assert len(orders) > 5
+    assert (0, 1, 2, 3, 4) in orders
+    assert valid.one_batch()[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+class Constant(nn.Module):
+    """A critic that says the same of every patch."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(share).logit())
+
+    def forward(self, images):
+        return self.logit.expand(len(images), 4)
+
+
+def test_a_critics_photos_stand_beside_their_fakes_with_label_and_verdict(scenes, tmp_path, drawn):
+    run = opened(scenes, tmp_path / "run")
+    photos = load_photos(run)
+    fakes = photos.squares.copy()
+    fakes[..., 1:] = photos.squares[..., :0:-1]  # red and blue exchanged
+    dls = critic_batches(run, photos, fakes, LAB, bs=8)
+    dls.valid.show_batch(max_n=2)
+    pictures = drawn()
+    assert [title for title, _ in pictures] == ["real", "fake"] * 2
+    for i in (0, 1):
+        real = photo_as_shown(scenes / photos.names[photos.valid[i]], photos.squares.shape[1])
+        assert np.abs(pictures[2 * i][1] - real).mean() < 0.01
+        assert np.abs(pictures[2 * i + 1][1] - real).mean() > np.abs(pictures[2 * i + 1][1] - real[..., ::-1]).mean()
+    learn = critic_learner(dls, Constant(0.75))
+    with learn.no_bar():
+        learn.show_results(max_n=2)
+    assert [title for title, _ in drawn()] == ["real: 75% real", "fake: 75% real"] * 2
+
+
+def test_unpaired_photos_are_shown_side_by_side_under_their_folders_names(tmp_path, drawn):
+    for folder, color in (("sea", (0, 0, 250)), ("fire", (250, 0, 0))):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for n in range(14):
+            Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(tmp_path / "data" / folder / f"{n}.png")
+    run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
+    dls = unpaired_batches(run, load_photos(run), SPACES["rgb_unit"], 2)
+    dls.show_batch()
+    pictures = drawn()
+    assert [title for title, _ in pictures] == ["sea", "fire"] * 2
+    for title, picture in pictures:
+        red, green, blue = picture.reshape(-1, 3).mean(0)
+        assert (red, blue) == (pytest.approx(0, abs=0.01), pytest.approx(0.9, abs=0.1))[:: 1 if title == "sea" else -1]
+        assert green == pytest.approx(0, abs=0.01)
+    x, y = dls.valid.one_batch()
+    dls.valid.show_results((x, y), torch.ones_like(x))
+    (before, sea), (after, white) = drawn()[:2]
+    assert (before, after) == ("sea", "as fire")
+    assert sea[..., 2].min() > 0.5 > sea[..., 0].max()
+    assert white.min() == 1

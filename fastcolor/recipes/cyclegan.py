@@ -81,7 +81,7 @@ class CycleStep(Step):
 
 @delegates(open_run)
 def main(
-    blocks: int = 6,  # residual blocks of each generator: 0 (as the description has it), 6 or 9 (as the paper has it)
+    blocks: int = 0,  # residual blocks of each generator; the paper has 6 or 9, which take a GPU's time to learn
     epochs: int | None = None,  # passes over the smaller of the two folders (default: 60; sample set: 10)
     lr: float = 2e-4,  # of all networks; constant for half of the epochs, then down to nothing
     cycle: float = 10.0,  # weight of the L1 distance after both ways
