@@ -8,7 +8,8 @@ from setuptools import find_packages, setup
 here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
 ONNX = ["onnx", "onnxscript", "onnxruntime"]
-TESTS = ["pytest", "pytest-timeout", "scikit-image", "tifffile", "httpx", "playwright", "nbdev", "nbclient", "ipykernel", "ruff"]
+TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "httpx", "playwright"]
+TESTS += ["nbdev", "nbclient", "ipykernel", "ruff"]
 
 setup(
     name="fastcolor",
@@ -30,6 +31,7 @@ setup(
         "fastprogress",
         "safetensors",
         "requests",
+        "filelock>=3.13",
     ],
     extras_require={
         "app": APP,

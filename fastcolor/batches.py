@@ -90,7 +90,7 @@ class PhotoBatches(Showable):
     The arrays, `(N, side, side, 4)` uint8, share rows and crops; `make_batch` gets one tensor `(n, 4, size, size)` uint8
     of each, on `device`. In training, the share `aged` of the photos gets the light of an old print (see `aging`) instead
     of its own grey, and in the first `small_epochs` all are reduced to SMALL of the size; an epoch has `most` batches, if
-    given. Set `epoch` before iterating: everything random follows from it, `seed` and `order`. Validation takes the centre
+    given. `start` says which epoch comes: everything random follows from it, `seed` and `order`. Validation takes the centre
     crop, in order. `pictures` see Showable.
     """
 
@@ -114,7 +114,11 @@ class PhotoBatches(Showable):
         self.arrays, self.rows, self.make_batch, self.pictures = arrays, rows, make_batch, pictures
         self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
         self.small_epochs, self.most, self.order = small_epochs, most, order
-        self.epoch = 0
+        self.start(0)
+
+    def start(self, epoch: int, batch: int = 0) -> None:
+        """Give the batches of `epoch`, from the one with the number `batch` on, when iterated next."""
+        self.epoch, self.begin = epoch, batch
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.bs)
@@ -124,7 +128,7 @@ class PhotoBatches(Showable):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         crops = self._crops()
-        parts = [crops[i * self.bs : (i + 1) * self.bs] for i in range(len(self))]
+        parts = [crops[i * self.bs : (i + 1) * self.bs] for i in range(self.begin, len(self))]
         for part, squares in in_order(self._fetch, parts):
             yield self._cut(part, squares)
 
@@ -242,15 +246,10 @@ class Unpaired(Showable):
     def __init__(self, first: PhotoBatches, second: PhotoBatches, pictures: Callable[..., Pictures] | None = None):
         self.both, self.bs, self.device, self.pictures = (first, second), first.bs, first.device, pictures
 
-    @property
-    def epoch(self) -> int:
+    def start(self, epoch: int, batch: int = 0) -> None:
         """See PhotoBatches."""
-        return self.both[0].epoch
-
-    @epoch.setter
-    def epoch(self, epoch: int) -> None:
         for batches in self.both:
-            batches.epoch = epoch
+            batches.start(epoch, batch)
 
     def __len__(self) -> int:
         return min(map(len, self.both))

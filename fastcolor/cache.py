@@ -10,15 +10,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import in_threads, progress_bar, write_whole
+from fastcolor.files import UNFINISHED, in_threads, is_inside, progress_bar, write_whole
 
 CHANNELS = 4
 MAGIC = b"fastcol1"
@@ -85,25 +88,51 @@ def cached(
     shape = (len(names), side, side, CHANNELS)
     # in the name, so that no other run's array can ever pass for this one
     array = folder / f"{hashlib.sha256(json.dumps([shape, stamps]).encode()).hexdigest()[:16]}.npy"
-    known, squares = _read_note(array), _mapped(array)
-    if known and squares is not None:
-        return squares, [tuple(pair) for pair in known["unreadable"]]
-    megabytes = f"{np.prod(shape, dtype=float) / 1e6:,.0f} MB"
-    print(f"decoding {len(names):,} photos of {photos} to {side} px, once: {megabytes} in {array} (--no-cache does without)")
     try:
-        with write_whole(array) as temporary:
-            unreadable = _decode_into(temporary, shape, decode)
-            note = json.dumps({"photos": str(photos.resolve()), "names": names, "unreadable": unreadable}).encode()
-            with open(temporary, "ab") as file:
-                file.write(note + len(note).to_bytes(8, "little") + MAGIC)
-        for stale in folder.glob("[!.]*"):  # not what another run is just writing
-            if stale != array:
-                stale.unlink()
+        with alone(folder):
+            held = _read_cache(array)
+            if not held:
+                _write_cache(array, photos, names, decode, shape)
     except OSError as error:
         raise UserError(
-            f"the cache {array} ({megabytes}) can't be written ({error.strerror}): free some space, or give --no-cache"
+            f"the cache {array} ({_size(shape)}) can't be written ({error.strerror}): free some space, or give --no-cache"
         ) from error
-    return _mapped(array), unreadable
+    _, squares, unreadable = held or _read_cache(array)
+    return squares, unreadable
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While no other process writes into a folder of the cache: two runs that want the same squares decode them once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"another process is writing {folder}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_cache(array: Path, photos: Path, names: list[str], decode: Callable, shape: tuple[int, ...]) -> None:
+    print(f"decoding {len(names):,} photos of {photos} to {shape[1]} px, once: {_size(shape)} in {array} (--no-cache does without)")
+    for unfinished in array.parent.glob(f"{UNFINISHED}*"):  # somebody who was killed left it
+        unfinished.unlink()
+    with write_whole(array) as temporary:
+        unreadable = _decode_into(temporary, shape, decode)
+        note = json.dumps({"photos": str(photos.resolve()), "names": names, "unreadable": unreadable}).encode()
+        with open(temporary, "ab") as file:
+            file.write(note + len(note).to_bytes(8, "little") + MAGIC)
+    for stale in array.parent.glob("[!.]*"):
+        if stale != array:
+            stale.unlink()
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{np.prod(shape, dtype=float) / 1e6:,.0f} MB"
 
 
 def open_cache(file: Path, side: int) -> tuple[list[str], np.ndarray, list[tuple[int, str]]]:
@@ -111,19 +140,31 @@ def open_cache(file: Path, side: int) -> tuple[list[str], np.ndarray, list[tuple
 
     Raises UserError for a file that is none, is damaged, or holds squares of another side.
     """
-    note, squares = _read_note(file), _mapped(file)
-    try:
-        names, unreadable = [str(name) for name in note["names"]], [(int(row), str(why)) for row, why in note["unreadable"]]
-    except (KeyError, TypeError, ValueError):
-        names, unreadable = [], []
-    if squares is None or not names or squares.shape != (len(names), *squares.shape[1:2] * 2, CHANNELS):
+    held = _read_cache(file)
+    if not held:
         raise UserError(f"{file} is damaged or no cache file: give a folder of photos, or a .npy file of fastcolor's cache")
-    if squares.shape[1] != side:
-        raise UserError(f"{file} holds squares of {squares.shape[1]} px, this --size takes {side}: make it with the same --size")
-    return names, squares, unreadable
+    if held[1].shape[1] != side:
+        raise UserError(
+            f"{file} holds squares of {held[1].shape[1]} px, this --size takes {side}: make it with the same --size"
+        )
+    return held
+
+
+def _read_cache(file: Path) -> tuple[list[str], np.ndarray, list[tuple[int, str]]] | None:
+    """Names, squares and unreadable rows of a cache file; None where there is none, or it is damaged."""
+    try:
+        note, squares = _read_note(file), np.load(file, mmap_mode="r")
+        names, unreadable = [str(name) for name in note["names"]], [(int(row), str(why)) for row, why in note["unreadable"]]
+        is_whole = squares.dtype == np.uint8 and squares.shape == (len(names), *squares.shape[1:2] * 2, CHANNELS)
+        is_whole = is_whole and len(names) and all(0 <= row < len(names) for row, _ in unreadable)
+        return (names, squares, unreadable) if is_whole and all(map(is_inside, names)) else None
+    except (OSError, ValueError, TypeError, KeyError, EOFError, OverflowError, SyntaxError, TokenError):
+        return None
 
 
 def _read_note(array: Path) -> dict:
+    if not array.is_file():  # a pipe would be waited for
+        return {}
     try:
         with open(array, "rb") as file:
             file.seek(-16, os.SEEK_END)
@@ -131,17 +172,9 @@ def _read_note(array: Path) -> dict:
             length = int.from_bytes(tail[:8], "little")
             file.seek(-16 - length, os.SEEK_END)
             note = json.loads(file.read(length)) if tail[8:] == MAGIC else {}
-    except (OSError, ValueError, OverflowError):  # there is none, or it is damaged: the photos are decoded again
+    except (OSError, ValueError, OverflowError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
-
-
-def _mapped(array: Path) -> np.ndarray | None:
-    try:
-        squares = np.load(array, mmap_mode="r")
-        return squares if squares.dtype == np.uint8 and squares.ndim == 4 else None
-    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
-        return None
 
 
 def _decode_into(file: Path, shape: tuple[int, ...], decode: Callable) -> list[tuple[int, str]]:

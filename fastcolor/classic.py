@@ -39,6 +39,8 @@ class SkipUNetConfig:
 class SkipUNet(nn.Module):
     """Dropout in the decoder's inner layers stands for noise, as in the paper's code; it is off once the network is used."""
 
+    spaces = tuple(CHANNELS)
+
     def __init__(self, config: SkipUNetConfig):
         super().__init__()
         self.config = config
@@ -80,6 +82,8 @@ class EncoderDecoderConfig:
 class EncoderDecoder(nn.Module):
     """The whole photo passes through 1/16 of its size: 16x16 at 256 px."""
 
+    spaces = tuple(CHANNELS)
+
     def __init__(self, config: EncoderDecoderConfig):
         super().__init__()
         self.config = config
@@ -117,6 +121,8 @@ class ResnetConfig:
 
 class Resnet(nn.Module):
     """An image in its own colours in, another out; half and quarter size between, edges reflected."""
+
+    spaces = ("rgb_unit",)
 
     def __init__(self, config: ResnetConfig):
         super().__init__()
@@ -179,6 +185,8 @@ class PatchGANConfig:
 class PatchGAN(nn.Module):
     """4x4 convolutions, all but the last two halving the size; neither the first nor the last is normalised."""
 
+    spaces = tuple(CHANNELS)
+
     def __init__(self, config: PatchGANConfig):
         super().__init__()
         self.config = config
@@ -208,6 +216,8 @@ class ColorCriticConfig:
 
 class ColorCritic(nn.Module):
     """Batch norm in all but the first layer."""
+
+    spaces = ("lab_unit",)
 
     def __init__(self, config: ColorCriticConfig):
         super().__init__()

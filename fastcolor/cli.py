@@ -64,7 +64,7 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
 def _os_error(error: OSError) -> str:
     where = error.filename2 or error.filename or "a file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where} does not fit on the disk any more: free some space, then run the same command again"
+        return f"{where} does not fit on the disk any more: free some space, then run the same command again (a stage: with --resume)"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where} may not be written: check its permissions, or give another folder"
     return f"{where}: {error.strerror or error}"

@@ -44,6 +44,8 @@ class PatchCritic(nn.Module):
     photo's verdict does not depend on its batch.
     """
 
+    spaces = ("lab", "rgb")
+
     def __init__(self, config: PatchCriticConfig):
         super().__init__()
         self.config = config
@@ -71,6 +73,8 @@ class PatchCritic(nn.Module):
 
 class FastaiCritic(nn.Module):
     """fastai's `gan_critic` behind the same interface."""
+
+    spaces = ("lab", "rgb")
 
     def __init__(self, config: FastaiCriticConfig):
         super().__init__()

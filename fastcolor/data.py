@@ -5,6 +5,8 @@ duplicate of one.
 """
 
 import csv
+import hashlib
+import json
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from PIL import Image, ImageOps
 
 from fastcolor.cache import OnDemand, Squares, cache_of, cached, open_cache, resident, take, unreadable_rows
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import find_photos, write_csv, write_unreadable
+from fastcolor.files import find_photos, is_inside, write_csv, write_unreadable
 from fastcolor.paintings import draw_painting
 from fastcolor.photo import open_photo
 from fastcolor.prep.clean import alike, fingerprint
@@ -29,7 +31,8 @@ from fastcolor.scenes import draw_scene, write_scenes
 MARGIN = 1.125  # photos are kept an eighth larger than the training size, so that crops differ
 PLACE = (0.5, 0.1)  # of the square, across and down: the middle of somebody who stands shows no face
 VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, but no more than give steady figures
-LEFT_OUT = "unreadable"  # what stands in split.csv instead of train or valid
+LEFT_OUT = "unreadable"
+PARTS = ("train", "valid", "test", LEFT_OUT)  # what stands in split.csv
 FEWEST = 8  # photos: below it there is nothing to learn from and nothing to hold out
 
 
@@ -53,15 +56,16 @@ def load_photos(run: Run) -> Photos:
     is_new = not (run.path / "config.json").exists()
     if not run.is_sample and not run.photos.is_file():
         find_photos(run.photos)  # before anything is made or deleted
-    if run.is_changed:
-        run.clear()
-    try:
-        run.save()
-        return _prepare(run)
-    except UserError:
-        if is_new:  # nothing was begun: leave no folder behind that a better try would trip over
-            shutil.rmtree(run.path, ignore_errors=True)
-        raise
+    with run.held():
+        try:
+            if run.is_changed:
+                run.clear()
+            run.save()
+            return _prepare(run)
+        except UserError:
+            if is_new:  # nothing was begun: leave no folder behind that a better try would trip over
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
 
 
 def _prepare(run: Run) -> Photos:
@@ -81,7 +85,18 @@ def _prepare(run: Run) -> Photos:
     np.random.default_rng(run.seed).shuffle(parts["valid"])  # the first few of them, by name, would be all of one kind
     if isinstance(run.bs, int) and run.bs > len(parts["train"]):
         raise UserError(f"--bs {run.bs} is larger than the {len(parts['train'])} training photos: give at most that")
+    _note_data(run, names)
     return Photos(squares, names, **parts)
+
+
+def _note_data(run: Run, names: list[str]) -> None:
+    """Write into config.json what tells these photos from others: how many, and SHA-256 of their names and sizes in bytes."""
+    sizes = [] if run.photos.is_file() else [file_stamp(run.photos / name)[0] for name in names]
+    found = {"photos": len(names), "sha256": hashlib.sha256(json.dumps([names, sizes]).encode()).hexdigest()}
+    if run.config.get("data", found) != found:
+        print(f"note: the photos in {run.photos} are not the same as when the run was begun: it goes on with those that are there")
+    run.config["data"] = found
+    run.save()
 
 
 def _draw_sample(run: Run) -> None:
@@ -89,7 +104,10 @@ def _draw_sample(run: Run) -> None:
     if not run.settings["folders"]:
         write_scenes(run.photos, SAMPLE_COUNT, SAMPLE_SIDE)
         return
-    for seed, (folder, draw) in enumerate(zip(run.settings["folders"].split(","), (draw_scene, draw_painting), strict=True)):
+    folders = run.settings["folders"].split(",")
+    if len(folders) != 2:
+        raise UserError(f"--folders {run.settings['folders']}: the drawn sample set has two, photos and paintings: give --data, or two names")
+    for seed, (folder, draw) in enumerate(zip(folders, (draw_scene, draw_painting), strict=True)):
         write_scenes(run.photos / folder, SAMPLE_COUNT // 2, SAMPLE_SIDE, seed, draw)
 
 
@@ -128,8 +146,14 @@ def _read_split(run: Run) -> dict[str, str]:
     path = run.path / "split.csv"
     if not path.exists():
         return {}
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return {row["file"]: row["part"] for row in csv.DictReader(file)}
+    try:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            split = {row["file"]: row["part"] for row in csv.DictReader(file)}
+    except (KeyError, csv.Error):
+        split = {}
+    if not split or not all(is_inside(name) and part in PARTS for name, part in split.items()):
+        raise UserError(f"{path} is damaged or no run's split: begin anew with another --run")
+    return split
 
 
 def _write_split(run: Run, names: list[str], squares: Squares, unreadable: set[int]) -> dict[str, str]:

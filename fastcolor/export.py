@@ -7,6 +7,7 @@ width)` float32, a and b of CIE Lab. Batch, height and width are free.
 """
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import fastcolor
-from fastcolor.checkpoint import load_network
-from fastcolor.errors import UserError
+from fastcolor.checkpoint import check_size, load_network
+from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
 from fastcolor.inference import BUNDLED
 from fastcolor.spaces import SPACES
@@ -102,17 +103,19 @@ def open_onnx(path: Path) -> tuple["onnxruntime.InferenceSession", int]:  # noqa
     Raises UserError where onnxruntime is missing and for files that it can't open or that are others'.
     """
     (onnxruntime,) = _need("onnxruntime")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{path} does not exist: `fastcolor export {path}` writes it")
     try:
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         kept = json.loads(session.get_modelmeta().custom_metadata_map["fastcolor"])
-        return session, int(kept["size"])
-    except (KeyError, ValueError, TypeError):
+        check_size(kept["size"])
+        if [each.name for each in (*session.get_inputs(), *session.get_outputs())] != ["lightness", "ab"]:
+            raise ValueError("other inputs and outputs")
+        return session, kept["size"]
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(f"{path} was not written by fastcolor: `fastcolor export` writes such files") from None
     except Exception as error:  # onnxruntime has an exception of its own for each way in which a file can be broken
-        first = str(error).strip().partition("\n")[0]
-        raise UserError(f"{path} is damaged or no ONNX model ({first}): `fastcolor export` writes it again") from error
+        raise UserError(f"{path} is damaged or no ONNX model ({one_line(error)}): `fastcolor export` writes it again") from error
 
 
 def _need(*names: str) -> list:

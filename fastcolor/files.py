@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from fastcore.imports import IN_NOTEBOOK
 
@@ -78,12 +78,22 @@ def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None
     return sorted(found)
 
 
+def is_inside(name: str) -> bool:
+    """Whether a relative path, as a file from elsewhere names it, stays below the folder that it is appended to."""
+    path = PurePath(name)
+    return bool(path.parts) and not path.is_absolute() and not path.drive and ".." not in path.parts and "\0" not in name
+
+
+UNFINISHED = ".part-"
+"""What names of files begin with that are being written; a killed process leaves them behind."""
+
+
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     try:
         yield Path(name)

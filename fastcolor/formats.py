@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import re
 import stat
 import warnings
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from fastcolor.deep import is_deep
-from fastcolor.errors import UnreadablePhoto
+from fastcolor.errors import UnreadablePhoto, one_line
 
 # Only these decoders are tried: a file decides by its content, and Pillow's rarer formats are rarely hardened. JPEG's
 # reads MPO too, which many phones write as .jpg; HEIF's is tried on HEIC files alone, where it is installed.
@@ -27,6 +26,7 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 # pixels. At 7 bytes for each, as most files need, that makes 200 megapixels, the most that a camera phone has.
 MEMORY = 1_400_000_000
 MOST_PAGES = 1000
+MOST_SCANNED = 10**10  # pixels times scans of a progressive JPEG, seconds: 400 scans of 81 megapixels fit into 200 kB
 MOST_OF_RLE = 10_000_000  # pixels: Pillow decodes RLE, which BMP may have (compression 1 and 2), byte by byte in Python
 # Bytes for each pixel while a file is decoded: 4 of Pillow's, 3 of ours, and what the format's own library holds.
 _NEEDS = {"JPEG": 7, "MPO": 7, "PNG": 7, "GIF": 7, "BMP": 10, "TIFF": 10, "WEBP": 16, "HEIF": 16}
@@ -93,11 +93,6 @@ def _what_else(beginning: bytes) -> str:
     return f"is a broken {kind} file, or one of a rare kind: save it anew in an image editor"
 
 
-def one_line(error: Exception) -> str:
-    """What an error of some library says, short and without line breaks."""
-    return re.sub(r"\s+", " ", str(error))[:120] or type(error).__name__
-
-
 def memory_for(image: Image.Image) -> int:
     """About how many bytes an opened image, nothing decoded yet, takes while it is read."""
     bytes_each = _NEEDS[image.format] + 3 * ("progressive" in image.info) + 6 * is_deep(image)
@@ -108,22 +103,33 @@ def refuse_too_large(path: str | Path, image: Image.Image, memory: int) -> None:
     """Raise UnreadablePhoto for an opened image that takes too long, or `memory` bytes, with others, if too many."""
     if image.info.get("compression") in (1, 2) and image.width * image.height > MOST_OF_RLE:
         raise UnreadablePhoto(path, "is a large BMP file compressed by RLE, which takes minutes: save it uncompressed")
+    if "progressive" in image.info and image.width * image.height * _scans(path) > MOST_SCANNED:
+        raise UnreadablePhoto(path, "is a JPEG file of far too many scans, which takes minutes: save it anew")
     if memory > MEMORY:
         need = f"{memory / 1e9:.1f} GB of memory, more than {MEMORY / 1e9:.1f}"
         raise UnreadablePhoto(path, f"has so many pixels that they would take {need}: make it smaller first")
 
 
+def _scans(path: str | Path) -> int:
+    """About how many scans a JPEG file has: the marker can't stand in their data, and rarely does elsewhere."""
+    with open(path, "rb") as file:
+        return sum(block.count(b"\xff\xda") for block in iter(lambda: file.read(1 << 20), b""))
+
+
 def pages_of(path: str | Path, image: Image.Image) -> list[int]:
     """`memory_for` each page of an opened image; all but TIFF have one. Raises UnreadablePhoto if they are too much."""
-    count = image.n_frames if image.format == "TIFF" else 1
-    if count > MOST_PAGES:
-        raise UnreadablePhoto(path, f"has {count:,} pages, more than {MOST_PAGES:,}: split it")
     pages = []
-    for number in range(count):
-        image.seek(number)
+    while True:
         pages.append(memory_for(image))
         refuse_too_large(path, image, sum(pages))
-    return pages
+        if image.format != "TIFF":
+            return pages
+        try:
+            image.seek(len(pages))  # not n_frames: Pillow takes minutes to count the pages of a file made of them
+        except EOFError:
+            return pages
+        if len(pages) == MOST_PAGES:
+            raise UnreadablePhoto(path, f"has more than {MOST_PAGES:,} pages: split it")
 
 
 def memory_of(path: str | Path) -> int:

@@ -18,6 +18,7 @@ from functools import partial
 import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
+from fastai.learner import AvgSmoothLoss
 from fastai.optimizer import Adam
 from fastai.vision.gan import AdaptiveGANSwitcher, FixedGANSwitcher, GANLearner
 from torch import Tensor, nn
@@ -67,12 +68,34 @@ class StandStill(Callback):
         self.model.eval()
 
     def resume_state(self) -> dict:
-        """What a resumed epoch has to know: whose turn it is."""
-        return {"generator_mode": self.training_mode}
+        """What has to be known to go on: whose turn it is, and GANTrainer's smoothed losses."""
+        mode = {"generator_mode": self.gan_trainer.gen_mode if self.training else self.training_mode}
+        smoothed = {f"{name}.{key}": getattr(loss, key) for name, loss in self._smoothed() for key in ("count", "val")}
+        return mode | smoothed
 
     def load_resume_state(self, state: dict) -> None:
         """Take over what `resume_state` gave."""
         self.training_mode = state["generator_mode"]
+        self.gan_trainer.switch(self.training_mode)
+        for name, loss in self._smoothed():
+            loss.count, loss.val = state[f"{name}.count"], state[f"{name}.val"].cpu()
+
+    def _smoothed(self) -> list[tuple[str, AvgSmoothLoss]]:
+        return [("generator", self.gan_trainer.gen_loss), ("critic", self.gan_trainer.crit_loss)]
+
+
+class FixedSwitcher(FixedGANSwitcher):
+    """fastai's, whose count of steps can be kept."""
+
+    n_c = n_g = 0  # fastai sets them when an epoch begins
+
+    def resume_state(self) -> dict:
+        """What has to be known to go on: the steps of this turn."""
+        return {"n_c": self.n_c, "n_g": self.n_g}
+
+    def load_resume_state(self, state: dict) -> None:
+        """Take over what `resume_state` gave."""
+        self.n_c, self.n_g = state["n_c"], state["n_g"]
 
 
 def make_switcher(name: str, critic_thresh: float, gen_thresh: float | None, n_crit: int, n_gen: int) -> Callback:
@@ -85,7 +108,7 @@ def make_switcher(name: str, critic_thresh: float, gen_thresh: float | None, n_c
     if name == "adaptive":
         return AdaptiveGANSwitcher(gen_thresh, critic_thresh)
     if name == "fixed":
-        return FixedGANSwitcher(n_crit, n_gen)
+        return FixedSwitcher(n_crit, n_gen)
     raise UserError(f"--switcher {name} does not exist: give adaptive or fixed")
 
 

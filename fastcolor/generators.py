@@ -132,6 +132,8 @@ def _conv_bn(channels: int, out: int) -> list[nn.Module]:
 class LabUNet(nn.Module):
     """Light in, `[light, a, b]` out with the input's own light, standardised (see `LabSpace`)."""
 
+    spaces = ("lab",)
+
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
@@ -189,6 +191,8 @@ class LabUNet(nn.Module):
 
 class FastaiUnet(nn.Module):
     """fastai's DynamicUnet behind the same interface: normalised grey RGB in, normalised RGB out."""
+
+    spaces = ("rgb",)
 
     def __init__(self, config: DynamicUnetConfig):
         super().__init__()

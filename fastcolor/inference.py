@@ -16,7 +16,7 @@ from torch import Tensor
 from fastcolor.checkpoint import load_network
 from fastcolor.color import lightness_of
 from fastcolor.device import choose_device
-from fastcolor.errors import UserError
+from fastcolor.errors import UserError, one_line
 from fastcolor.fullsize import recolor, small_grey
 from fastcolor.photo import as_rgb, open_photo
 from fastcolor.spaces import SPACES
@@ -64,7 +64,8 @@ class Colorizer:
             raise UserError(f"size {size} makes no sense: give at least 32 pixels")
         weights = Path(weights or BUNDLED)
         load = _load_onnx if weights.suffix.lower() == ".onnx" else _load_torch
-        self._paint, about = load(weights, device)
+        self._network, about = load(weights, device)
+        self._weights = weights
         self.keeps_light = about.get("keeps_light", True)
         self.size = size or (about["size"] if self.keeps_light else None)
         self.strength, self.chroma = strength, CHROMA[chroma]
@@ -85,6 +86,13 @@ class Colorizer:
         """Colour sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16: `(H, W, 3)` of the same dtype. Only its light is looked at,
         where light is kept."""
         return self._colored([pixels])[0]
+
+    def _paint(self, picture: Tensor) -> Tensor:
+        """What the network makes of a picture. Raises UserError for what are no numbers: finite weights can lead to them."""
+        painted = self._network(picture)
+        if not painted.isfinite().all():
+            raise UserError(f"{self._weights} paints no colours, its numbers become too large: give other weights")
+        return painted
 
     def _colored(self, photos: list[np.ndarray]) -> list[np.ndarray]:
         if not self.keeps_light:
@@ -160,6 +168,10 @@ def _load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], 
     session, size = open_onnx(weights)
 
     def paint(grey: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {"lightness": lightness_of(grey).numpy()})[0])
+        try:
+            (ab,) = session.run(None, {"lightness": lightness_of(grey).numpy()})
+            return torch.from_numpy(ab).view(len(grey), 2, *grey.shape[2:]).float()
+        except Exception as error:  # of onnxruntime's, or of an array that is no picture: the file is no model of ours
+            raise UserError(f"{weights} can't colour ({one_line(error)}): `fastcolor export` writes it again") from error
 
     return paint, {"size": size}

@@ -104,17 +104,20 @@ def _patched(exif: bytes, width: int, height: int) -> bytes:
     data = bytearray(exif)
     order = {b"II": "<", b"MM": ">"}[exif[:2]]
 
-    def overwrite(start: int) -> int:
-        """Overwrite what one directory holds of `values`; give the place of the pointer to the next directory."""
+    def overwrite(start: int) -> tuple[int | None, int]:
+        """Overwrite what one directory holds of `values`; give where EXIF's own begins and where the next is pointed to."""
+        below = None
         (count,) = struct.unpack_from(f"{order}H", data, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind, number = struct.unpack_from(f"{order}HHL", data, entry)
             if tag in values and number == 1 and kind in (3, 4):  # SHORT, LONG
                 struct.pack_into(f"{order}{'HL'[kind - 3]}", data, entry + 8, values[tag])
-            elif tag == IFD.Exif and start == first:
-                overwrite(struct.unpack_from(f"{order}L", data, entry + 8)[0])
-        return start + 2 + 12 * count
+            elif tag == IFD.Exif:
+                (below,) = struct.unpack_from(f"{order}L", data, entry + 8)
+        return below, start + 2 + 12 * count
 
-    (first,) = struct.unpack_from(f"{order}L", data, 4)
-    struct.pack_into(f"{order}L", data, overwrite(first), 0)  # the thumbnail's directory is the next one
+    below, following = overwrite(*struct.unpack_from(f"{order}L", data, 4))
+    if below is not None:  # not each time that it is named: a file can name itself without end
+        overwrite(below)
+    struct.pack_into(f"{order}L", data, following, 0)  # the thumbnail's directory
     return bytes(data)

@@ -11,9 +11,9 @@ from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
 from fastcolor.deep import is_deep, joined, lower_byte, raw_mode, read_as, write_png, write_tiff
-from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.errors import UnreadablePhoto, UserError, one_line
 from fastcolor.files import SUFFIXES, write_whole
-from fastcolor.formats import knows_heic, memory_for, one_line, opened, pages_of, refuse_too_large
+from fastcolor.formats import knows_heic, memory_for, opened, pages_of, refuse_too_large
 from fastcolor.icc import Profile, load_profile
 from fastcolor.metadata import BROKEN, Metadata, read_metadata, tiff_tags, true_of_output
 
@@ -53,8 +53,8 @@ class Photo:
 def read_photo(path: str | Path) -> Photo:
     """All pages of a photo file, in the depth that they have there. Raises UnreadablePhoto, with the reason."""
     with opened(path) as image:
-        notes = []
-        pages = [_read_page(path, image, number, notes) for number in range(len(pages_of(path, image)))]
+        notes, count = [], len(pages_of(path, image))
+        pages = [_read_page(path, image, number, notes, is_last=number == count - 1) for number in range(count)]
     return Photo([page for page, _ in pages], pages[0][1], list(dict.fromkeys(notes)))
 
 
@@ -71,7 +71,7 @@ def open_photo(path: str | Path, least: int | None = None) -> Image.Image:
         if _is_plain(image) and _orientation(image) == 1:  # most photos of a training set; nothing is to be worked out
             image.load()
             return image.copy()
-        return Image.fromarray(_flat(_read_page(path, image, 0, [])[0]))
+        return Image.fromarray(_flat(_read_page(path, image, 0, [], is_last=True)[0]))
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -82,7 +82,9 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(_flat(_srgb(_converted(image, profile, 1), profile, [])))
 
 
-def _read_page(path: str | Path, image: Image.Image, number: int, notes: list[str]) -> tuple[Page, Metadata]:
+def _read_page(
+    path: str | Path, image: Image.Image, number: int, notes: list[str], is_last: bool
+) -> tuple[Page, Metadata]:
     image.seek(number)
     if image.format == "TIFF":
         _refuse_odd_tiff(path, image)
@@ -90,7 +92,7 @@ def _read_page(path: str | Path, image: Image.Image, number: int, notes: list[st
         notes.append("of the several pictures in it only the first is kept")
     profile = _profile(image, notes)
     if is_deep(image):
-        page, metadata = _deep_page(path, image, notes)
+        page, metadata = _deep_page(path, image, notes, is_last)
     else:
         if image.format in ("JPEG", "MPO") and image.mode == "CMYK" and "adobe" not in image.info:
             read_as(image, "CMYK")  # only files with Adobe's mark are inverted; Pillow takes all for such
@@ -109,7 +111,7 @@ def _refuse_odd_tiff(path: str | Path, image: Image.Image) -> None:
         raise UnreadablePhoto(path, "is damaged: it lacks some of its rows")
 
 
-def _deep_page(path: str | Path, image: Image.Image, notes: list[str]) -> tuple[Page, Metadata]:
+def _deep_page(path: str | Path, image: Image.Image, notes: list[str], is_last: bool) -> tuple[Page, Metadata]:
     """A page of 16 bits, RGB or with transparency, in two passes over the file: the upper bytes and the lower ones."""
     number, raw, clear = image.tell(), raw_mode(image), image.info.pop("transparency", None)
     grey = raw.startswith("LA")
@@ -120,7 +122,7 @@ def _deep_page(path: str | Path, image: Image.Image, notes: list[str]) -> tuple[
     if grey:
         high, low, high_alpha = np.moveaxis(upper.pixels, -1, 0)
         return Page(joined(high, low), joined(high_alpha, upper.alpha)), metadata
-    if getattr(image, "n_frames", 1) == 1:
+    if is_last:
         image.close()  # its pixels go: the second pass needs that memory
     lower = _lower_bytes(path, number, lower_byte(raw))
     pixels = joined(upper.pixels, lower.pixels)

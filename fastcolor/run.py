@@ -8,16 +8,20 @@
 import csv
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 import fastcolor
 from fastcolor.cache import cache_folder
 from fastcolor.device import check_compiler, choose_device, choose_precision
 from fastcolor.errors import UserError
-from fastcolor.files import write_csv, write_whole
+from fastcolor.files import UNFINISHED, is_inside, write_csv, write_whole
+from fastcolor.provenance import differences, provenance
 
 PHOTO_SIZE, SAMPLE_SIZE = 128, 96  # training side in pixels: real photos as in lesson 7, the drawn sample smaller
 SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
@@ -53,9 +57,11 @@ class Run:
     precision_reason: str
     bs: int | str | None
     compile: bool
+    save_every: int  # batches
     cache: Path | None  # where decoded photos are kept
     resume: bool
     force: bool
+    lock: FileLock
     is_changed: bool = False
 
     @property
@@ -105,11 +111,25 @@ class Run:
     def start(self, stage: str, **about) -> bool:
         """Note that `stage` begins with the settings `about`. Begun anew, it drops what it and later stages had left.
 
-        The precision goes along. Returns whether there is anything to do: not for a finished stage that is
-        resumed. Raises UserError if the stage was begun before and is neither resumed nor forced, or is resumed with
-        other settings.
+        The precision goes along. Returns whether there is anything to do, and holds the folder then, until `release`: not
+        for a finished stage that is resumed. Raises UserError if the stage was begun before and is neither resumed nor
+        forced, or is resumed with other settings, or if another process is at work in the folder.
         """
-        about |= {"precision": self.precision}
+        self.hold()
+        try:
+            is_needed = self._begin(stage, about | {"precision": self.precision})
+        except BaseException:
+            self.release()
+            raise
+        if is_needed:
+            compiled = ", compiled" if self.compile else ""
+            print(f"{stage} on {self.device}: {self.precision} ({self.precision_reason}){compiled}, batches of {about['bs']}")
+        else:
+            self.release()
+        return is_needed
+
+    def _begin(self, stage: str, about: dict) -> bool:
+        now = provenance(self.device)
         begun = self.config["stages"].get(stage)
         if begun and self.resume:
             changed = [name for name, value in about.items() if begun.get(name) != value]
@@ -120,29 +140,53 @@ class Run:
                 )
             if begun["finished"]:
                 print(f"{self.path}: {stage} is finished already")
-            else:
-                self._announce(stage)
-            return not begun["finished"]
+                return False
+            made_with = begun.setdefault("made_with", [])
+            if made_with and (changed := differences(made_with[-1], now)):
+                print(f"note: what was begun goes on otherwise, and ends in slightly other weights: {changed}")
+            made_with.append(now)
+            self.save()
+            return True
         if begun and not self.force:
             state = "finished" if begun["finished"] else "begun"
             raise UserError(f"{self.path} holds a {state} {stage}: --resume to go on with it, --force to begin it anew")
         for stale in STAGES[STAGES.index(stage) :] if stage in STAGES else [stage]:
             self.drop(stale)
-        self.config["stages"][stage] = {**about, "finished": False}
+        self.config["stages"][stage] = {**about, "made_with": [now], "finished": False}
         self.save()
-        self._announce(stage)
         return True
-
-    def _announce(self, stage: str) -> None:
-        compiled = ", compiled" if self.compile else ""
-        batch = self.config["stages"][stage]["bs"]
-        print(f"{stage} on {self.device}: {self.precision} ({self.precision_reason}){compiled}, batches of {batch}")
 
     def finish(self, stage: str) -> None:
         """Note that `stage` came to its end; its resume state is needed no longer."""
         self.config["stages"][stage]["finished"] = True
         self.save()
-        self.resume_state(stage).unlink(missing_ok=True)
+        self.forget_state(stage)
+
+    def hold(self) -> None:
+        """Keep other processes from writing into the folder until `release`, or the end of this one, however it ends.
+
+        Raises UserError where another one does so.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{self.path} is in the hands of another process: wait for its end, or give another --run") from None
+        for unfinished in self.path.rglob(f"{UNFINISHED}*") if self.lock.lock_counter == 1 else ():
+            unfinished.unlink()  # somebody who was killed left it
+
+    def release(self) -> None:
+        """Let other processes write into the folder again."""
+        self.lock.release(force=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, since `start` or from now on, and release it at the end."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.release()
 
     def drop(self, stage: str) -> None:
         """Delete what `stage` left: output, resume state, samples, rows of the history, its note in config.json."""
@@ -151,7 +195,7 @@ class Run:
             if output.is_dir():
                 shutil.rmtree(output)
             output.unlink(missing_ok=True)
-        self.resume_state(stage).unlink(missing_ok=True)
+        self.forget_state(stage)
         for sample in (self.path / "samples").glob(f"{stage}_*.png"):
             sample.unlink()
         self.write_history([row for row in self.history() if row["stage"] != stage])
@@ -163,11 +207,17 @@ class Run:
         for stale in ("sample", "cache"):
             shutil.rmtree(self.path / stale, ignore_errors=True)
         (self.path / "split.csv").unlink(missing_ok=True)
+        self.config.pop("data", None)
         self.is_changed = False
 
     def resume_state(self, stage: str) -> Path:
         """Where the state after the last finished epoch of `stage` is kept."""
         return self.path / "resume" / f"{stage}.safetensors"
+
+    def forget_state(self, stage: str) -> None:
+        """Delete the states that `stage` would go on from."""
+        for state in (self.path / "resume").glob(f"{stage}*"):
+            state.unlink()
 
     def save(self) -> None:
         """Write config.json."""
@@ -207,7 +257,8 @@ def open_run(
     precision: str = "auto",  # auto, fp32 or bf16; auto takes bf16 where the device has units for it
     compile: bool = False,  # torch.compile the networks; meant for GPUs, a processor was measured slower with it
     no_cache: bool = False,  # keep no decoded photos on disk; every epoch decodes them again
-    resume: bool = False,  # go on after the last finished epoch
+    save_every: int = 500,  # batches, within long epochs, between two savings of the state to resume from
+    resume: bool = False,  # go on where the run was stopped: at its last saved state
     force: bool = False,  # begin anew what the run folder holds already, with other settings if they are given
 ) -> Run:
     """Open a run folder, or begin one. Later stages need `run` alone: the rest stands in its config.json.
@@ -216,12 +267,8 @@ def open_run(
     """
     if resume and force:
         raise UserError("--resume goes on and --force begins anew: give one of them")
-    at_least(SMALLEST_SIZE, size=size)
     bs = read_batch_size(bs)
-    at_least(1, limit=limit)
-    at_least(0, seed=seed, test=test)
-    if test is not None and test > 0.5:
-        raise UserError(f"--test {test} leaves too few to train on: give a share, 0.5 at most")
+    at_least(1, save_every=save_every)
     for folder in (data, grey):
         is_cache = folder == data and str(folder).endswith(".npy") and Path(folder).is_file()
         if folder is not None and not is_cache and not Path(folder).is_dir():
@@ -239,6 +286,7 @@ def open_run(
         "test": test,
         "seed": seed,
     }
+    check_settings(given)
     chosen = choose_device(device)
     opened = Run(
         path,
@@ -247,9 +295,11 @@ def open_run(
         *choose_precision(precision, chosen),
         bs=bs,
         compile=compile,
+        save_every=save_every,
         cache=None if no_cache else cache_folder(),
         resume=resume,
         force=force,
+        lock=FileLock(path / ".lock", is_singleton=True),  # one for all that open the folder in this process
     )
     if compile:
         check_compiler(chosen)
@@ -307,7 +357,7 @@ def _read_config(path: Path, given: dict) -> dict:
     """The config of the run in `path`, or a new one from the settings that were `given` (None: by default)."""
     file = path / "config.json"
     if not file.exists():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
             raise UserError(f"{path} is there and is no run folder: give another --run")
         defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42, "test": 0.0}
         settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
@@ -315,7 +365,28 @@ def _read_config(path: Path, given: dict) -> dict:
     try:
         config = json.loads(file.read_text())
         config["settings"] = {name: config["settings"].get(name) for name in given}
-        {stage: about["finished"] for stage, about in config["stages"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        check_settings(config["settings"])
+        for about in config["stages"].values():
+            {**about}["finished"], [{**made} for made in about.get("made_with", [])]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         raise UserError(f"{file} is damaged or no run's config: give another --run, or delete the folder") from None
     return config
+
+
+def check_settings(settings: dict) -> None:
+    """Raise UserError for settings of a run, None where not given, that make no sense; TypeError for those of another kind."""
+    kinds = {"pairs": bool, "size": int, "limit": int, "test": float | int, "seed": int}
+    for name, value in settings.items():
+        if value is not None and not isinstance(value, kinds.get(name, str)):
+            raise TypeError(f"{name} is {value!r}")
+    at_least(SMALLEST_SIZE, size=settings["size"])
+    at_least(1, limit=settings["limit"])
+    at_least(0, seed=settings["seed"], test=settings["test"])
+    if (settings["seed"] or 0) >= 2**63:
+        raise UserError(f"--seed {settings['seed']} is too large: give one below 2**63")
+    if (settings["test"] or 0) > 0.5:
+        raise UserError(f"--test {settings['test']} leaves too few to train on: give a share, 0.5 at most")
+    for folder in settings["folders"].split(",") if settings["folders"] is not None else ():
+        if not is_inside(folder):
+            raise UserError(f"--folders {settings['folders']} names no folders below --data: give names with commas between them")
+

@@ -40,15 +40,19 @@ def main(**options):
     if not run.start(STAGE, bs=bs):
         return
 
-    files = {row: run.output(STAGE) / f"{photos.names[row]}.png" for row in photos.train}
-    waiting = [row for row, file in files.items() if not file.exists()]
-    for rows in progress_bar([waiting[i : i + bs] for i in range(0, len(waiting), bs)]):
-        fakes = paint(run, network, space, take(photos.squares, rows, run.device))
-        for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), files[pair[1]]), zip(fakes, rows, strict=True)):
-            pass
-    print(f"{run.output(STAGE)}: {len(waiting):,} written, {len(files) - len(waiting):,} skipped")
-    sample_grid(run.path / "samples" / f"{STAGE}.png", network, space, color_batches(run, photos, space))
-    run.finish(STAGE)
+    with run.held():
+        files = {row: run.output(STAGE) / f"{photos.names[row]}.png" for row in photos.train}
+        missing = {row for row, file in files.items() if not file.exists()}
+        parts = [photos.train[i : i + bs] for i in range(0, len(photos.train), bs)]
+        # whole parts, always the same: how many photos a network sees at once shows in the last digits
+        for rows in progress_bar([rows for rows in parts if missing.intersection(rows)]):
+            fakes = paint(run, network, space, take(photos.squares, rows, run.device))
+            made = [(fake, files[row]) for fake, row in zip(fakes, rows, strict=True) if row in missing]
+            for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), pair[1]), made):
+                pass
+        print(f"{run.output(STAGE)}: {len(missing):,} written, {len(files) - len(missing):,} skipped")
+        sample_grid(run.path / "samples" / f"{STAGE}.png", network, space, color_batches(run, photos, space))
+        run.finish(STAGE)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from fastcolor.checkpoint import load_network, save_network
 from fastcolor.cli import run_command
 from fastcolor.data import load_photos
 from fastcolor.device import place
+from fastcolor.errors import UserError
 from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
 from fastcolor.losses import make_loss
 from fastcolor.report import sample_grid
@@ -53,6 +54,8 @@ def main(
     generator, _ = load_network(run.require("stage1"), "generator")
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
+    if critic.config.space != space.name:
+        raise UserError(f"{run.output('stage3')} judges photos as {critic.config.space}, not as {space.name}: run stage 3 again")
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
     distance = make_loss(loss, space.name, run.device)

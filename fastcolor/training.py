@@ -1,28 +1,32 @@
-"""What all stages share around fastai's loop: history, samples, resuming, Ctrl-C, precision. One callback each.
+"""What all stages share around fastai's loop: history, samples, Ctrl-C, precision, averages. One callback each.
 
 fastai's callbacks have an attribute `run` of their own (a switch), so the run folder is called `folder` in here.
 """
 
+import gc
+import os
 import signal
+import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import fastai.callback.schedule  # noqa: F401 (adds fit_one_cycle to Learner)
 import torch
-from fastai.callback.core import Callback, CancelEpochException, CancelFitException
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
 from torch import Tensor, nn
 
-from fastcolor.checkpoint import load_tensors, save_tensors
 from fastcolor.curves import draw_history
 from fastcolor.device import peak_memory
-from fastcolor.errors import TrainingFailed
-from fastcolor.files import shows_progress
+from fastcolor.errors import TrainingFailed, UserError
+from fastcolor.files import UNFINISHED, shows_progress
 from fastcolor.metrics import colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.resume import Resumable, is_due
 from fastcolor.run import Run, at_least
 
 
@@ -44,60 +48,116 @@ def fit(
 
     `losses` gives named scalars of a training batch, `metrics` named values per photo of a validation batch. After every
     `save_every` epochs, and the last one, `save()` writes the weights, and the state to resume from is kept; after every
-    `sample_every`, `sample(path)` writes a sample grid. With `average`, a network and a number of steps, what is measured,
-    shown and saved of that network is its running average. Raises TrainingFailed where the loss is no longer a number, and
-    KeyboardInterrupt after Ctrl-C; both keep what was reached.
+    `sample_every`, `sample(path)` writes a sample grid and the epoch's row is printed. With `average`, a network and a
+    number of steps, what is measured, shown and saved of that network is its running average. Raises TrainingFailed where
+    the loss is no longer a number, and KeyboardInterrupt after Ctrl-C; both keep what was reached.
     """
-    precision, stop, check = Precision(run), StopOnCtrlC(), StopOnNaN()
+    precision, stop, check, resumable = Precision(run), StopOnCtrlC(), StopOnNaN(), Resumable(run, stage, save_every)
     at_least(1, save_every=save_every, sample_every=sample_every)
     history = History(run, stage, losses, metrics, save, sample, save_every, sample_every)
     averaged = Averaged(*average) if average and average[1] else None
-    shared = [precision, Resumable(run, stage, save_every), history, stop, check, *filter(None, [averaged])]
+    shared = [precision, resumable, history, stop, check, *filter(None, [averaged])]
     if not shows_progress():
         learn.remove_cb(ProgressCallback)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, stop.ask) if in_main_thread else None  # only there can signals be handled
-    try:
-        with learn.added_cbs(shared), learn.no_logging():
-            go()
-    finally:
-        precision.contexts.close()  # a batch that was broken off has left it open
-        if in_main_thread:
-            signal.signal(signal.SIGINT, before)
-    draw_history(run)
-    if check.failed:
-        raise TrainingFailed(
-            f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
-        )
-    if stop.asked:
-        if averaged:
-            averaged.swap()
-        save()
-        raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
-    run.finish(stage)
+    with run.held(), stop.listening():
+        try:
+            with learn.added_cbs(shared), learn.no_logging():
+                go_in_memory(go, learn, precision, resumable)
+        finally:
+            precision.contexts.close()  # a batch that was broken off has left it open
+        if resumable.failed:
+            raise UserError(resumable.failed)
+        draw_history(run)
+        if check.failed:
+            raise TrainingFailed(
+                f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
+            )
+        if stop.asked:
+            if averaged:
+                averaged.swap()
+            save()
+            raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
+        run.finish(stage)
 
 
-def is_due(learn: Learner, every: int) -> bool:
-    """Whether an epoch is one of every so many, or the last."""
-    return (learn.epoch + 1) % every == 0 or learn.epoch + 1 == learn.n_epoch
+def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision", resumable: Resumable) -> None:
+    """Call `go()`; where memory runs out, once more from the last state, sparingly: the result is the same to the bit.
+
+    With smaller batches it would not be: batch norm would see other photos together. Raises UserError where it does not help.
+    """
+    for precision.is_sparing in (False, True):
+        try:
+            return go()
+        except (RuntimeError, MemoryError) as error:  # what it holds on to is let go of when this block ends
+            if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(map(str(error).__contains__, TOO_LITTLE)):
+                raise
+        precision.contexts.close()
+        learn._end_cleanup()
+        learn.loss_grad = None  # which that forgets to let go, and all the batch with it
+        for parameter in learn.model.parameters():
+            parameter.grad = None
+        gc.collect()
+        resumable.resumes = True
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if not precision.is_sparing:
+            where = "main memory" if precision.folder.device.type == "cuda" else "files"
+            print(f"memory is too small for a batch: what the backward pass needs waits in {where} now; slower, same result")
+    raise UserError("there is not enough memory for a batch: give a smaller --bs or --size, with --force")
+
+
+TOO_LITTLE = ("DefaultCPUAllocator", "could not create a primitive", "could not create a memory")
+"""What torch's, and its library oneDNN's, errors say of main memory that can't be had."""
 
 
 class Precision(Callback):
-    """Run networks and losses in bf16 where the run says so. fastai's MixedPrecision knows CUDA alone."""
+    """Run networks and losses in bf16 where the run says so. fastai's MixedPrecision knows CUDA alone.
+
+    If `is_sparing`, what the backward pass needs waits elsewhere: see `elsewhere`.
+    """
 
     order = 10  # as fastai's
+    is_sparing = False
 
     def __init__(self, run: Run):
         self.folder, self.contexts = run, ExitStack()
 
     def before_batch(self):
         self.contexts.enter_context(self.folder.autocast())
+        if self.is_sparing and self.training:
+            self.contexts.enter_context(elsewhere(self.folder))
 
     def after_pred(self):
         self.learn.pred = self.pred.float()
 
     def after_loss(self):
         self.contexts.close()
+
+
+def elsewhere(run: Run) -> torch.autograd.graph.saved_tensors_hooks:
+    """Context that keeps what autograd saves for the backward pass in main memory instead of a GPU's, or in files.
+
+    Not torch's save_on_cpu, which forgets strides: other kernels would compute the backward pass, to other last digits.
+    """
+    if run.device.type == "cuda":
+        return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.to("cpu"), lambda saved: saved.to(run.device))
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: Filed(tensor, run.path), Filed.read)
+
+
+class Filed:
+    """A tensor in a file of its own, which lasts as long as this object."""
+
+    def __init__(self, tensor: Tensor, folder: Path):
+        handle, self.file = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
+        with open(handle, "wb") as file:
+            torch.save(tensor.detach(), file)
+
+    def read(self) -> Tensor:
+        """The tensor, from the file."""
+        return torch.load(self.file, weights_only=True)
+
+    def __del__(self):
+        os.unlink(self.file)
 
 
 class Averaged(Callback):
@@ -144,77 +204,6 @@ class Averaged(Callback):
         self.taken = state["taken"]
 
 
-class Resumable(Callback):
-    """Begin each epoch with random numbers that follow from seed and epoch alone; keep the state after every so many.
-
-    So resuming takes networks, optimiser and epoch, and no random state. With `run.resume`, skips the epochs that were
-    finished and goes on from the state after the last one.
-    """
-
-    order = 61  # behind fastai's Recorder (50) and ProgressCallback (60), which can't do without their before_epoch
-
-    def __init__(self, run: Run, stage: str, every: int):
-        self.path, self.seed, self.done, self.every = run.resume_state(stage), run.seed, 0, every
-        if run.resume and self.path.exists():
-            self.tensors, self.metadata = load_tensors(self.path, "resume state")
-            self.done = self.metadata["epochs"]
-        rows = run.history()  # rows beyond the state come again
-        run.write_history([row for row in rows if row["stage"] != stage or int(row["epoch"]) <= self.done])
-
-    def before_epoch(self):
-        if self.epoch < self.done:
-            raise CancelEpochException()
-        if self.epoch == self.done > 0:
-            load_learner(self.learn, self.tensors, self.metadata)
-        torch.manual_seed(self.seed + 1_000_003 * (self.epoch + 1))  # for dropout; batches have numbers of their own
-        self.dls.train.epoch = self.epoch
-
-    def after_epoch(self):
-        if self.epoch >= self.done and is_due(self.learn, self.every):
-            tensors, metadata = learner_state(self.learn)
-            save_tensors(self.path, tensors, {**metadata, "epochs": self.epoch + 1})
-
-
-def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
-    """Model and optimiser of a Learner as named tensors; as plain values the rest of the optimiser's state, and what
-    callbacks with a `resume_state` method have to keep."""
-    tensors = {f"model.{name}": value for name, value in learn.model.state_dict().items()}
-    plain = []
-    for i, state in enumerate(learn.opt.state_dict()["state"]):
-        tensors |= {f"opt.{i}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
-        plain.append({name: value for name, value in state.items() if not isinstance(value, Tensor)})
-    tensors |= {f"average.{name}": value for name, value in _average(learn).items()}
-    kept = {}
-    for cb in [cb for cb in learn.cbs if hasattr(type(cb), "resume_state")]:
-        state = cb.resume_state()
-        tensors |= {f"{cb.name}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
-        kept[cb.name] = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
-    return tensors, {"optimizer": plain, "callbacks": kept}
-
-
-def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Put what `learner_state` gave back into a Learner of the same networks."""
-    device = next(learn.model.parameters()).device
-    tensors = {name: value.to(device) for name, value in tensors.items()}
-    learn.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
-    for name, average in _average(learn).items():
-        average.copy_(tensors[f"average.{name}"])
-    state = [dict(plain) for plain in metadata["optimizer"]]
-    for name, value in tensors.items():
-        if name.startswith("opt."):
-            _, i, key = name.split(".")
-            state[int(i)][key] = value
-    learn.opt.load_state_dict({"state": state, "hypers": learn.opt.state_dict()["hypers"]})
-    for callback, values in metadata["callbacks"].items():
-        held = {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{callback}.")}
-        getattr(learn, callback).load_resume_state(values | held)
-
-
-def _average(learn: Learner) -> dict[str, Tensor]:
-    """The averaged weights that a Learner keeps; none where it keeps none."""
-    return learn.averaged.average if hasattr(learn, "averaged") else {}
-
-
 class StopOnNaN(Callback):
     """End the fit before a loss that is no number can spoil the weights, or weights that it has spoilt be saved."""
 
@@ -233,6 +222,17 @@ class StopOnCtrlC(Callback):
     order = 90  # when every other callback is through with the batch
     asked = False
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle Ctrl-C here for a while; in threads, where signals can't be handled, don't."""
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, self.ask) if in_main_thread else None
+        try:
+            yield
+        finally:
+            if in_main_thread:
+                signal.signal(signal.SIGINT, before)
+
     def ask(self, *_):
         """Signal handler."""
         if self.asked:
@@ -241,6 +241,7 @@ class StopOnCtrlC(Callback):
 
     def after_batch(self):
         if self.asked and self.training:
+            self.resumable.keep(self.epoch, self.iter + 1)
             raise CancelFitException()
 
 
@@ -268,6 +269,19 @@ class History(Callback):
     def before_train(self):
         self.named, self.batches, self.begin = defaultdict(list), 0, time.perf_counter()
 
+    def resume_state(self) -> dict:
+        """What a resumed epoch has to know: its losses so far, and what they took."""
+        if not self.training:
+            return {}
+        losses = {f"loss.{name}": torch.stack(values) for name, values in self.named.items()}
+        return {**losses, "batches": self.batches, "seconds": time.perf_counter() - self.begin}
+
+    def load_resume_state(self, state: dict) -> None:
+        """Take over what `resume_state` gave."""
+        if state:
+            self.batches, self.begin = state.pop("batches"), time.perf_counter() - state.pop("seconds")
+            self.named |= {name.removeprefix("loss."): list(values) for name, values in state.items()}
+
     def after_loss(self):  # not after_batch: by then a GAN's switcher may have given the turn to the other network
         for name, value in (self.losses_of if self.training else self.metrics_of)(self.learn).items():
             self.named[name].append(value.detach().float())
@@ -286,10 +300,10 @@ class History(Callback):
             self.write_weights()
         if is_due(self.learn, self.sample_every):
             self.write_sample(self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
+            self._show({name: value for name, value in row.items() if name in SHOWN}, row["warning"])
         if time.perf_counter() - self.drawn > DRAW_EVERY:
             draw_history(self.folder)
             self.drawn = time.perf_counter()
-        self._show({name: value for name, value in row.items() if name in SHOWN}, row["warning"])
 
     def _show(self, row: dict[str, str], warning: str) -> None:
         bar = getattr(getattr(self.learn, "progress", None), "mbar", None)

@@ -83,7 +83,8 @@ def test_an_epoch_shows_each_photo_at_most_once_and_crops_within_it():
 def test_crops_reach_every_place_that_fits_and_none_beyond():
     loader = batches(train=True)
     corners = set()
-    for loader.epoch in range(40):
+    for epoch in range(40):
+        loader.start(epoch)
         for seen in loader:
             corners |= {(int(photo[1, 0, 0]), int(photo[2].min())) for photo in seen}
     assert corners == {(top, left) for top in range(5) for left in range(5)}
@@ -91,18 +92,31 @@ def test_crops_reach_every_place_that_fits_and_none_beyond():
 
 def test_what_an_epoch_shows_follows_from_seed_and_epoch():
     loader, twin, other = batches(train=True), batches(train=True), batches(train=True, seed=4)
-    loader.epoch = twin.epoch = other.epoch = 2
+    for each in (loader, twin, other):
+        each.start(2)
     first, again, seeded = (torch.cat(list(each)) for each in (loader, twin, other))
-    loader.epoch = 3
+    loader.start(3)
     assert torch.equal(first, again)
     assert not torch.equal(first, seeded)
     assert not torch.equal(first, torch.cat(list(loader)))
 
 
+@pytest.mark.parametrize("make", [lambda: batches(train=True), lambda: both(count=12)])
+def test_an_epoch_begun_at_a_later_batch_shows_what_it_would_have_shown(make):
+    loader = make()
+    loader.start(3)
+    _, second = loader
+    loader.start(3, batch=1)
+    (again,) = loader
+    assert all(torch.equal(*pair) for pair in zip(second, again, strict=True))
+    loader.start(4)
+    assert len(list(loader)) == 2
+
+
 def test_some_photos_of_an_epoch_get_the_light_of_old_prints_but_keep_their_colors():
     plain, aged = batches(True, bs=12), batches(True, bs=12, aged=0.5)
     for each in (plain, aged):
-        each.epoch = 1
+        each.start(1)
     (before,), (after,) = plain, aged
     changed = (before != after).flatten(2).any(2)
     assert 0 < changed[:, 0].sum() < 12
@@ -118,7 +132,7 @@ def test_first_epochs_may_show_reduced_photos():
         [squares], np.arange(12), lambda crops: crops, size=8, bs=12, device=torch.device("cpu"), seed=3, train=True, small_epochs=1
     )
     (first,) = loader
-    loader.epoch = 1
+    loader.start(1)
     (second,) = loader
     assert (first.shape, second.shape) == ((12, 4, 6, 6), (12, 4, 8, 8))
     assert sorted(first[:, 0, 3, 3].tolist()) == sorted(second[:, 0, 4, 4].tolist()) == [20 * n for n in range(12)]
@@ -147,7 +161,7 @@ def test_a_critics_batch_is_half_real_half_fake_of_the_same_crops(scenes, tmp_pa
 
 def epoch_of(run, photos) -> list[torch.Tensor]:
     loader = color_batches(run, photos, LAB, bs=5).train
-    loader.epoch = 1
+    loader.start(1)
     return [tensor for batch in loader for tensor in batch]
 
 
@@ -247,7 +261,8 @@ def test_auto_tries_out_every_network(config, scenes, tmp_path):
 def test_an_epoch_may_have_fewer_batches_of_photos_drawn_anew_each_time():
     loader = batches(train=True, most=1)
     seen = []
-    for loader.epoch in range(30):
+    for epoch in range(30):
+        loader.start(epoch)
         (batch,) = loader
         seen.append(frozenset(batch[:, 0, 0, 0].tolist()))
     assert len(loader) == 1
@@ -271,7 +286,8 @@ def test_unpaired_photos_come_in_orders_of_their_own_as_many_as_the_smaller_set_
     loader = both()
     assert len(loader) == len(list(loader)) == 1
     partners = set()
-    for loader.epoch in range(200):
+    for epoch in range(200):
+        loader.start(epoch)
         for first, second in loader:
             assert first.shape == second.shape == (5, 4, 8, 8)
             partners.add((int(first[0, 0, 0, 0]), int(second[0, 0, 0, 0])))
@@ -290,10 +306,11 @@ def test_unpaired_photos_held_out_are_shown_in_order_the_last_ones_too():
 
 def test_unpaired_photos_follow_from_seed_and_epoch():
     one, other = both(), both()
-    one.epoch = other.epoch = 4
+    one.start(4)
+    other.start(4)
     (first,), (again,) = one, other
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
-    one.epoch = 5
+    one.start(5)
     (later,) = one
     assert not torch.equal(first[0], later[0])
     assert not torch.equal(first[1], later[1])
@@ -310,7 +327,8 @@ def test_two_folders_become_two_sides_and_held_out_photos_stay_out(tmp_path):
     dls = unpaired_batches(run, photos, space, 2)
     seen = {"train": [set(), set()], "valid": [set(), set()]}
     for part, loader in (("train", dls.train), ("valid", dls.valid)):
-        for loader.epoch in range(12):
+        for epoch in range(12):
+            loader.start(epoch)
             for sides in loader:
                 for i, side in enumerate(sides):
                     seen[part][i] |= {tuple((space.to_rgb(image[None])[0, :, 0, 0] * 255).round().int().tolist()) for image in side}

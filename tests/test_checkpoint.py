@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import fastcolor
-from fastcolor.checkpoint import FORMAT, load_network, save_half, save_network
+from fastcolor.checkpoint import FORMAT, load_network, load_tensors, save_half, save_network, save_tensors
 from fastcolor.critics import PatchCriticConfig, build_critic
 from fastcolor.errors import UserError
 from fastcolor.generators import UNetConfig, build_generator
@@ -79,16 +80,44 @@ def test_a_critic_is_no_generator(tmp_path):
         load_network(tmp_path / "c.safetensors", "generator")
 
 
-def rewritten(weights, change):
-    """The weights file with metadata changed by `change`."""
-    from safetensors import safe_open
-
-    with safe_open(weights, "pt") as file:
-        metadata = json.loads(file.metadata()["fastcolor"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def rewritten(weights, change, alter=lambda tensors: None):
+    """The weights file with metadata changed by `change`, and tensors by `alter`; its checksum is right."""
+    tensors, metadata = load_tensors(weights, "weights")
     change(metadata)
-    save_file(tensors, weights, {"fastcolor": json.dumps(metadata)})
+    alter(tensors)
+    save_tensors(weights, tensors, metadata)
     return weights
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(weights):
+    content = bytearray(weights.read_bytes())
+    header = int.from_bytes(content[:8], "little")
+    for place in (content.index(b'"stage') + 10, 8 + header, len(content) - 1):
+        content[place] ^= 1
+        weights.write_bytes(content)
+        with pytest.raises(UserError, match=r"gen\.safetensors is damaged \(its checksum is wrong\)"):
+            load_network(weights, "generator")
+        content[place] ^= 1
+    weights.write_bytes(content)
+    load_network(weights, "generator")
+
+
+def test_a_file_of_the_first_version_has_no_checksum_and_is_taken(weights):
+    tensors, metadata = load_tensors(weights, "weights")
+    save_file(tensors, weights.with_name("old.safetensors"), {"fastcolor": json.dumps(metadata)})
+    assert "sha256" not in metadata
+    assert load_network(weights.with_name("old.safetensors"), "generator")[1] == metadata
+
+
+def test_the_same_content_gives_the_same_bytes(weights, tmp_path):
+    tensors, metadata = load_tensors(weights, "weights")
+    save_tensors(tmp_path / "again.safetensors", dict(reversed(tensors.items())), metadata)
+    assert (tmp_path / "again.safetensors").read_bytes() == weights.read_bytes()
+
+
+def test_metadata_whose_keys_json_turns_into_text_keep_their_checksum(tmp_path):
+    save_tensors(tmp_path / "state.safetensors", {"a": torch.zeros(2)}, {"turns": {2: (0.5, None), 10: 1}})
+    assert load_tensors(tmp_path / "state.safetensors", "state")[1]["turns"] == {"2": [0.5, None], "10": 1}
 
 
 def test_a_newer_format_is_refused(weights):
@@ -112,14 +141,57 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path):
         lambda about: about["config"].update(arch="get_weight"),
         lambda about: about.pop("config"),
         lambda about: about.pop("size"),
-        lambda about: about.update(size="large"),
+        *(lambda about, size=size: about.update(size=size) for size in (None, "64", 64.0, True, -64, 31, 5000, float("nan"), 10**400)),
         lambda about: about.update(config=[1, 2]),
+        lambda about: about["config"].update(space="rgb"),
+        lambda about: about["config"].update(space=["lab"]),
+        lambda about: about["config"].update(blocks=10**9),
+        lambda about: about["config"].update(blocks=True),
+        lambda about: about["config"].update(arch="\x1b[2J" * 10**5),
+        lambda about: about.update(keeps_light="no"),
+        lambda about: about.update(keeps_light=False),
     ],
-    ids=["other network", "unknown network", "unknown field", "another function", "no config", "no size", "size is no number", "no fields"],
 )
 def test_weights_that_do_not_fit_their_config_are_refused(weights, change):
-    with pytest.raises(UserError, match="gen.safetensors does not fit its own config"):
+    with pytest.raises(UserError, match="gen.safetensors does not fit its own config") as caught:
         load_network(rewritten(weights, change), "generator")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda tensors: tensors["head.bias"].fill_(float("nan")),
+        lambda tensors: tensors["head.weight"].fill_(float("inf")),
+        lambda tensors: tensors.update({"head.bias": torch.tensor([1e300, 0], dtype=torch.float64)}),
+        lambda tensors: tensors.update({"head.bias": tensors["head.bias"].to(torch.complex64)}),
+        lambda tensors: tensors.update({"head.bias": tensors["head.bias"].to(torch.int8)}),
+        lambda tensors: tensors.update({"head.bias": tensors["head.bias"][:0]}),
+        lambda tensors: tensors.pop("head.bias"),
+        lambda tensors: tensors.update({"\x1b[2J": torch.zeros(1)}),
+    ],
+    ids=["nan", "inf", "too large", "complex", "integers", "empty", "missing", "one more"],
+)
+def test_tensors_that_are_no_weights_of_the_network_are_refused(weights, alter):
+    with pytest.raises(UserError, match="gen.safetensors does not fit its own config") as caught:
+        load_network(rewritten(weights, lambda about: None, alter), "generator")
+    assert str(caught.value).isprintable()
+
+
+def test_a_network_that_would_fill_the_memory_is_refused_before_it_is_built(tmp_path):
+    config = {"name": "skip_unet", "space": "rgb_unit", "depth": 8, "channels": 4096, "norm": "batch"}
+    metadata = {"kind": "generator", "size": 64, "config": config}
+    save_tensors(tmp_path / "large.safetensors", {"a": torch.zeros(2)}, metadata)  # 1 TB, as its config has it
+    start = time.monotonic()
+    with pytest.raises(UserError, match="does not fit its own config"):
+        load_network(tmp_path / "large.safetensors", "generator")
+    assert time.monotonic() - start < 2
+
+
+def test_a_loaded_network_does_not_lean_on_its_file(weights, generator):
+    loaded, _ = load_network(weights, "generator")
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), generator.parameters(), strict=True))
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):

@@ -34,6 +34,31 @@ def huge_png(width, height, bits, kind):
     return png_of([(b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")])
 
 
+def many_pages(count):
+    """A TIFF file of so many pages of one pixel, which all lie at its beginning."""
+    tags = [(256, 4, 1), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 0), (277, 3, 1), (278, 4, 1), (279, 4, 1)]
+    page = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHLL", tag, kind, 1, value) for tag, kind, value in tags)
+    step = len(page) + 4
+    return b"II*\0" + struct.pack("<L", 8) + b"".join(page + struct.pack("<L", 8 + step * n) for n in range(1, count)) + page + bytes(4)
+
+
+def many_scans(side, count):
+    """A progressive JPEG of `side` x `side` grey pixels, zeros all of them, that is passed over `count` times."""
+
+    def segment(marker, data):
+        return b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
+
+    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0")
+    one_code = bytes([1] + 15 * [0])  # of one bit: for "no difference", and for "32,767 blocks end here"
+    head += segment(0xC4, b"\0" + one_code + b"\0") + segment(0xC4, b"\x10" + one_code + b"\xe0")
+    blocks = (side // 8) ** 2
+    first = segment(0xDA, b"\1\1\0\0\0\0") + bytes(blocks // 8)
+    bits = ("0" + "1" * 14) * -(-blocks // 32767)
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    return b"\xff\xd8" + head + first + (segment(0xDA, b"\1\1\0\1\1\0") + data) * count + b"\xff\xd9"
+
+
 BROKEN = {
     "truncated.png": (truncated, "can't be decoded"),
     "truncated.jpg": (truncated, "can't be decoded"),
@@ -50,6 +75,7 @@ BROKEN = {
     "float.tif": (lambda path: tifffile.imwrite(path, noise().astype(float), photometric="rgb"), "of a rare kind"),
     "bomb.png": (lambda path: path.write_bytes(huge_png(50_000, 50_000, 8, 2)), "more pixels than fit into memory"),
     "large.png": (lambda path: path.write_bytes(huge_png(12_000, 10_000, 16, 2)), r"would take 1\.6 GB of memory"),
+    "scans.jpg": (lambda path: path.write_bytes(many_scans(8000, 500)), "far too many scans"),
     "slow.bmp": (lambda path: path.write_bytes(bmp(10_001, 1000, 1)), "which takes minutes"),
 }
 
@@ -67,10 +93,23 @@ def test_what_is_no_photo_is_named_with_its_reason(tmp_path, name, read):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_made_of_pages_is_refused_before_they_are_all_counted(tmp_path):
+    (tmp_path / "pages.tif").write_bytes(many_pages(100_000))
+    start = time.monotonic()
+    with pytest.raises(UnreadablePhoto, match="has more than 1,000 pages: split it"):
+        read_photo(tmp_path / "pages.tif")
+    assert time.monotonic() - start < 3
+
+
+def test_a_progressive_photo_of_the_usual_scans_is_read(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(many_scans(8000, 10))
+    assert open_photo(tmp_path / "photo.jpg", least=100).size == (1000, 1000)
+
+
 def test_too_many_pages_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "MOST_PAGES", 2)
     tifffile.imwrite(tmp_path / "pages.tif", noise(channels=3)[:, :, :, None].repeat(3, -1), photometric="minisblack")
-    with pytest.raises(UnreadablePhoto, match="pages, more than 2: split it"):
+    with pytest.raises(UnreadablePhoto, match="more than 2 pages: split it"):
         read_photo(tmp_path / "pages.tif")
 
 

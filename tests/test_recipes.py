@@ -88,7 +88,7 @@ def files(run: Path, name: str) -> list[Path]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_folder_holds_weights_curves_and_samples(name, runs):
     found = {path.name for path in runs[name].iterdir()}
-    assert found - {"cache"} == {"config.json", "split.csv", "history.csv", "history.png", "samples", "resume", *OUTPUTS[name]}
+    assert found - {"cache"} == {"config.json", "split.csv", "history.csv", "history.png", "samples", "resume", ".lock", *OUTPUTS[name]}
     assert {path.name for path in (runs[name] / "samples").iterdir()} == {f"{name}_epoch00{n}.png" for n in (1, 2)}
     assert not list((runs[name] / "resume").iterdir())
     assert json.loads((runs[name] / "config.json").read_text())["stages"][name]["finished"]

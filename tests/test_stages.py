@@ -2,7 +2,14 @@
 
 import copy
 import csv
+import hashlib
 import json
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +20,10 @@ from safetensors.torch import load_file
 
 from fastcolor import batches, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan, train
 from fastcolor.checkpoint import load_network
+from fastcolor.data import load_photos
 from fastcolor.errors import UserError
 from fastcolor.inference import BUNDLED
+from fastcolor.run import open_run
 
 
 def split(run) -> dict[str, str]:
@@ -25,11 +34,11 @@ def split(run) -> dict[str, str]:
 def test_a_run_folder_holds_what_the_readme_says(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert names == {
-        "config.json", "split.csv", "history.csv", "history.png", "samples", "fakes", "cache", "resume",
+        "config.json", "split.csv", "history.csv", "history.png", "samples", "fakes", "cache", "resume", ".lock",
         "stage1_gen.safetensors", "stage3_critic.safetensors", "stage4_gen.safetensors",
     }  # fmt: skip
     assert not list((finished_run / "resume").iterdir())
-    assert not [path for path in finished_run.rglob(".*")]  # no temporary file
+    assert not list(finished_run.rglob(".part-*"))
 
 
 def test_config_json_says_how_each_stage_was_trained(finished_run, scenes):
@@ -37,6 +46,44 @@ def test_config_json_says_how_each_stage_was_trained(finished_run, scenes):
     assert config["settings"]["data"] == str(scenes)
     assert all(config["stages"][f"stage{n}"]["finished"] for n in (1, 2, 3, 4))
     assert config["stages"]["stage1"]["generator"] == "unet"
+
+
+def test_config_json_says_what_the_run_was_made_of_and_with(finished_run, scenes):
+    config = json.loads((finished_run / "config.json").read_text())
+    names = sorted(path.name for path in scenes.iterdir())
+    told = json.dumps([names, [(scenes / name).stat().st_size for name in names]])
+    assert config["data"] == {"photos": 24, "sha256": hashlib.sha256(told.encode()).hexdigest()}
+    top = Path(__file__).parents[1]
+    head = subprocess.run(["git", "-C", top, "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip()
+    for stage in ("stage1", "stage2", "stage3", "stage4"):
+        (made_with,) = config["stages"][stage]["made_with"]
+        assert {name: made_with[name] for name in ("torch", "fastai")} == {name: version(name) for name in ("torch", "fastai")}
+        assert made_with["command"] == shlex.join(sys.argv)
+        assert made_with["threads"] == torch.get_num_threads()
+        assert (made_with["git"] or "").removesuffix("-dirty") == (head if (top / ".git").exists() else "")
+
+
+def test_a_stage_resumed_with_other_versions_says_so_and_writes_it_down(own_run, capsys):
+    config = json.loads((own_run / "config.json").read_text())
+    config["stages"]["stage2"] |= {"finished": False, "made_with": [{**config["stages"]["stage2"]["made_with"][0], "torch": "1.0"}]}
+    (own_run / "config.json").write_text(json.dumps(config))
+    stage2_generate_fakes.main(run=str(own_run), resume=True, **TINY)
+    assert f"ends in slightly other weights: torch 1.0 -> {torch.__version__.partition('+')[0]}\n" in capsys.readouterr().out
+    config = json.loads((own_run / "config.json").read_text())
+    assert [made["torch"] for made in config["stages"]["stage2"]["made_with"]] == ["1.0", version("torch")]
+
+
+def test_photos_that_were_exchanged_since_the_run_began_are_spoken_of(own_run, scenes, tmp_path, capsys):
+    photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
+    config = json.loads((own_run / "config.json").read_text())
+    config["settings"]["data"] = str(photos)
+    (own_run / "config.json").write_text(json.dumps(config))
+    run = open_run(run=str(own_run))
+    load_photos(run)
+    assert "not the same" not in capsys.readouterr().out
+    Image.new("RGB", (40, 40), "red").save(min(photos.iterdir()))
+    load_photos(run)
+    assert f"note: the photos in {photos} are not the same as when the run was begun" in capsys.readouterr().out
 
 
 def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):

@@ -55,7 +55,7 @@ def read_weights(path: Path) -> Weights | None:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
         return Weights(path, int(about["size"]), about.get("keeps_light", True)) if about.get("kind") == "generator" else None
-    except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -64,7 +64,7 @@ def describe(folder: Path) -> dict:
     try:
         stages = json.loads((folder / "config.json").read_text(encoding="utf-8"))["stages"]
         stages = [{"name": name, "finished": bool(about["finished"])} for name, about in stages.items()]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         stages = []
     return {
         "stages": stages,

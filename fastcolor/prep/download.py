@@ -23,11 +23,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from fastcolor.errors import UserError
+from fastcolor.errors import UserError, one_line
 from fastcolor.files import find_photos, progress_bar
 
 CHUNK = 2**16  # bytes; what a broken connection loses at most
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of data
+OF_ARCHIVES = (None, errno.EINVAL, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""What an archive is to blame for: gzip's BadGzipFile, a damaged offset in a zip file, names that no folder can hold."""
 MOST_UNPACKED = 20  # times the archive's size; photos are compressed already and unpack to about 1
 
 
@@ -214,9 +216,9 @@ def unpack(archive: Path, target: Path, photos: str = ".") -> None:
         try:
             unpack_kind(archive, folder)
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise  # a full disk; None is gzip's BadGzipFile, EINVAL a damaged offset in a zip file
-            raise BrokenArchive(f"is damaged, or no archive ({error})") from None
+            if isinstance(error, OSError) and error.errno not in OF_ARCHIVES:
+                raise  # a full disk
+            raise BrokenArchive(f"is damaged, or no archive ({one_line(error)})") from None
         inside = list(folder.iterdir())
         if len(inside) == 1 and inside[0].is_dir():
             top = inside[0].rename(folder.with_name("top"))  # its own name may be that of a folder within

@@ -70,7 +70,7 @@ def main(
     lr: float = 2e-4,  # of the generator
     critic_lr: float = 1e-4,  # of the critic: lower, so that neither wins
     micro: int = 32,  # photos that the networks see at once
-    sample_every: int = 50,  # mini epochs between two sample grids
+    sample_every: int = 50,  # mini epochs between two sample grids, and two rows on the screen
     save_every: int = 25,  # mini epochs between two savings of weights and of the state to resume from
     **options,
 ):

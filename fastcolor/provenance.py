@@ -1,0 +1,49 @@
+"""What a training was made with, as config.json records it, so that it can be made again."""
+
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import fastcolor
+
+LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pillow")
+"""Those whose arithmetic is in the weights."""
+
+
+def provenance(device: torch.device) -> dict:
+    """Command, date, git revision, versions, and what else the last digits of the weights depend on."""
+    on_gpu = device.type == "cuda"
+    return {
+        "command": shlex.join(sys.argv),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": git_revision(),
+        "fastcolor": fastcolor.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "processor": torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def differences(before: dict, now: dict) -> str:
+    """In what a training goes on otherwise than it began: "torch 2.14.0 -> 2.15.0"; empty where it ends in the same bytes."""
+    of_no_weight = ("command", "date", "git", "python")
+    changed = [name for name in now if name not in of_no_weight and before.get(name) != now[name]]
+    return ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in changed)
+
+
+def git_revision() -> str | None:
+    """The commit that this package is of, with "-dirty" where files were changed since; None where it is no checkout."""
+    top = Path(fastcolor.__file__).resolve().parents[1]
+    if not (top / ".git").exists() or not shutil.which("git"):
+        return None
+    command = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    told = subprocess.run(command, check=False, capture_output=True, text=True)
+    return told.stdout.strip() or None

@@ -1,0 +1,541 @@
+"""What trainings survive: full disks, damaged states, photos that go, too little memory, Ctrl-C, each other."""
+
+import csv
+import gc
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from conftest import TINY, opened, run_stages
+
+from fastcolor import (
+    cache,
+    data,
+    files,
+    resume,
+    stage1_pretrain_gen,
+    stage2_generate_fakes,
+    stage3_pretrain_critic,
+    stage4_gan,
+)
+from fastcolor.checkpoint import load_tensors, save_tensors
+from fastcolor.classic import PatchGAN
+from fastcolor.cli import run_command
+from fastcolor.data import load_photos
+from fastcolor.errors import UserError
+from fastcolor.generators import LabUNet
+from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
+from fastcolor.scenes import write_scenes
+
+TIMED = ("photos_per_s", "seconds", "peak_mb")
+stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
+STAGE1 = ["--pretrained", "none", "--epochs", "3", "--save-every", "2", "--size", "32", "--bs", "4", "--device", "cpu"]
+
+
+def history(run: Path) -> list[dict]:
+    with open(run / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rows(run: Path) -> list[dict]:
+    return [{key: row[key] for key in row if key not in TIMED} for row in history(run)]
+
+
+def result(run: Path, name: str = "stage1_gen") -> tuple[bytes, list[dict]]:
+    return (run / f"{name}.safetensors").read_bytes(), rows(run)
+
+
+@pytest.fixture(scope="module")
+def whole(scenes, tmp_path_factory) -> tuple[bytes, list[dict]]:
+    """What stage 1 ends in when nothing disturbs it."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    stage1(data=str(scenes), run=str(run))
+    return result(run)
+
+
+class Killed(BaseException):
+    """As a killed process: nobody catches it."""
+
+
+def stopped_after(monkeypatch, epochs: int, batches: int) -> pytest.MonkeyPatch:
+    """Die when the state after so many epochs and batches has been written."""
+    keep = resume.Resumable.keep
+
+    def dying(callback, *where):
+        keep(callback, *where)
+        if where == (epochs, batches):
+            raise Killed
+
+    monkeypatch.setattr(resume.Resumable, "keep", dying)
+
+
+@pytest.fixture(scope="module")
+def stopped_once(scenes, tmp_path_factory) -> Path:
+    """A run whose stage 1 was killed in the middle of its second epoch."""
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        stopped_after(patch, 1, 4)
+        stage1(data=str(scenes), run=str(run))
+    return run
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path) -> Path:
+    """A copy of that run."""
+    return Path(shutil.copytree(stopped_once, tmp_path / "run"))
+
+
+def test_a_run_killed_within_an_epoch_ends_in_the_same_bytes_and_has_each_row_once(stopped, whole):
+    assert [row["epoch"] for row in rows(stopped)] == ["1"]
+    stage1(run=str(stopped), resume=True)
+    assert result(stopped) == whole
+    assert [row["epoch"] for row in rows(stopped)] == ["1", "2", "3"]
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) * 3 // 4] ^= 4
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(("damage", "named"), [(truncate, "truncated"), (flip_a_bit, "checksum"), (Path.unlink, "")])
+def test_of_a_damaged_state_the_one_before_is_used(damage, named, stopped, whole, capsys):
+    damage(stopped / "resume/stage1.safetensors")
+    stage1(run=str(stopped), resume=True)
+    printed = capsys.readouterr().out
+    assert named in printed
+    assert ("going on from the state before it" in printed) == bool(named)
+    assert result(stopped) == whole
+
+
+def test_where_both_states_are_damaged_the_stage_begins_anew_and_says_so(stopped, whole, capsys):
+    for state in (stopped / "resume").iterdir():
+        flip_a_bit(state)
+    stage1(run=str(stopped), resume=True)
+    assert capsys.readouterr().out.count("checksum") == 2
+    assert result(stopped) == whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors, about: tensors.pop(max(name for name in tensors if name.startswith("model."))),
+        lambda tensors, about: about.update(optimizer=[]),
+        lambda tensors, about: about.update(optimizer={"a": 1}),
+        lambda tensors, about: about["callbacks"].update(fit={}),
+        lambda tensors, about: about.pop("callbacks"),
+        lambda tensors, about: tensors.update({"opt.x.y.z": torch.zeros(2)}),
+        lambda tensors, about: about.update(pct_train="all"),
+        lambda tensors, about: about.update(batches=1000),
+        lambda tensors, about: about.update(epochs=-1),
+    ],
+)
+def test_a_state_of_another_run_is_refused(change, stopped):
+    for state in (stopped / "resume").iterdir():
+        tensors, about = load_tensors(state, "resume state")
+        change(tensors, about)
+        save_tensors(state, tensors, about)
+    with pytest.raises(UserError, match="stage1.safetensors does not fit this run .*: begin stage1 anew with --force"):
+        stage1(run=str(stopped), resume=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Path:
+    """A disk of 300 MB of its own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", disk], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield disk
+    gc.collect()  # a Learner, which refers to itself, has mapped files of it
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no room on a disk."""
+    with suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
+        while file.write(bytes(1 << 12)):
+            pass
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("full_for", "time"), [("stage1_epoch002", 1), ("history", 2), ("stage1_gen", 2), ("stage1", 4), ("config", 4)]
+)
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
+    full_for, time, scenes, small_disk, whole, monkeypatch, capsys
+):
+    make, calls = files.tempfile.mkstemp, []
+
+    def on_a_disk_that_fills(prefix, suffix, dir):
+        made = make(prefix=prefix, suffix=suffix, dir=dir)
+        calls.append(prefix)
+        if prefix == f".part-{full_for}-" and calls.count(prefix) == time:
+            fill(small_disk)
+        return made
+
+    arguments = ["--data", str(scenes), "--run", str(small_disk / "run"), *STAGE1]
+    with monkeypatch.context() as patch:
+        patch.setattr(files.tempfile, "mkstemp", on_a_disk_that_fills)
+        assert run_command(stage1_pretrain_gen.main, arguments) == 2
+    assert "does not fit on the disk any more: free some space, then run the same command again (a stage: with --resume)" in capsys.readouterr().err
+    assert not list(small_disk.rglob(".part-*"))
+    (small_disk / "filler").unlink()
+    assert run_command(stage1_pretrain_gen.main, [*arguments, "--resume"]) == 0
+    assert result(small_disk / "run") == whole
+
+
+@pytest.mark.faults
+def test_a_cache_that_does_not_fit_is_one_sentence(scenes, small_disk, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    fill(small_disk)
+    assert run_command(stage1_pretrain_gen.main, ["--data", str(scenes), "--run", str(tmp_path / "run"), *STAGE1]) == 2
+    assert "free some space, or give --no-cache" in capsys.readouterr().err
+
+
+@pytest.mark.faults
+def test_a_photo_that_goes_between_epochs_stops_the_run_until_it_is_back(scenes, whole, tmp_path, monkeypatch):
+    photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
+    run, begun = tmp_path / "run", resume.Resumable.before_epoch
+
+    def losing(callback):
+        begun(callback)
+        if callback.epoch == 1:
+            for photo in photos.rglob("*.png"):
+                photo.rename(photo.with_suffix(".gone"))
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="put it back"):
+        patch.setattr(resume.Resumable, "before_epoch", losing)
+        stage1(data=str(photos), run=str(run), no_cache=True)
+    for photo in photos.rglob("*.gone"):
+        photo.rename(photo.with_suffix(".png"))
+    stage1(run=str(run), no_cache=True, resume=True)
+    assert result(run) == whole
+
+
+@pytest.mark.faults
+def test_a_photo_that_breaks_is_not_missed_by_a_training_that_has_it_and_named_when_that_is_resumed(scenes, whole, tmp_path, monkeypatch):
+    photos, begun = Path(shutil.copytree(scenes, tmp_path / "photos")), resume.Resumable.before_epoch
+
+    def breaking(callback):
+        begun(callback)
+        if callback.epoch == 1:
+            min(photos.iterdir()).write_bytes(b"broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.Resumable, "before_epoch", breaking)
+        stage1(data=str(photos), run=str(tmp_path / "run"))
+    assert result(tmp_path / "run") == whole
+    with pytest.raises(UserError, match=f"{min(photos.iterdir()).name} .* the run needs it: put it back"):
+        stage1(run=str(tmp_path / "run"), resume=True)
+
+
+def out_of_memory_at(monkeypatch, network: type, calls: set[int], error: Exception) -> None:
+    """At these of its calls, the network runs out of memory."""
+    forward, count = network.forward, []
+
+    def failing(self, x):
+        count.append(1)
+        if len(count) in calls:
+            raise error
+        return forward(self, x)
+
+    monkeypatch.setattr(network, "forward", failing)
+
+
+TOO_LITTLE = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"),
+]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("call", "error"), [(1, TOO_LITTLE[0]), (2, TOO_LITTLE[1]), (9, TOO_LITTLE[1])])
+def test_a_batch_that_finds_too_little_memory_is_computed_sparingly_to_the_same_bytes(
+    call, error, scenes, whole, tmp_path, monkeypatch, capsys
+):
+    out_of_memory_at(monkeypatch, LabUNet, {call}, error)
+    stage1(data=str(scenes), run=str(tmp_path / "run"))
+    assert "waits in files now; slower, same result" in capsys.readouterr().out
+    assert result(tmp_path / "run") == whole
+
+
+@pytest.mark.faults
+def test_a_recipe_that_runs_out_of_memory_between_its_half_steps_ends_in_the_same_bytes(scenes, tmp_path, monkeypatch):
+    train = partial(pix2pix.main, data=str(scenes), epochs=2, **TINY)
+    train(run=str(tmp_path / "whole"))
+    out_of_memory_at(monkeypatch, PatchGAN, {6}, TOO_LITTLE[0])
+    train(run=str(tmp_path / "run"))
+    assert result(tmp_path / "run", "pix2pix") == result(tmp_path / "whole", "pix2pix")
+
+
+@pytest.mark.faults
+def test_what_a_backward_pass_left_half_done_is_forgotten(scenes, whole, tmp_path, monkeypatch, capsys):
+    forward, calls = LabUNet.forward, []
+
+    def failing(gradient):
+        calls.append(1)
+        if len(calls) == 3:
+            raise TOO_LITTLE[1]
+
+    def watched(self, x):
+        if not calls and self.training:
+            next(self.parameters()).register_hook(failing)  # the first layer's, whose gradient comes last
+            calls.append(1)
+        return forward(self, x)
+
+    monkeypatch.setattr(LabUNet, "forward", watched)
+    stage1(data=str(scenes), run=str(tmp_path / "run"))
+    assert "slower, same result" in capsys.readouterr().out
+    assert result(tmp_path / "run") == whole
+
+
+@pytest.mark.faults
+def test_too_little_memory_in_any_case_is_one_sentence(scenes, tmp_path, monkeypatch):
+    out_of_memory_at(monkeypatch, LabUNet, set(range(1, 100)), TOO_LITTLE[1])
+    with pytest.raises(UserError, match="not enough memory for a batch: give a smaller --bs or --size"):
+        stage1(data=str(scenes), run=str(tmp_path / "run"))
+
+
+LITTLE_MEMORY = """
+import resource, sys
+import psutil
+import torch
+from fastcolor import stage1_pretrain_gen, training
+from fastcolor.training import go_in_memory
+torch.set_num_threads(1)
+def in_little_memory(*arguments):
+    if {spare}:
+        most = psutil.Process().memory_info().vms + {spare} * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    go_in_memory(*arguments)
+training.go_in_memory = in_little_memory
+stage1_pretrain_gen.main(**{options!r})
+"""
+
+
+@pytest.mark.faults
+def test_a_process_that_may_take_little_memory_ends_in_the_same_bytes(tmp_path):
+    write_scenes(tmp_path / "photos", 24, 160)
+    results, printed = [], []
+    for spare in (0, 1000):  # MB; without files it takes about 1,300
+        run = tmp_path / f"run{spare}"
+        options = {"data": str(tmp_path / "photos"), "run": str(run), "size": 256, "bs": 20, "epochs": 1, "pretrained": "none"}
+        options |= {"device": "cpu", "precision": "fp32"}
+        code = LITTLE_MEMORY.format(spare=spare, options=options)
+        ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        results.append(result(run))
+        printed.append("waits in files now" in ended.stdout)
+    assert printed == [False, True]
+    assert results[0] == results[1]
+
+
+WAITING = """
+import sys, time
+from fastcolor import resume, stage1_pretrain_gen
+from fastcolor.checkpoint import load_tensors, save_tensors
+from fastcolor.classic import PatchGAN
+from fastcolor.cli import run_command
+from fastcolor.data import load_photos
+keep = resume.Resumable.keep
+def slow(callback, *where):
+    keep(callback, *where)
+    print("kept", *where, flush=True)
+    time.sleep({pause})
+resume.Resumable.keep = slow
+sys.exit(run_command(stage1_pretrain_gen.main, {arguments!r}))
+"""
+
+
+def begin_elsewhere(arguments: list[str], pause: float) -> subprocess.Popen:
+    """Stage 1 in a process of its own, which rests a while after each state that it has written; once the first is there."""
+    code = WAITING.format(arguments=arguments, pause=pause)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not process.stdout.readline().startswith("kept"):
+        assert process.poll() is None
+    return process
+
+
+@pytest.mark.faults
+def test_a_second_process_is_refused_as_long_as_the_first_one_lives(scenes, tmp_path, whole):
+    run = tmp_path / "run"
+    first = begin_elsewhere(["--data", str(scenes), "--run", str(run), *STAGE1], 60)
+    with pytest.raises(UserError, match="in the hands of another process: wait for its end"):
+        stage1(run=str(run), resume=True)
+    with pytest.raises(UserError, match="in the hands of another process"):
+        stage1(run=str(run), force=True)
+    first.kill()
+    first.communicate()
+    stage1(run=str(run), resume=True)
+    assert result(run) == whole
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_saves_and_says_how_to_go_on(times, scenes, tmp_path, whole):
+    run = tmp_path / "run"
+    process = begin_elsewhere(["--data", str(scenes), "--run", str(run), *STAGE1], 0.5)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in error
+    assert "Traceback" not in error
+    if times == 1:
+        assert (run / "stage1_gen.safetensors").exists()
+    stage1(run=str(run), resume=True)
+    assert result(run) == whole
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("no_cache", [True, False])
+def test_the_same_seed_gives_the_same_bytes_with_and_without_cache_and_for_any_number_of_workers(
+    cores, no_cache, scenes, finished_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    run = run_stages(scenes, tmp_path / "run", no_cache=no_cache)
+    for name in ("stage1_gen", "stage3_critic", "stage4_gen"):
+        assert result(run, name) == result(finished_run, name), name
+    for fake in (finished_run / "fakes").iterdir():
+        assert (run / "fakes" / fake.name).read_bytes() == fake.read_bytes()
+
+
+@pytest.mark.faults
+def test_all_stages_and_recipes_leave_no_open_files_and_no_processes(scenes, tmp_path):
+    me, photos = psutil.Process(), {"data": str(scenes)}
+    two_folders = tmp_path / "photos"
+    for name in ("day", "night"):
+        shutil.copytree(scenes, two_folders / name)
+
+    def held() -> tuple[set, int, list]:
+        gc.collect()  # a Learner refers to itself
+        return {file.path for file in me.open_files()}, me.num_threads(), me.children(recursive=True)
+
+    run_stages(scenes, tmp_path / "warm")  # what is opened once, for good, is open now
+    before = held()
+    options = {"run": str(tmp_path / "run"), **TINY}
+    for main, more in (
+        (stage1_pretrain_gen.main, {**photos, "pretrained": "none", "epochs": 1}),
+        (stage2_generate_fakes.main, {}),
+        (stage3_pretrain_critic.main, {"epochs": 1}),
+        (stage4_gan.main, {"epochs": 1}),
+        (pix2pix.main, {**photos, "epochs": 1}),
+        (lab_cgan.main, {**photos, "epochs": 1}),
+        (lab_gan.main, {**photos, "epochs": 1}),
+        (cyclegan.main, {"data": str(two_folders), "folders": "day,night", "size": 48, "bs": 2, "epochs": 1, "blocks": 0}),
+    ):
+        run = options if main.__module__.startswith("fastcolor.stage") else {**options, "run": str(tmp_path / main.__module__)}
+        main(**{**run, **more})
+        assert held() == before, main.__module__
+
+
+class Died(BaseException):
+    """What a thread may end in that runs out of memory, or worse: no error that anybody expects."""
+
+
+def test_a_worker_that_dies_ends_the_training_which_goes_on_from_there(scenes, whole, tmp_path, monkeypatch):
+    decode, calls = data._square, []
+
+    def dying(*arguments):
+        calls.append(1)
+        if len(calls) == 60:  # of 24 photos, in the second of the epochs
+            raise Died
+        return decode(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(data, "_square", dying)
+        stage1(data=str(scenes), run=str(tmp_path / "run"), no_cache=True)
+    stage1(run=str(tmp_path / "run"), no_cache=True, resume=True)
+    assert result(tmp_path / "run") == whole
+
+
+def test_a_clock_that_jumps_changes_nothing(scenes, whole, tmp_path, monkeypatch):
+    times = itertools.cycle([4e9, 0.0, 2e9])
+    photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
+    for photo in photos.iterdir():
+        os.utime(photo, (4e9, 4e9))  # seconds: in the year 2096
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        stopped_after(patch, 1, 2)
+        stage1(data=str(photos), run=str(tmp_path / "run"))
+    stage1(run=str(tmp_path / "run"), resume=True)
+    assert result(tmp_path / "run") == whole
+    assert all(float(row["seconds"]) >= 0 for row in history(tmp_path / "run"))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("switcher", ["fixed", "adaptive"])
+def test_a_killed_gan_goes_on_within_an_epoch_whoever_had_the_turn(switcher, own_run, monkeypatch):
+    stage = partial(stage4_gan.main, run=str(own_run), epochs=2, switcher=switcher, n_crit=2, n_gen=3, save_every=1, **TINY)
+    stage = partial(stage, critic_thresh=0.7, gen_thresh=1.0, average=5)
+    learners, make = [], stage4_gan.gan_learner
+    monkeypatch.setattr(stage4_gan, "gan_learner", lambda *arguments: learners.append(make(*arguments)) or learners[-1])
+
+    def reached() -> tuple:
+        trainer = learners[-1].gan_trainer
+        smoothed = [(loss.count, float(loss.val)) for loss in (trainer.gen_loss, trainer.crit_loss)]
+        return (own_run / "stage4_gen.safetensors").read_bytes(), smoothed, trainer.gen_mode
+
+    stage(force=True)
+    whole = reached()
+    for batches in range(1, 5):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            stopped_after(patch, 1, batches)
+            stage(force=True)
+        stage(resume=True)
+        assert reached() == whole, batches
+
+
+def test_two_runs_that_want_the_same_squares_decode_them_once(scenes, tmp_path, monkeypatch, capsys):
+    """The second one comes while the first is at it, and waits."""
+    write, began = cache._write_cache, threading.Event()
+
+    def slow(*arguments):
+        began.set()
+        time.sleep(0.5)
+        write(*arguments)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(cache, "_write_cache", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(load_photos, opened(scenes, tmp_path / "first"))
+        began.wait()
+        second = load_photos(opened(scenes, tmp_path / "second"))
+        assert np.array_equal(first.result().squares, second.squares)
+    printed = capsys.readouterr().out
+    assert printed.count("decoding 24 photos") == 1
+    assert "another process is writing" in printed
+
+
+@pytest.mark.faults
+def test_all_stages_run_without_a_warning_of_what_was_left_open(scenes, tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from conftest import run_stages;"
+        "run_stages(Path(sys.argv[2]), Path(sys.argv[3]))"
+    )
+    arguments = [str(Path(__file__).parent), str(scenes), str(tmp_path / "run")]
+    command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code, *arguments]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert "ResourceWarning" not in ended.stderr
