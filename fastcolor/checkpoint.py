@@ -86,7 +86,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
     if metadata["format"] > FORMAT:
         version = one_line(metadata.get("version"))
         raise UserError(f"{path} was written by a newer fastcolor ({version}): upgrade this one to use it")
-    written = metadata.pop("sha256", None)  # files of fastcolor 0.1 had none
+    written = metadata.pop("sha256", None)  # older files have none
     if written not in (None, checksum(tensors, metadata)):
         raise UserError(f"{path} is damaged (its checksum is wrong): give an undamaged copy, or run the stage again")
     return tensors, metadata

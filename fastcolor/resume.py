@@ -34,11 +34,11 @@ class Resumable(Callback):
 
     def before_fit(self):
         self.state = load_state(self.path) if self.resumes else None
-        if not self.state:  # what a GPU that runs out of memory in the first epoch begins anew from
+        if not self.state:  # what is gone on from where memory runs out in the first epoch
             self.keep(0, 0)
         about = self.state[1] if self.state else {"epochs": 0, "batches": 0}
         self.done, self.done_batches = about["epochs"], about["batches"]
-        if not (0 <= self.done <= self.n_epoch and 0 <= self.done_batches < len(self.dls.train)):
+        if not (0 <= self.done <= self.n_epoch and 0 <= self.done_batches <= len(self.dls.train)):
             self.give_up(f"epoch {self.done}, batch {self.done_batches}")
         rows = self.folder.history()  # rows beyond the state come again
         self.folder.write_history([row for row in rows if row["stage"] != self.stage or int(row["epoch"]) <= self.done])

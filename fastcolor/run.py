@@ -211,7 +211,7 @@ class Run:
         self.is_changed = False
 
     def resume_state(self, stage: str) -> Path:
-        """Where the state after the last finished epoch of `stage` is kept."""
+        """Where the state that `stage` would go on from is kept."""
         return self.path / "resume" / f"{stage}.safetensors"
 
     def forget_state(self, stage: str) -> None:

@@ -30,6 +30,7 @@ from fastcolor import (
     stage2_generate_fakes,
     stage3_pretrain_critic,
     stage4_gan,
+    training,
 )
 from fastcolor.checkpoint import load_tensors, save_tensors
 from fastcolor.classic import PatchGAN
@@ -407,6 +408,23 @@ def test_ctrl_c_saves_and_says_how_to_go_on(times, scenes, tmp_path, whole):
     assert result(run) == whole
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+def test_ctrl_c_in_any_batch_of_an_epoch_ends_in_the_same_bytes(batch, scenes, whole, tmp_path, monkeypatch):
+    check = training.StopOnCtrlC.after_batch
+
+    def asking(callback):
+        if callback.training and callback.epoch == 1 and callback.iter + 1 == batch:
+            assert callback.n_iter == 5
+            callback.asked = True
+        check(callback)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="--resume goes on"):
+        patch.setattr(training.StopOnCtrlC, "after_batch", asking)
+        stage1(data=str(scenes), run=str(tmp_path / "run"))
+    stage1(run=str(tmp_path / "run"), resume=True)
+    assert result(tmp_path / "run") == whole
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("no_cache", [True, False])
@@ -528,14 +546,26 @@ def test_two_runs_that_want_the_same_squares_decode_them_once(scenes, tmp_path, 
     assert "another process is writing" in printed
 
 
+WITHOUT_WARNINGS = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from conftest import TINY, run_stages
+from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
+run_stages(Path({photos!r}, "day"), Path({runs!r}, "stages"))
+for recipe in (pix2pix, lab_cgan, lab_gan, cyclegan):
+    options = {{**TINY, "run": {runs!r} + "/" + recipe.NAME, "data": {photos!r}, "epochs": 1}}
+    recipe.main(**options | ({{"folders": "day,night", "size": 48, "blocks": 0}} if recipe is cyclegan else {{}}))
+"""
+
+
 @pytest.mark.faults
-def test_all_stages_run_without_a_warning_of_what_was_left_open(scenes, tmp_path):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from conftest import run_stages;"
-        "run_stages(Path(sys.argv[2]), Path(sys.argv[3]))"
-    )
-    arguments = [str(Path(__file__).parent), str(scenes), str(tmp_path / "run")]
-    command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code, *arguments]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+@pytest.mark.timeout(300)
+def test_all_stages_and_recipes_run_without_a_warning_of_what_was_left_open(scenes, tmp_path):
+    for name in ("day", "night"):
+        shutil.copytree(scenes, tmp_path / "photos" / name)
+    code = WITHOUT_WARNINGS.format(tests=str(Path(__file__).parent), photos=str(tmp_path / "photos"), runs=str(tmp_path / "runs"))
+    command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "ResourceWarning" not in ended.stderr
