@@ -17,7 +17,7 @@ from conftest import run_stages
 from fastcolor.run import MODULES, OUTPUTS, STAGES, open_run
 from fastcolor.scenes import write_scenes
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 KILLS = 20  # for each stage and recipe
 TIMED = ("photos_per_s", "seconds", "peak_mb")
@@ -108,7 +108,6 @@ def result_of(name: str, run: Path) -> tuple[dict[str, bytes], list[dict]]:
     return {str(file.relative_to(run)): file.read_bytes() for file in files if file.is_file()}, rows
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", MAINS)
 def test_a_training_killed_at_twenty_random_moments_ends_in_the_same_bytes(name, photos, begun, tmp_path):
     options = options_of(name, photos, begun, tmp_path / "whole")
