@@ -114,8 +114,9 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict] | None:
             if not all(type(metadata.get(name)) is int for name in ("epochs", "batches")):
                 raise UserError(f"{file} was written by another version of fastcolor")
             return tensors, metadata
-        except UserError as error:
-            print(f"{error}; going on from the state before it, or from the beginning")
+        except UserError as error:  # without its remedy: this is it
+            rest = "the state before it" if file == path and before(path).exists() else "the beginning"
+            print(f"{str(error).partition(': give')[0]}: going on from {rest}")
     return None
 
 
