@@ -321,6 +321,16 @@ def flipped(data, place):
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
+def described(**headers):
+    """A tar file of one photo, of which pax headers say more."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("pug.jpg")
+        member.size, member.pax_headers = 1, headers
+        archive.addfile(member, io.BytesIO(b"x"))
+    return buffer.getvalue()
+
+
 DAMAGED = {
     "half a tar.gz": PETS[: len(PETS) // 2],
     "a tar.gz without its last byte": PETS[:-1],
@@ -330,6 +340,12 @@ DAMAGED = {
     "a zip that points before its start": misplaced(MONET),
     "a zip with a hole in its packed data": holed(zipped({"pug.jpg": PHOTOS["pug_2.jpg"]}, zipfile.ZIP_DEFLATED)),
     "a tar.gz with a hole": holed(PETS),
+    "a zip with a file without a name": zipped({zipfile.ZipInfo("\0"): b"x"}),
+    "a zip whose name is no text": zipped({"pü.jpg": PHOTOS["pug_2.jpg"]}).replace("ü".encode(), b"\xff\xff"),
+    "a zip with a hole in what LZMA packed": holed(zipped({"pug.jpg": PHOTOS["pug_2.jpg"]}, zipfile.ZIP_LZMA)),
+    "a tar whose name has a zero": described(path="photo\0.jpg"),
+    "a tar from no time": described(mtime="nan"),
+    "a tar from the end of time": described(mtime="inf"),
     "a login page": b"<html>Welcome to the hotel's network</html>",
     "nothing": b"",
     "a gzipped page": gzip.compress(b"<html>Welcome</html>" * 100),

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
@@ -203,6 +204,10 @@ def check(file: Path, source: Source) -> None:
                 raise BrokenArchive("has a wrong checksum")
 
 
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError, OverflowError)
+"""What Python's libraries raise at damaged archives, the last two at absurd names and times."""
+
+
 def unpack(archive: Path, target: Path, photos: str = ".") -> None:
     """Unpack a zip or tar.gz file into the new folder `target`, without its top folder if it has a single one.
 
@@ -215,7 +220,7 @@ def unpack(archive: Path, target: Path, photos: str = ".") -> None:
     with _whole_folder(target) as folder:
         try:
             unpack_kind(archive, folder)
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, OSError) as error:
+        except (*DAMAGE, OSError) as error:
             if isinstance(error, OSError) and error.errno not in OF_ARCHIVES:
                 raise  # a full disk
             raise BrokenArchive(f"is damaged, or no archive ({one_line(error)})") from None
@@ -271,6 +276,8 @@ def _guard(archive: Path) -> Callable[[str, int], None]:
 
     def guard(name: str, size: int) -> None:
         nonlocal room
+        if not name:  # zipfile trips over it
+            raise BrokenArchive("holds a file without a name")
         path = PureWindowsPath(name)  # knows both slashes, and drives
         if path.drive or path.root or ".." in path.parts:
             raise BrokenArchive(f"holds a file that would lie outside its folder ({name})")
