@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import threading
 import time
 import zipfile
@@ -437,6 +438,8 @@ def test_runs_that_are_missing_or_damaged_are_no_fault(tmp_path):
     assert runs.describe(runs.run_folders(tmp_path)["run"]) == {"stages": [], "history": [], "written": None, "pictures": []}
     (tmp_path / "run" / "history.csv").write_bytes(b"stage,epoch\nstage1,1,2,3\nstage1\n\xff\n")
     assert len(runs.describe(tmp_path / "run")["history"]) == 3
+    os.mkfifo(tmp_path / "run" / "pipe.safetensors")  # which would be waited for
+    assert list(runs.weights_found(tmp_path)) == ["shipped"]
     assert runs._SHIPPED_FILE == BUNDLED
 
 

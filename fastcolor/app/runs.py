@@ -51,6 +51,8 @@ def weights_found(runs: Path) -> dict[str, Weights]:
 
 def read_weights(path: Path) -> Weights | None:
     """What a weights file says of itself; None unless it holds a generator."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
