@@ -30,7 +30,7 @@ MOST_HEADER = 1 << 22
 """Bytes of names, shapes and metadata: ten times what our largest state has. A million empty tensors would take a minute."""
 
 SIZES = range(32, 4097)
-"""What a weights file may say of the side, in pixels, at which its network was trained."""
+"""Sides, in pixels, that a network may be trained at, and a weights file say that it was: below, 1/16 is a pixel or less."""
 
 BUILDERS = {"generator": build_generator, "critic": build_critic}
 
@@ -40,11 +40,9 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = json.loads(json.dumps({"format": FORMAT, **metadata}))  # as it will be read: keys that are text, lists
     metadata["sha256"] = checksum(tensors, metadata)
-    with write_whole(path) as temporary, open(temporary, "wb") as file:
+    with write_whole(path, lasting=True) as temporary:
         # not save_file: it hides a full disk in an error of its own; in one entry: safetensors shuffles several
-        file.write(save(tensors, {"fastcolor": json.dumps(metadata)}))
-        file.flush()
-        os.fsync(file.fileno())  # or after a power cut there may be a name without content
+        temporary.write_bytes(save(tensors, {"fastcolor": json.dumps(metadata)}))
 
 
 def checksum(tensors: dict[str, Tensor], metadata: dict) -> str:
@@ -74,6 +72,8 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+        written = metadata.pop("sha256", None) if isinstance(metadata, dict) else None  # older files have none
+        is_whole = written is None or written == checksum(tensors, metadata)
     except OSError as error:
         raise UserError(f"{path} can't be read ({one_line(error.strerror or error)}): check its name and permissions") from None
     except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # the last two: absurd shapes, deep nesting
@@ -86,8 +86,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
     if metadata["format"] > FORMAT:
         version = one_line(metadata.get("version"))
         raise UserError(f"{path} was written by a newer fastcolor ({version}): upgrade this one to use it")
-    written = metadata.pop("sha256", None)  # older files have none
-    if written not in (None, checksum(tensors, metadata)):
+    if not is_whole:
         raise UserError(f"{path} is damaged (its checksum is wrong): give an undamaged copy, or run the stage again")
     return tensors, metadata
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fastcore.script import anno_parser
 
-from fastcolor.errors import TrainingFailed, UserError
+from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory
 
 # Imported only when called for: `fastcolor greyscale` need not wait for fastai.
 COMMANDS = {
@@ -54,6 +54,10 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
         message, code = str(error), 1
     except OSError as error:
         message, code = _os_error(error), 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message, code = "there is not enough memory: give smaller photos, or a smaller --size or --bs where there is one", 2
     except KeyboardInterrupt as stopped:
         message, code = str(stopped) or "stopped; the same command goes on where it stopped (a stage: with --resume)", 130
     start = "\n" if code == 130 and sys.stdout.isatty() else ""  # a progress bar stands in the line
@@ -87,7 +91,12 @@ def main() -> int:
             print(f"fastcolor train: --recipe {recipe!r} does not exist: give one of {', '.join(RECIPES)}", file=sys.stderr)
             return 2
         module, name, argv = RECIPES[recipe], f"train --recipe {recipe}", rest
-    return run_command(getattr(importlib.import_module(module), function), argv, prog=f"fastcolor {name}")
+    try:
+        called = getattr(importlib.import_module(module), function)
+    except KeyboardInterrupt:  # fastai's import takes seconds
+        print(f"fastcolor {name}: stopped before it began", file=sys.stderr)
+        return 130
+    return run_command(called, argv, prog=f"fastcolor {name}")
 
 
 def split_recipe(argv: list[str]) -> tuple[str | None, list[str]]:

@@ -25,7 +25,7 @@ from fastcolor.photo import open_photo
 from fastcolor.prep.clean import alike, fingerprint
 from fastcolor.prep.greyscale import grey_photo
 from fastcolor.prep.pairs import halves
-from fastcolor.run import SAMPLE_COUNT, SAMPLE_SIDE, Run
+from fastcolor.run import SAMPLE_COUNT, SAMPLE_SIDE, Run, is_new
 from fastcolor.scenes import draw_scene, write_scenes
 
 MARGIN = 1.125  # photos are kept an eighth larger than the training size, so that crops differ
@@ -53,7 +53,7 @@ def load_photos(run: Run) -> Photos:
     """
     if run.path.resolve().is_relative_to(run.photos.resolve()):
         raise UserError(f"the run folder {run.path} lies in the photo folder {run.photos}: give another --run")
-    is_new = not (run.path / "config.json").exists()
+    was_new = is_new(run.path)
     if not run.is_sample and not run.photos.is_file():
         find_photos(run.photos)  # before anything is made or deleted
     with run.held():
@@ -63,7 +63,7 @@ def load_photos(run: Run) -> Photos:
             run.save()
             return _prepare(run)
         except UserError:
-            if is_new:  # nothing was begun: leave no folder behind that a better try would trip over
+            if was_new:  # nothing was begun: leave no folder behind that a better try would trip over
                 shutil.rmtree(run.path, ignore_errors=True)
             raise
 
@@ -90,8 +90,11 @@ def _prepare(run: Run) -> Photos:
 
 
 def _note_data(run: Run, names: list[str]) -> None:
-    """Write into config.json what tells these photos from others: how many, and SHA-256 of their names and sizes in bytes."""
-    sizes = [] if run.photos.is_file() else [file_stamp(run.photos / name)[0] for name in names]
+    """Write into config.json what tells these photos from others: how many, and SHA-256 of their names and of the files'
+    sizes in bytes, grey partners' too."""
+    grey = run.settings["grey"]
+    files = [run.photos] if run.photos.is_file() else [Path(top, name) for top in (run.photos, grey) if top for name in names]
+    sizes = [file_stamp(file)[0] for file in files]
     found = {"photos": len(names), "sha256": hashlib.sha256(json.dumps([names, sizes]).encode()).hexdigest()}
     if run.config.get("data", found) != found:
         print(f"note: the photos in {run.photos} are not the same as when the run was begun: it goes on with those that are there")

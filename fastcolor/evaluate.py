@@ -30,7 +30,7 @@ from fastcolor.fullsize import recolor
 from fastcolor.inference import Colorizer
 from fastcolor.photo import open_photo, save_photo
 from fastcolor.report import print_table, sheet
-from fastcolor.run import at_least
+from fastcolor.settings import at_least
 
 SEED = 42  # of --limit
 COLUMNS = {  # figure, as it is called in JSON and CSV: its head in the table, its format

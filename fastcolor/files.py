@@ -89,14 +89,20 @@ UNFINISHED = ".part-"
 
 
 @contextmanager
-def write_whole(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not."""
+def write_whole(path: str | Path, lasting: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not.
+
+    `lasting`: not before the disk has the content, or after a power cut there may be a name without any.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     try:
         yield Path(name)
+        if lasting:
+            with open(name, "rb") as written:
+                os.fsync(written.fileno())
         os.chmod(name, 0o666 & ~_UMASK)  # mkstemp makes files that only their owner may read
         os.replace(name, path)
     except BaseException as error:
@@ -206,7 +212,7 @@ def write_unreadable(path: Path, unreadable: list[tuple[Path, str]]) -> None:
 def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Iterable]) -> None:
     """Write a CSV file in UTF-8, whole or not at all; file names that are not text, as Linux allows, stay the same."""
     text = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-    with write_whole(path) as temporary, open(temporary, "w", **text) as file:
+    with write_whole(path, lasting=True) as temporary, open(temporary, "w", **text) as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(rows)

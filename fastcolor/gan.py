@@ -24,7 +24,7 @@ from fastai.vision.gan import AdaptiveGANSwitcher, FixedGANSwitcher, GANLearner
 from torch import Tensor, nn
 
 from fastcolor.errors import UserError
-from fastcolor.run import at_least
+from fastcolor.settings import at_least
 from fastcolor.steps import bce, critic_loss
 
 

@@ -17,7 +17,7 @@ LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pillow")
 """Those whose arithmetic is in the weights."""
 
 
-def provenance(device: torch.device) -> dict:
+def provenance(device: torch.device, compiled: bool) -> dict:
     """Command, date, git revision, versions, and what else the last digits of the weights depend on."""
     on_gpu = device.type == "cuda"
     return {
@@ -27,6 +27,8 @@ def provenance(device: torch.device) -> dict:
         "fastcolor": fastcolor.__version__,
         "python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
+        "device": device.type,
+        "compiled": compiled,
         "processor": torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "threads": torch.get_num_threads(),
     }
@@ -34,7 +36,7 @@ def provenance(device: torch.device) -> dict:
 
 def differences(before: dict, now: dict) -> str:
     """In what a training goes on otherwise than it began: "torch 2.14.0 -> 2.15.0"; empty where it ends in the same bytes."""
-    of_no_weight = ("command", "date", "git", "python")
+    of_no_weight = ("command", "date", "python")
     changed = [name for name in now if name not in of_no_weight and before.get(name) != now[name]]
     return ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in changed)
 

@@ -6,11 +6,13 @@ turn it is, pools of images, the epoch's losses so far).
 """
 
 import os
+from math import isfinite
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback, CancelEpochException, CancelFitException
+from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import Learner
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class Resumable(Callback):
     With `run.resume`, skips the epochs that were finished and the batches that were, and goes on from there.
     """
 
-    failed = ""
+    is_begun = False
     order = 61  # behind fastai's Recorder (50) and ProgressCallback (60), which can't do without their before_epoch
 
     def __init__(self, run: Run, stage: str, every: int):
@@ -34,6 +36,9 @@ class Resumable(Callback):
 
     def before_fit(self):
         self.state = load_state(self.path) if self.resumes else None
+        if not self.state and self.is_begun:  # the networks are no longer as they were at first
+            self.give_up("no state of it is left")
+        self.is_begun = True
         if not self.state:  # what is gone on from where memory runs out in the first epoch
             self.keep(0, 0)
         about = self.state[1] if self.state else {"epochs": 0, "batches": 0}
@@ -59,15 +64,16 @@ class Resumable(Callback):
         """Go on from the state, which is needed no longer then."""
         try:
             self.learn.pct_train = float(self.state[1]["pct_train"])
+            if not 0 <= self.pct_train <= 1:
+                raise ValueError(f"pct_train is {self.pct_train}")
             load_learner(self.learn, *self.state)
         except (RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             self.give_up(one_line(error))
         self.state = None
 
-    def give_up(self, why: str) -> None:
-        """End the fit, and say so in `failed`: what callbacks raise, fastai writes in words of its own."""
-        self.failed = f"{self.path} does not fit this run ({why}): begin {self.stage} anew with --force"
-        raise CancelFitException()
+    def give_up(self, why: str) -> NoReturn:
+        """End the fit."""
+        raise UserError(f"{self.path} does not fit this run ({why}): begin {self.stage} anew with --force")
 
     def before_batch(self):
         if self.training:
@@ -138,21 +144,34 @@ def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
 
 
 def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Put what `learner_state` gave back into a Learner of the same networks."""
+    """Put what `learner_state` gave back into a Learner of the same networks. Raises ValueError, or what torch and Python
+    raise where names are missing, for what is of other ones."""
     device = next(learn.model.parameters()).device
+    plain = [*metadata["optimizer"], *metadata["callbacks"].values()]
+    if not all(isinstance(value, int | float) and isfinite(value) for values in plain for value in values.values()):
+        raise ValueError("a value is no number")
     tensors = {name: value.to(device) for name, value in tensors.items()}
     learn.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, average in _average(learn).items():
         average.copy_(tensors[f"average.{name}"])
-    state = [dict(plain) for plain in metadata["optimizer"]]
+    state, parameters = [dict(plain) for plain in metadata["optimizer"]], [each for each, *_ in learn.opt.all_params()]
+    if len(state) != len(parameters):
+        raise ValueError("the optimiser has other parameters")
     for name, value in tensors.items():
         if name.startswith("opt."):
             _, i, key = name.split(".")
-            state[int(i)][key] = value
+            state[int(i)][key] = _as(parameters[int(i)], value)
     learn.opt.load_state_dict({"state": state, "hypers": learn.opt.state_dict()["hypers"]})
     for callback, values in metadata["callbacks"].items():
         held = {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{callback}.")}
         getattr(learn, callback).load_resume_state(values | held)
+
+
+def _as(parameter: Tensor, value: Tensor) -> Tensor:
+    """What an optimiser keeps of a parameter, laid out in memory as that is: its steps take half of the time then."""
+    if (value.shape, value.dtype) != (parameter.shape, parameter.dtype):
+        raise ValueError(f"the optimiser keeps {list(value.shape)} {value.dtype} of a parameter {list(parameter.shape)}")
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _average(learn: Learner) -> dict[str, Tensor]:

@@ -20,12 +20,12 @@ import fastcolor
 from fastcolor.cache import cache_folder
 from fastcolor.device import check_compiler, choose_device, choose_precision
 from fastcolor.errors import UserError
-from fastcolor.files import UNFINISHED, is_inside, write_csv, write_whole
+from fastcolor.files import UNFINISHED, write_csv, write_whole
 from fastcolor.provenance import differences, provenance
+from fastcolor.settings import at_least, check_row, check_settings, check_stage, read_batch_size
 
 PHOTO_SIZE, SAMPLE_SIZE = 128, 96  # training side in pixels: real photos as in lesson 7, the drawn sample smaller
 SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
-SMALLEST_SIZE = 32  # below it, 1/16 of the side is a single pixel or two
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")  # each needs what the one before left; recipes stand alone
 OUTPUTS = {
@@ -129,7 +129,7 @@ class Run:
         return is_needed
 
     def _begin(self, stage: str, about: dict) -> bool:
-        now = provenance(self.device)
+        now = provenance(self.device, self.compile)
         begun = self.config["stages"].get(stage)
         if begun and self.resume:
             changed = [name for name, value in about.items() if begun.get(name) != value]
@@ -139,19 +139,19 @@ class Run:
                     "resume it with the same ones, or begin anew with --force"
                 )
             if begun["finished"]:
+                self.forget_state(stage)  # where it was killed before it could
                 print(f"{self.path}: {stage} is finished already")
                 return False
             made_with = begun.setdefault("made_with", [])
             if made_with and (changed := differences(made_with[-1], now)):
-                print(f"note: what was begun goes on otherwise, and ends in slightly other weights: {changed}")
+                print(f"note: what was begun goes on otherwise, and may end in slightly other weights: {changed}")
             made_with.append(now)
             self.save()
             return True
         if begun and not self.force:
             state = "finished" if begun["finished"] else "begun"
             raise UserError(f"{self.path} holds a {state} {stage}: --resume to go on with it, --force to begin it anew")
-        for stale in STAGES[STAGES.index(stage) :] if stage in STAGES else [stage]:
-            self.drop(stale)
+        self.drop(*(STAGES[STAGES.index(stage) :] if stage in STAGES else [stage]))
         self.config["stages"][stage] = {**about, "made_with": [now], "finished": False}
         self.save()
         return True
@@ -172,8 +172,23 @@ class Run:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise UserError(f"{self.path} is in the hands of another process: wait for its end, or give another --run") from None
-        for unfinished in self.path.rglob(f"{UNFINISHED}*") if self.lock.lock_counter == 1 else ():
+        if self.lock.lock_counter > 1:
+            return
+        for unfinished in self.path.rglob(f"{UNFINISHED}*"):
             unfinished.unlink()  # somebody who was killed left it
+        if (self.path / "config.json").exists() and not self.is_changed:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        """Take over what another process has noted in config.json since this one read it."""
+        try:
+            config = _read_config(self.path, self.settings)
+            if config["settings"] != self.settings:
+                raise UserError(f"{self.path}: another process has begun a run with other settings there: give another --run")
+        except UserError:
+            self.release()
+            raise
+        self.config = config
 
     def release(self) -> None:
         """Let other processes write into the folder again."""
@@ -188,26 +203,33 @@ class Run:
         finally:
             self.release()
 
-    def drop(self, stage: str) -> None:
-        """Delete what `stage` left: output, resume state, samples, rows of the history, its note in config.json."""
-        self.config["stages"].pop(stage, None)
-        for output in (self.path / name for name in OUTPUTS[stage]):
+    def drop(self, *stages: str) -> None:
+        """Delete what `stages` left: their notes in config.json first, so that nothing half deleted passes for finished;
+        output, resume state, samples, rows of the history."""
+        for stage in stages:
+            self.config["stages"].pop(stage, None)
+        self.save()
+        for output in (self.path / name for stage in stages for name in OUTPUTS[stage]):
             if output.is_dir():
                 shutil.rmtree(output)
             output.unlink(missing_ok=True)
-        self.forget_state(stage)
-        for sample in (self.path / "samples").glob(f"{stage}_*.png"):
-            sample.unlink()
-        self.write_history([row for row in self.history() if row["stage"] != stage])
+        for stage in stages:
+            self.forget_state(stage)
+            for sample in (self.path / "samples").glob(f"{stage}*.png"):
+                sample.unlink()
+        self.write_history([row for row in self.history() if row["stage"] not in stages])
 
     def clear(self) -> None:
-        """Delete what was made with other settings: all stages' output, split, sample and cache."""
-        for stage in OUTPUTS:
-            self.drop(stage)
+        """Delete what was made with other settings: all stages' output, split, sample and cache.
+
+        config.json has these other settings until all is gone: a folder in which this was interrupted is still theirs.
+        """
+        settings, self.config = self.settings, _read_config(self.path, self.settings)
+        self.drop(*OUTPUTS)
         for stale in ("sample", "cache"):
             shutil.rmtree(self.path / stale, ignore_errors=True)
         (self.path / "split.csv").unlink(missing_ok=True)
-        self.config.pop("data", None)
+        self.config = {"fastcolor": fastcolor.__version__, "settings": settings, "stages": {}}
         self.is_changed = False
 
     def resume_state(self, stage: str) -> Path:
@@ -221,16 +243,22 @@ class Run:
 
     def save(self) -> None:
         """Write config.json."""
-        with write_whole(self.path / "config.json") as temporary:
+        with write_whole(self.path / "config.json", lasting=True) as temporary:
             temporary.write_text(json.dumps(self.config, indent=2) + "\n")
 
     def history(self) -> list[dict[str, str]]:
-        """The rows of history.csv, one per stage and epoch."""
+        """The rows of history.csv, one per stage and epoch. Raises UserError for a file that is no history."""
         path = self.path / "history.csv"
         if not path.exists():
             return []
-        with open(path, newline="") as file:
-            return list(csv.DictReader(file))
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            for row in rows:
+                check_row(row)
+        except (csv.Error, KeyError, TypeError, ValueError):
+            raise UserError(f"{path} is damaged or no history: delete it, or give another --run") from None
+        return rows
 
     def write_history(self, rows: list[dict]) -> None:
         """Replace history.csv; columns in the order in which the rows bring them, empty where a row has none."""
@@ -325,39 +353,17 @@ def open_recipe(name: str, photo_side: int, sample_side: int, **options) -> Run:
     return open_run(**{**options, "run": path})
 
 
-def at_least(least: float, **values: float | None) -> None:
-    """Raise UserError for a flag whose value is given and below `least`."""
-    for name, value in values.items():
-        if value is not None and not value >= least:
-            raise UserError(f"--{name.replace('_', '-')} {value} makes no sense: give at least {least}")
-
-
-def power_of_two(size: int, least: int, most: int) -> int:
-    """How often a training side can be halved. Raises UserError for one that is no power of two within these bounds."""
-    depth = size.bit_length() - 1
-    if size != 2**depth or not least <= size <= most:
-        powers = ", ".join(str(2**i) for i in range(least.bit_length() - 1, most.bit_length()))
-        raise UserError(f"--size {size} is no power of two that this network takes: give one of {powers}")
-    return depth
-
-
-def read_batch_size(text: int | str | None) -> int | str | None:
-    """What `--bs` says: a number, auto, or None for the default. Raises UserError for anything else."""
-    if text is None or text == "auto":
-        return text
-    try:
-        count = int(text)
-    except ValueError:
-        raise UserError(f"--bs {text} is no number: give photos per batch, or auto") from None
-    at_least(2, bs=count)  # batch norm can do nothing with one
-    return count
+def is_new(path: Path) -> bool:
+    """Whether nothing is at `path` yet but what this or another process leaves that is only about to begin a run there."""
+    ours = (".lock", UNFINISHED)
+    return not path.exists() or path.is_dir() and all(entry.name.startswith(ours) for entry in path.iterdir())
 
 
 def _read_config(path: Path, given: dict) -> dict:
     """The config of the run in `path`, or a new one from the settings that were `given` (None: by default)."""
     file = path / "config.json"
     if not file.exists():
-        if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
+        if not is_new(path):
             raise UserError(f"{path} is there and is no run folder: give another --run")
         defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42, "test": 0.0}
         settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}
@@ -366,27 +372,10 @@ def _read_config(path: Path, given: dict) -> dict:
         config = json.loads(file.read_text())
         config["settings"] = {name: config["settings"].get(name) for name in given}
         check_settings(config["settings"])
+        if None in (config["settings"][name] for name in ("size", "test", "seed")):
+            raise ValueError("a setting that has a default is missing")
         for about in config["stages"].values():
-            {**about}["finished"], [{**made} for made in about.get("made_with", [])]
+            check_stage(about)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         raise UserError(f"{file} is damaged or no run's config: give another --run, or delete the folder") from None
     return config
-
-
-def check_settings(settings: dict) -> None:
-    """Raise UserError for settings of a run, None where not given, that make no sense; TypeError for those of another kind."""
-    kinds = {"pairs": bool, "size": int, "limit": int, "test": float | int, "seed": int}
-    for name, value in settings.items():
-        if value is not None and not isinstance(value, kinds.get(name, str)):
-            raise TypeError(f"{name} is {value!r}")
-    at_least(SMALLEST_SIZE, size=settings["size"])
-    at_least(1, limit=settings["limit"])
-    at_least(0, seed=settings["seed"], test=settings["test"])
-    if (settings["seed"] or 0) >= 2**63:
-        raise UserError(f"--seed {settings['seed']} is too large: give one below 2**63")
-    if (settings["test"] or 0) > 0.5:
-        raise UserError(f"--test {settings['test']} leaves too few to train on: give a share, 0.5 at most")
-    for folder in settings["folders"].split(",") if settings["folders"] is not None else ():
-        if not is_inside(folder):
-            raise UserError(f"--folders {settings['folders']} names no folders below --data: give names with commas between them")
-

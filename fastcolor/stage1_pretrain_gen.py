@@ -29,7 +29,8 @@ from fastcolor.generators import UNetConfig, build_generator, generator_config
 from fastcolor.losses import make_loss
 from fastcolor.pretrained import load_pretrained
 from fastcolor.report import sample_grid
-from fastcolor.run import at_least, open_run
+from fastcolor.run import open_run
+from fastcolor.settings import at_least
 from fastcolor.spaces import SPACES
 from fastcolor.training import fit, image_metrics
 

@@ -29,7 +29,8 @@ from fastcolor.device import place
 from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.photo import open_photo
 from fastcolor.report import sample_grid
-from fastcolor.run import Run, at_least, open_run
+from fastcolor.run import Run, open_run
+from fastcolor.settings import at_least
 from fastcolor.spaces import SPACES
 from fastcolor.stage2_generate_fakes import paint
 from fastcolor.training import fit
@@ -63,10 +64,10 @@ def main(
     torch.manual_seed(run.seed)
     network = build_critic(config)
     photos = load_photos(run)
-    place(generator, run)
-    fakes = load_fakes(run, photos, generator, space)
-    place(network, run)
+    for each in (generator, network):
+        place(each, run)
     bs = batch_size(run, STAGE, photos, 3, network)
+    fakes = load_fakes(run, photos, generator, space, min(bs, BATCH))
     if not run.start(STAGE, critic=critic, epochs=epochs, lr=lr, bs=bs):
         return
 
@@ -95,12 +96,13 @@ def cross_entropy(logits: Tensor, is_real: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, is_real[:, None].expand_as(logits), reduction="none").mean(dim=1)
 
 
-def load_fakes(run: Run, photos: Photos, generator: nn.Module, space) -> Squares:
-    """Fakes of all photos as squares (grey stays empty): training photos' from stage 2, held-out ones painted now."""
+def load_fakes(run: Run, photos: Photos, generator: nn.Module, space, at_once: int = BATCH) -> Squares:
+    """Fakes of all photos as squares (grey stays empty): training photos' from stage 2, held-out ones painted now, `at_once`
+    photos at the most in a batch."""
     count, side = photos.squares.shape[:2]
     files = {row: run.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
     painted = {}
-    for rows in np.array_split(photos.valid, -(-len(photos.valid) // BATCH)):
+    for rows in np.array_split(photos.valid, -(-len(photos.valid) // at_once)):
         painted |= zip(rows, paint(run, generator, space, take(photos.squares, rows, run.device)), strict=True)
 
     def decode(row: int) -> np.ndarray:
@@ -120,7 +122,8 @@ def load_fakes(run: Run, photos: Photos, generator: nn.Module, space) -> Squares
     held_out = [run.photos / photos.names[row] for row in photos.valid]
     made_of = [run.output("stage1"), *held_out, *files.values()]
     stamps = [run.precision, [file_stamp(file) for file in made_of]]
-    fakes, _ = cached(run.path / "cache", run.output("stage2"), photos.names, stamps, decode, side)
+    with run.held():
+        fakes, _ = cached(run.path / "cache", run.output("stage2"), photos.names, stamps, decode, side)
     return resident(fakes, run.device)
 
 

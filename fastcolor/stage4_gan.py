@@ -20,7 +20,8 @@ from fastcolor.errors import UserError
 from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
 from fastcolor.losses import make_loss
 from fastcolor.report import sample_grid
-from fastcolor.run import at_least, open_run
+from fastcolor.run import open_run
+from fastcolor.settings import at_least
 from fastcolor.spaces import SPACES
 from fastcolor.stage3_pretrain_critic import right
 from fastcolor.training import fit, image_metrics
@@ -69,10 +70,10 @@ def main(
     bs = batch_size(run, STAGE, photos, space.channels, generator, critic)
     about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
     about |= {"loss": loss, "weight": both.weight, "aged": aged, "often": often, "average": average}
+    dls = color_batches(run, photos, space, bs, often=often, aged=aged)
     if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs):
         return
 
-    dls = color_batches(run, photos, space, bs, often=often, aged=aged)
     learn = gan_learner(dls, generator, critic, both, turns)
 
     def losses(learn) -> dict[str, Tensor]:

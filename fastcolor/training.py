@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,11 +24,11 @@ from torch import Tensor, nn
 
 from fastcolor.curves import draw_history
 from fastcolor.device import peak_memory
-from fastcolor.errors import TrainingFailed, UserError
+from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory
 from fastcolor.files import UNFINISHED, shows_progress
 from fastcolor.metrics import colorfulness, hue_diversity, mean_hue, psnr
 from fastcolor.resume import Resumable, is_due
-from fastcolor.run import Run, at_least
+from fastcolor.run import Run
 
 
 def fit(
@@ -53,7 +54,6 @@ def fit(
     the loss is no longer a number, and KeyboardInterrupt after Ctrl-C; both keep what was reached.
     """
     precision, stop, check, resumable = Precision(run), StopOnCtrlC(), StopOnNaN(), Resumable(run, stage, save_every)
-    at_least(1, save_every=save_every, sample_every=sample_every)
     history = History(run, stage, losses, metrics, save, sample, save_every, sample_every)
     averaged = Averaged(*average) if average and average[1] else None
     shared = [precision, resumable, history, stop, check, *filter(None, [averaged])]
@@ -65,8 +65,6 @@ def fit(
                 go_in_memory(go, learn, precision, resumable)
         finally:
             precision.contexts.close()  # a batch that was broken off has left it open
-        if resumable.failed:
-            raise UserError(resumable.failed)
         draw_history(run)
         if check.failed:
             raise TrainingFailed(
@@ -88,8 +86,8 @@ def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision",
     for precision.is_sparing in (False, True):
         try:
             return go()
-        except (RuntimeError, MemoryError) as error:  # what it holds on to is let go of when this block ends
-            if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(map(str(error).__contains__, TOO_LITTLE)):
+        except (RuntimeError, MemoryError, IndexError) as error:  # what it holds on to is let go of when this block ends
+            if not is_out_of_memory(error):
                 raise
         precision.contexts.close()
         learn._end_cleanup()
@@ -104,10 +102,6 @@ def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision",
             where = "main memory" if precision.folder.device.type == "cuda" else "files"
             print(f"memory is too small for a batch: what the backward pass needs waits in {where} now; slower, same result")
     raise UserError("there is not enough memory for a batch: give a smaller --bs or --size, with --force")
-
-
-TOO_LITTLE = ("DefaultCPUAllocator", "could not create a primitive", "could not create a memory")
-"""What torch's, and its library oneDNN's, errors say of main memory that can't be had."""
 
 
 class Precision(Callback):
@@ -149,15 +143,13 @@ class Filed:
 
     def __init__(self, tensor: Tensor, folder: Path):
         handle, self.file = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
+        weakref.finalize(self, os.unlink, self.file)
         with open(handle, "wb") as file:
             torch.save(tensor.detach(), file)
 
     def read(self) -> Tensor:
         """The tensor, from the file."""
         return torch.load(self.file, weights_only=True)
-
-    def __del__(self):
-        os.unlink(self.file)
 
 
 class Averaged(Callback):
@@ -273,14 +265,15 @@ class History(Callback):
         """What a resumed epoch has to know: its losses so far, and what they took."""
         if not self.training:
             return {}
-        losses = {f"loss.{name}": torch.stack(values) for name, values in self.named.items()}
+        # numbered: a file keeps its tensors in an order of its own, and a row its columns in this one
+        losses = {f"{i:03} {name}": torch.stack(values) for i, (name, values) in enumerate(self.named.items())}
         return {**losses, "batches": self.batches, "seconds": time.perf_counter() - self.begin}
 
     def load_resume_state(self, state: dict) -> None:
         """Take over what `resume_state` gave."""
         if state:
             self.batches, self.begin = state.pop("batches"), time.perf_counter() - state.pop("seconds")
-            self.named |= {name.removeprefix("loss."): list(values) for name, values in state.items()}
+            self.named |= {name.partition(" ")[2]: list(values) for name, values in sorted(state.items())}
 
     def after_loss(self):  # not after_batch: by then a GAN's switcher may have given the turn to the other network
         for name, value in (self.losses_of if self.training else self.metrics_of)(self.learn).items():

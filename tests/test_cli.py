@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from fastcolor import cli, stage1_pretrain_gen
 from fastcolor.errors import TrainingFailed, UserError
@@ -30,6 +31,9 @@ def raising(error):
         (OSError(errno.ENOSPC, "No space left on device", "runs/a/fakes"), 2, "runs/a/fakes does not fit on the disk"),
         (PermissionError(errno.EACCES, "Permission denied", "runs/a"), 2, "runs/a may not be written"),
         (KeyboardInterrupt(), 130, "stopped"),
+        (MemoryError(), 2, "there is not enough memory: give smaller photos"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), 2, "there is not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "there is not enough memory"),
     ],
 )
 def test_errors_are_one_sentence_with_an_exit_code(error, code, said, capsys):
@@ -40,9 +44,10 @@ def test_errors_are_one_sentence_with_an_exit_code(error, code, said, capsys):
     assert not out.out
 
 
-def test_a_programming_error_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        call(raising(ZeroDivisionError()))
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes differ"), IndexError()])
+def test_a_programming_error_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        call(raising(error))
 
 
 def test_a_functions_signature_is_its_command_line(capsys):
@@ -81,6 +86,16 @@ def test_a_command_that_does_not_exist_is_named():
     result = fastcolor("paint")
     assert result.returncode == 2
     assert "no command 'paint'" in result.stderr
+
+
+def test_ctrl_c_while_a_command_is_imported_is_one_sentence(monkeypatch, capsys):
+    def interrupted(module):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    monkeypatch.setattr(sys, "argv", ["fastcolor", "train"])
+    assert cli.main() == 130
+    assert capsys.readouterr().err == "fastcolor train: stopped before it began\n"
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -204,6 +204,7 @@ def test_odd_photos_train_like_others(scenes, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"size": 5000}, "--size 5000 is too large: give at most 4096"),
         ({"size": 7}, "--size 7 makes no sense: give at least 32"),
         ({"bs": 1}, "--bs 1 makes no sense"),
         ({"seed": -1}, "--seed -1 makes no sense"),
@@ -250,12 +251,13 @@ def test_unreadable_photos_are_noted_once_and_do_not_trouble_later_stages(scenes
     assert capsys.readouterr().out == ""  # nothing is prepared or decoded again
 
 
-def test_a_folder_of_something_else_is_no_run_folder(scenes, tmp_path):
+@pytest.mark.parametrize("name", ["thesis.tex", ".env"])
+def test_a_folder_of_something_else_is_no_run_folder(name, scenes, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "thesis.tex").write_text("precious")
+    (tmp_path / "run" / name).write_text("precious")
     with pytest.raises(UserError, match="no run folder"):
         opened(scenes, tmp_path / "run", force=True)
-    assert (tmp_path / "run" / "thesis.tex").read_text() == "precious"
+    assert (tmp_path / "run" / name).read_text() == "precious"
 
 
 def test_the_run_folder_may_not_lie_in_the_photos(scenes, tmp_path):

@@ -43,7 +43,7 @@ from fastcolor.scenes import write_scenes
 
 TIMED = ("photos_per_s", "seconds", "peak_mb")
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
-STAGE1 = ["--pretrained", "none", "--epochs", "3", "--save-every", "2", "--size", "32", "--bs", "4", "--device", "cpu"]
+STAGE1 = ["--pretrained", "none", "--epochs", "3", "--save-every", "2", "--size", "32", "--bs", "4", "--device", "cpu", "--precision", "fp32"]
 
 
 def history(run: Path) -> list[dict]:
@@ -55,12 +55,12 @@ def rows(run: Path) -> list[dict]:
     return [{key: row[key] for key in row if key not in TIMED} for row in history(run)]
 
 
-def result(run: Path, name: str = "stage1_gen") -> tuple[bytes, list[dict]]:
-    return (run / f"{name}.safetensors").read_bytes(), rows(run)
+def result(run: Path, name: str = "stage1_gen") -> tuple[bytes, list]:
+    return (run / f"{name}.safetensors").read_bytes(), [list(row.items()) for row in rows(run)]
 
 
 @pytest.fixture(scope="module")
-def whole(scenes, tmp_path_factory) -> tuple[bytes, list[dict]]:
+def whole(scenes, tmp_path_factory) -> tuple[bytes, list]:
     """What stage 1 ends in when nothing disturbs it."""
     run = tmp_path_factory.mktemp("whole") / "run"
     stage1(data=str(scenes), run=str(run))
@@ -140,6 +140,13 @@ def test_where_both_states_are_damaged_the_stage_begins_anew_and_says_so(stopped
         lambda tensors, about: tensors.pop(max(name for name in tensors if name.startswith("model."))),
         lambda tensors, about: about.update(optimizer=[]),
         lambda tensors, about: about.update(optimizer={"a": 1}),
+        lambda tensors, about: about["optimizer"].append({}),
+        lambda tensors, about: about["optimizer"][0].update(step="x"),
+        lambda tensors, about: about["optimizer"][0].update(step=float("nan")),
+        lambda tensors, about: about["callbacks"]["history"].update(batches="x"),
+        lambda tensors, about: tensors.update({"opt.0.grad_avg": torch.zeros(2)}),
+        lambda tensors, about: tensors.update({"opt.0.grad_avg": tensors["opt.0.grad_avg"].int()}),
+        lambda tensors, about: about.update(pct_train=float("nan")),
         lambda tensors, about: about["callbacks"].update(fit={}),
         lambda tensors, about: about.pop("callbacks"),
         lambda tensors, about: tensors.update({"opt.x.y.z": torch.zeros(2)}),
@@ -213,18 +220,20 @@ def test_a_cache_that_does_not_fit_is_one_sentence(scenes, small_disk, monkeypat
 
 
 @pytest.mark.faults
-def test_a_photo_that_goes_between_epochs_stops_the_run_until_it_is_back(scenes, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("callback", "event"), [(resume.Resumable, "before_epoch"), (training.History, "after_validate")])
+def test_a_photo_that_goes_stops_the_run_until_it_is_back(callback, event, scenes, whole, tmp_path, monkeypatch):
+    """Missed when the next batch is fetched, or when a sample is drawn."""
     photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
-    run, begun = tmp_path / "run", resume.Resumable.before_epoch
+    run, go_on = tmp_path / "run", getattr(callback, event)
 
     def losing(callback):
-        begun(callback)
         if callback.epoch == 1:
             for photo in photos.rglob("*.png"):
                 photo.rename(photo.with_suffix(".gone"))
+        go_on(callback)
 
-    with monkeypatch.context() as patch, pytest.raises(UserError, match="put it back"):
-        patch.setattr(resume.Resumable, "before_epoch", losing)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=f"^{photos}/[^ ]*: there is no such file, but the run needs it: put it back$"):
+        patch.setattr(callback, event, losing)
         stage1(data=str(photos), run=str(run), no_cache=True)
     for photo in photos.rglob("*.gone"):
         photo.rename(photo.with_suffix(".png"))
@@ -281,10 +290,11 @@ def test_a_batch_that_finds_too_little_memory_is_computed_sparingly_to_the_same_
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-def test_a_recipe_that_runs_out_of_memory_between_its_half_steps_ends_in_the_same_bytes(scenes, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [TOO_LITTLE[0], MemoryError()])
+def test_a_recipe_that_runs_out_of_memory_between_its_half_steps_ends_in_the_same_bytes(error, scenes, tmp_path, monkeypatch):
     train = partial(pix2pix.main, data=str(scenes), epochs=2, **TINY)
     train(run=str(tmp_path / "whole"))
-    out_of_memory_at(monkeypatch, PatchGAN, {6}, TOO_LITTLE[0])
+    out_of_memory_at(monkeypatch, PatchGAN, {6}, error)
     train(run=str(tmp_path / "run"))
     assert result(tmp_path / "run", "pix2pix") == result(tmp_path / "whole", "pix2pix")
 
@@ -314,6 +324,15 @@ def test_what_a_backward_pass_left_half_done_is_forgotten(scenes, whole, tmp_pat
 def test_too_little_memory_in_any_case_is_one_sentence(scenes, tmp_path, monkeypatch):
     out_of_memory_at(monkeypatch, LabUNet, set(range(1, 100)), TOO_LITTLE[1])
     with pytest.raises(UserError, match="not enough memory for a batch: give a smaller --bs or --size"):
+        stage1(data=str(scenes), run=str(tmp_path / "run"))
+
+
+@pytest.mark.faults
+def test_a_training_out_of_memory_whose_states_are_gone_does_not_begin_with_weights_that_have_moved(scenes, tmp_path, monkeypatch):
+    out_of_memory_at(monkeypatch, LabUNet, {9}, TOO_LITTLE[1])
+    load = resume.load_state
+    monkeypatch.setattr(resume, "load_state", lambda path: [flip_a_bit(state) for state in path.parent.iterdir()] and load(path))
+    with pytest.raises(UserError, match="does not fit this run .no state of it is left.: begin stage1 anew with --force"):
         stage1(data=str(scenes), run=str(tmp_path / "run"))
 
 

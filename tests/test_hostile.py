@@ -29,7 +29,7 @@ from safetensors.torch import save as serialized
 from test_fuzz import mutated, whole_files
 
 import fastcolor
-from fastcolor import export, pretrained, resume
+from fastcolor import export, pretrained, resume, stage1_pretrain_gen
 from fastcolor.cache import MAGIC, open_cache
 from fastcolor.checkpoint import checksum, load_network, load_tensors, save_network, save_tensors
 from fastcolor.classic import ColorCriticConfig, EncoderDecoderConfig, PatchGANConfig, ResnetConfig, SkipUNetConfig
@@ -204,6 +204,7 @@ def test_absurd_headers_are_refused_at_once(tmp_path):
         "deep": framed({"__metadata__": {"fastcolor": "[" * 1_000_000}}, b""),
         "deep objects": framed({"__metadata__": {"fastcolor": '{"a":' * 500_000}}, b""),
         "long number": framed({"__metadata__": {"fastcolor": "9" * 1_000_000}}, b""),
+        "deep kind": framed({"__metadata__": {"fastcolor": '{"format": 1, "kind": ' + "[" * 900 + "]" * 900 + "}"}}, b""),
         "no object": framed({"__metadata__": {"fastcolor": "[1]"}}, b""),
         "text as format": framed({"__metadata__": {"fastcolor": '{"format": "1"}'}}, b""),
         "escapes": framed({"a": {**empty, "dtype": "\x1b[2J\n"}}, b""),
@@ -251,7 +252,7 @@ def changed(tree, rng, value=None):
 
 @given(st.data())
 @settings(seeded, max_examples=150)
-def test_hostile_metadata_with_a_right_checksum(weights, tmp_path, data):
+def test_hostile_metadata_with_a_right_checksum_are_refused_in_one_sentence_or_harmless(weights, tmp_path, data):
     name = data.draw(st.sampled_from(sorted({*GENERATORS, *CRITICS})))
     path = tmp_path / "weights.safetensors"
     path.write_bytes(weights[name])
@@ -273,7 +274,7 @@ def test_any_header(tmp_path, header, data):
 
 @given(name=st.sampled_from(["skip_unet", "old", "patchgan", "state"]), seed=st.integers(0, 2**32))
 @settings(seeded, max_examples=150)
-def test_any_change_to_a_weights_file(weights, tmp_path, name, seed):
+def test_any_change_to_a_weights_file_is_refused_in_one_sentence_or_harmless(weights, tmp_path, name, seed):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(mutated_weights(weights, name, random.Random(seed)))
     use_weights(path, name)
@@ -393,7 +394,7 @@ FILES = whole_files()
 
 
 @pytest.mark.parametrize("suffix", sorted({Path(name).suffix for name in FILES}))
-def test_any_change_to_a_photo(suffix, tmp_path):
+def test_any_change_to_a_photo_is_refused_in_one_sentence_or_harmless(suffix, tmp_path):
     kinds = sorted(name for name in FILES if name.endswith(suffix))
 
     @given(name=st.sampled_from(kinds), seed=st.integers(0, 2**32))
@@ -499,7 +500,7 @@ def tried(prepared, file, content):
 
 @given(seed=st.integers(0, 2**32), extra=st.text(max_size=20))
 @settings(seeded, max_examples=40)
-def test_any_change_to_a_split(prepared, seed, extra):
+def test_a_changed_split_is_refused_in_one_sentence_or_names_photos_inside(prepared, seed, extra):
     rng, kept = random.Random(seed), (prepared / "split.csv").read_bytes()
     lines = kept.split(b"\r\n")
     hostile = [b"../../secret.png,train", b"/etc/passwd,train", b"a\0b.png,valid", b"\xff.png,train", b"a.png", b",", b'"', b"a.png,other"]
@@ -510,10 +511,33 @@ def test_any_change_to_a_split(prepared, seed, extra):
 
 @given(seed=st.integers(0, 2**32))
 @settings(seeded, max_examples=40)
-def test_any_change_to_a_runs_config(prepared, seed):
+def test_a_changed_config_is_refused_in_one_sentence_or_opens(prepared, seed):
     rng, kept = random.Random(seed), (prepared / "config.json").read_bytes()
     content = json.dumps(changed(json.loads(kept), rng)).encode() if rng.random() < 0.7 else mutated(kept, kept, rng)
     tried(prepared, "config.json", content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["settings"].clear(),
+        *(lambda config, name=name: config["settings"].update({name: None}) for name in ("size", "seed", "test")),
+        *(lambda config, name=name: config["settings"].update({name: "a\0b"}) for name in ("data", "grey", "folders")),
+        lambda config: config["settings"].update(size=10**6),
+        *(lambda config, made=made: config["stages"]["stage1"].update(made_with=made) for made in ({}, "", "a", [1], [[]])),
+        *(lambda config, bs=bs: config["stages"]["stage1"].update(bs=bs) for bs in (None, "x", 0, -1, 1.5, True, [])),
+        lambda config: config["stages"]["stage1"].pop("bs"),
+        lambda config: config["stages"]["stage1"].update(finished=None),
+        lambda config: config["stages"].update(stage1=[]),
+    ],
+)
+def test_a_config_that_no_run_wrote_is_refused(change, own_run):
+    config = json.loads((own_run / "config.json").read_text())
+    config["stages"]["stage1"]["finished"] = False
+    change(config)
+    (own_run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="config.json is damaged or no run's config"):
+        stage1_pretrain_gen.main(run=str(own_run), resume=True, bs="auto", device="cpu", precision="fp32", pretrained="none", epochs=2)
 
 
 @given(seed=st.integers(0, 2**32))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from fastcolor import stage1_pretrain_gen, stage4_gan, training
+from fastcolor import resume, stage1_pretrain_gen, stage4_gan, training
 from fastcolor.batches import color_batches
 from fastcolor.checkpoint import load_network
 from fastcolor.data import load_photos
@@ -61,6 +61,20 @@ def test_a_killed_stage_1_resumes_to_the_same_weights(killed_after, scenes, tmp_
     losses = [[row["train_mse"] for row in rows(tmp_path / name)] for name in ("whole", "killed")]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 3
+
+
+def test_a_resumed_optimisers_averages_lie_in_memory_as_the_weights_do(scenes, tmp_path, monkeypatch):
+    """Otherwise each step would take more than twice as long."""
+    load, learners = resume.load_learner, []
+    monkeypatch.setattr(resume, "load_learner", lambda learn, *state: load(learn, *state) or learners.append(learn))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after_epoch(patch, 1)
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
+    stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
+    (learn,) = learners
+    held = [(weight, value) for weight, _, state, _ in learn.opt.all_params() for value in state.values() if isinstance(value, torch.Tensor)]
+    assert all(weight.stride() == value.stride() for weight, value in held)
+    assert any(not weight.is_contiguous() for weight, _ in held)  # channels last
 
 
 def test_a_killed_gan_stage_resumes_to_the_same_weights(own_run, tmp_path, monkeypatch):

@@ -17,7 +17,8 @@ from pathlib import Path
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
 from fastcolor.files import find_photos
-from fastcolor.run import SAMPLE_SIZE, at_least, read_batch_size
+from fastcolor.run import SAMPLE_SIZE
+from fastcolor.settings import at_least, read_batch_size
 
 ARCHS = ("resnet18", "resnet34", "resnet50")
 

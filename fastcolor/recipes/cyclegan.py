@@ -30,7 +30,8 @@ from fastcolor.generators import build_generator
 from fastcolor.metrics import colorfulness
 from fastcolor.photo import save_photo
 from fastcolor.report import evaluating, sheet
-from fastcolor.run import OUTPUTS, Run, at_least, open_recipe, open_run
+from fastcolor.run import OUTPUTS, Run, open_recipe, open_run
+from fastcolor.settings import at_least
 from fastcolor.spaces import SPACES
 from fastcolor.steps import ImagePool, Networks, Step, critic_loss, least_squares, recipe_learner
 from fastcolor.training import fit

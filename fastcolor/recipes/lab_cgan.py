@@ -24,7 +24,8 @@ from fastcolor.device import place
 from fastcolor.generators import build_generator
 from fastcolor.metrics import blue_share
 from fastcolor.report import sample_grid
-from fastcolor.run import at_least, open_recipe, open_run, power_of_two
+from fastcolor.run import open_recipe, open_run
+from fastcolor.settings import at_least, power_of_two
 from fastcolor.spaces import SPACES
 from fastcolor.steps import Networks, Step, adversarial_loss, critic_loss, gradient_penalty, recipe_learner
 from fastcolor.training import fit, image_metrics

@@ -23,7 +23,8 @@ from fastcolor.device import place
 from fastcolor.errors import UserError
 from fastcolor.generators import build_generator
 from fastcolor.report import sample_grid
-from fastcolor.run import at_least, open_recipe, open_run
+from fastcolor.run import open_recipe, open_run
+from fastcolor.settings import at_least
 from fastcolor.spaces import SPACES
 from fastcolor.steps import Networks, Step, bce, recipe_learner
 from fastcolor.training import fit, image_metrics

@@ -31,7 +31,8 @@ from fastcolor.data import load_photos
 from fastcolor.device import place
 from fastcolor.generators import build_generator
 from fastcolor.report import sample_grid
-from fastcolor.run import at_least, open_recipe, open_run, power_of_two
+from fastcolor.run import open_recipe, open_run
+from fastcolor.settings import at_least, power_of_two
 from fastcolor.spaces import SPACES
 from fastcolor.steps import Networks, Step, bce, critic_loss, recipe_learner
 from fastcolor.training import fit, image_metrics
