@@ -25,7 +25,7 @@ from fastcolor.photo import open_photo
 from fastcolor.prep.clean import alike, fingerprint
 from fastcolor.prep.greyscale import grey_photo
 from fastcolor.prep.pairs import halves
-from fastcolor.run import SAMPLE_COUNT, SAMPLE_SIDE, Run, is_new
+from fastcolor.run import SAMPLE_COUNT, SAMPLE_SIDE, Run
 from fastcolor.scenes import draw_scene, write_scenes
 
 MARGIN = 1.125  # photos are kept an eighth larger than the training size, so that crops differ
@@ -53,10 +53,10 @@ def load_photos(run: Run) -> Photos:
     """
     if run.path.resolve().is_relative_to(run.photos.resolve()):
         raise UserError(f"the run folder {run.path} lies in the photo folder {run.photos}: give another --run")
-    was_new = is_new(run.path)
     if not run.is_sample and not run.photos.is_file():
         find_photos(run.photos)  # before anything is made or deleted
     with run.held():
+        was_new = all(entry.name == ".lock" for entry in run.path.iterdir())
         try:
             if run.is_changed:
                 run.clear()

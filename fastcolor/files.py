@@ -101,7 +101,7 @@ def write_whole(path: str | Path, lasting: bool = False) -> Iterator[Path]:
     try:
         yield Path(name)
         if lasting:
-            with open(name, "rb") as written:
+            with open(name, "r+b") as written:  # +, or Windows refuses
                 os.fsync(written.fileno())
         os.chmod(name, 0o666 & ~_UMASK)  # mkstemp makes files that only their owner may read
         os.replace(name, path)

@@ -6,7 +6,6 @@ turn it is, pools of images, the epoch's losses so far).
 """
 
 import os
-from math import isfinite
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,11 +35,11 @@ class Resumable(Callback):
 
     def before_fit(self):
         self.state = load_state(self.path) if self.resumes else None
-        if not self.state and self.is_begun:  # the networks are no longer as they were at first
-            self.give_up("no state of it is left")
+        if not self.state:
+            if self.is_begun:  # the networks are no longer as they were at first
+                self.give_up("no state of it is left")
+            self.keep(0, 0)  # what is gone on from where memory runs out in the first epoch
         self.is_begun = True
-        if not self.state:  # what is gone on from where memory runs out in the first epoch
-            self.keep(0, 0)
         about = self.state[1] if self.state else {"epochs": 0, "batches": 0}
         self.done, self.done_batches = about["epochs"], about["batches"]
         if not (0 <= self.done <= self.n_epoch and 0 <= self.done_batches <= len(self.dls.train)):
@@ -63,9 +62,10 @@ class Resumable(Callback):
     def load(self) -> None:
         """Go on from the state, which is needed no longer then."""
         try:
-            self.learn.pct_train = float(self.state[1]["pct_train"])
-            if not 0 <= self.pct_train <= 1:
-                raise ValueError(f"pct_train is {self.pct_train}")
+            share = self.state[1]["pct_train"]
+            if not 0 <= share <= 1:
+                raise ValueError("its share of the training is none")
+            self.learn.pct_train = float(share)
             load_learner(self.learn, *self.state)
         except (RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             self.give_up(one_line(error))
@@ -148,8 +148,8 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
     raise where names are missing, for what is of other ones."""
     device = next(learn.model.parameters()).device
     plain = [*metadata["optimizer"], *metadata["callbacks"].values()]
-    if not all(isinstance(value, int | float) and isfinite(value) for values in plain for value in values.values()):
-        raise ValueError("a value is no number")
+    if not all(isinstance(value, int | float) and 0 <= value < 2**53 for values in plain for value in values.values()):
+        raise ValueError("a value is no count, no time and no loss")
     tensors = {name: value.to(device) for name, value in tensors.items()}
     learn.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, average in _average(learn).items():

@@ -206,6 +206,7 @@ class Run:
     def drop(self, *stages: str) -> None:
         """Delete what `stages` left: their notes in config.json first, so that nothing half deleted passes for finished;
         output, resume state, samples, rows of the history."""
+        rows = self.history()  # before anything is deleted: it may be damaged
         for stage in stages:
             self.config["stages"].pop(stage, None)
         self.save()
@@ -217,7 +218,7 @@ class Run:
             self.forget_state(stage)
             for sample in (self.path / "samples").glob(f"{stage}*.png"):
                 sample.unlink()
-        self.write_history([row for row in self.history() if row["stage"] not in stages])
+        self.write_history([row for row in rows if row["stage"] not in stages])
 
     def clear(self) -> None:
         """Delete what was made with other settings: all stages' output, split, sample and cache.
@@ -353,17 +354,11 @@ def open_recipe(name: str, photo_side: int, sample_side: int, **options) -> Run:
     return open_run(**{**options, "run": path})
 
 
-def is_new(path: Path) -> bool:
-    """Whether nothing is at `path` yet but what this or another process leaves that is only about to begin a run there."""
-    ours = (".lock", UNFINISHED)
-    return not path.exists() or path.is_dir() and all(entry.name.startswith(ours) for entry in path.iterdir())
-
-
 def _read_config(path: Path, given: dict) -> dict:
     """The config of the run in `path`, or a new one from the settings that were `given` (None: by default)."""
     file = path / "config.json"
     if not file.exists():
-        if not is_new(path):
+        if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
             raise UserError(f"{path} is there and is no run folder: give another --run")
         defaults = {"size": PHOTO_SIZE if given["data"] else SAMPLE_SIZE, "seed": 42, "test": 0.0}
         settings = {name: defaults.get(name) if value is None else value for name, value in given.items()}

@@ -1,5 +1,7 @@
 """What flags and a run's files may say: looked at, and refused in one sentence where it makes no sense."""
 
+from math import inf
+
 from fastcolor.checkpoint import SIZES
 from fastcolor.errors import UserError
 from fastcolor.files import is_inside
@@ -63,8 +65,9 @@ def check_stage(about: dict) -> None:
 
 
 def check_row(row: dict[str, str]) -> None:
-    """Raise KeyError, TypeError or ValueError for what is no row of a history: numbers but for `stage` and `warning`."""
-    if not row["stage"] or int(row["epoch"]) < 1:
+    """Raise KeyError, TypeError or ValueError for what is no row of a history, or none that can be drawn: numbers but for
+    `stage` and `warning`."""
+    numbers = [float(row[name] or 0) for name in row.keys() - {"stage", "warning"}]
+    names = [row["stage"], *row]
+    if not 1 <= int(row["epoch"]) < 10**6 or any(1e30 < abs(number) < inf for number in numbers) or not all(map(str.isidentifier, names)):
         raise ValueError(row)
-    for name in row.keys() - {"stage", "warning"}:
-        float(row[name] or 0)

@@ -121,7 +121,7 @@ def load_fakes(run: Run, photos: Photos, generator: nn.Module, space, at_once: i
         return OnDemand(decode, count, side)
     held_out = [run.photos / photos.names[row] for row in photos.valid]
     made_of = [run.output("stage1"), *held_out, *files.values()]
-    stamps = [run.precision, [file_stamp(file) for file in made_of]]
+    stamps = [run.precision, at_once, [file_stamp(file) for file in made_of]]
     with run.held():
         fakes, _ = cached(run.path / "cache", run.output("stage2"), photos.names, stamps, decode, side)
     return resident(fakes, run.device)

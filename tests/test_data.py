@@ -251,13 +251,20 @@ def test_unreadable_photos_are_noted_once_and_do_not_trouble_later_stages(scenes
     assert capsys.readouterr().out == ""  # nothing is prepared or decoded again
 
 
-@pytest.mark.parametrize("name", ["thesis.tex", ".env"])
-def test_a_folder_of_something_else_is_no_run_folder(name, scenes, tmp_path):
+def test_a_folder_of_something_else_is_no_run_folder(scenes, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / name).write_text("precious")
+    (tmp_path / "run" / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="no run folder"):
         opened(scenes, tmp_path / "run", force=True)
-    assert (tmp_path / "run" / name).read_text() == "precious"
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "precious"
+
+
+def test_hidden_files_are_in_nobodys_way_and_stay(scenes, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".env").write_text("precious")
+    with pytest.raises(UserError, match="at least 8"):
+        load_photos(opened(scenes, tmp_path / "run", limit=3))
+    assert (tmp_path / "run" / ".env").read_text() == "precious"
 
 
 def test_the_run_folder_may_not_lie_in_the_photos(scenes, tmp_path):

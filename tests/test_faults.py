@@ -142,7 +142,8 @@ def test_where_both_states_are_damaged_the_stage_begins_anew_and_says_so(stopped
         lambda tensors, about: about.update(optimizer={"a": 1}),
         lambda tensors, about: about["optimizer"].append({}),
         lambda tensors, about: about["optimizer"][0].update(step="x"),
-        lambda tensors, about: about["optimizer"][0].update(step=float("nan")),
+        *(lambda tensors, about, step=step: about["optimizer"][0].update(step=step) for step in (float("nan"), 10**400, -1)),
+        lambda tensors, about: about.update(pct_train=10**400),
         lambda tensors, about: about["callbacks"]["history"].update(batches="x"),
         lambda tensors, about: tensors.update({"opt.0.grad_avg": torch.zeros(2)}),
         lambda tensors, about: tensors.update({"opt.0.grad_avg": tensors["opt.0.grad_avg"].int()}),
@@ -446,6 +447,19 @@ def test_ctrl_c_in_any_batch_of_an_epoch_ends_in_the_same_bytes(batch, scenes, w
         stage1(data=str(scenes), run=str(tmp_path / "run"))
     stage1(run=str(tmp_path / "run"), resume=True)
     assert result(tmp_path / "run") == whole
+
+
+def test_ctrl_c_while_a_finished_training_is_noted_as_such_leaves_its_weights(scenes, whole, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        stopped_after(patch, 3, 0)
+        stage1(data=str(scenes), run=str(run))
+    draw = training.draw_history
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="--resume goes on"):
+        patch.setattr(training, "draw_history", lambda run: draw(run) or signal.raise_signal(signal.SIGINT))
+        stage1(run=str(run), resume=True)
+    stage1(run=str(run), resume=True)
+    assert result(run) == whole
 
 
 @pytest.mark.faults

@@ -137,11 +137,26 @@ def test_a_flag_that_makes_no_sense_costs_nothing_that_was_there(own_run):
     assert open_run(run=str(own_run)).config["stages"]["stage4"]["finished"]
 
 
-@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"stage,epoch\nstage1,x\n", b"stage,epoch,psnr\nstage1,1,high\n", b"stage,epoch\n\xff,1\n", b"stage,epoch\nstage1,1,2\n"])
-def test_a_history_that_is_none_is_named(content, own_run):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a,b\n1,2\n",
+        b"stage,epoch\nstage1,x\n",
+        b"stage,epoch\nstage1,1" + 400 * b"0" + b"\n",
+        b"stage,epoch,psnr\nstage1,1,high\n",
+        b"stage,epoch,psnr\nstage1,1,1e308\n",
+        b"stage,epoch,$\\frac$\nstage1,1,2\n",
+        b"stage,epoch\n$\\frac$,1\n",
+        b"stage,epoch\n\xff,1\n",
+        b"stage,epoch\nstage1,1,2\n",
+    ],
+)
+def test_a_history_that_is_none_is_named_and_costs_nothing(content, own_run):
     (own_run / "history.csv").write_bytes(content)
     with pytest.raises(UserError, match="history.csv is damaged or no history: delete it"):
         stage2_generate_fakes.main(run=str(own_run), force=True, **TINY)
+    assert (own_run / "stage4_gen.safetensors").exists()
+    assert open_run(run=str(own_run)).config["stages"].keys() == {"stage1", "stage2", "stage3", "stage4"}
 
 
 def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):

@@ -5,6 +5,7 @@ Names that come from a browser are only ever looked up in what is listed here, n
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ def weights_found(runs: Path) -> dict[str, Weights]:
 
 def read_weights(path: Path) -> Weights | None:
     """What a weights file says of itself; None unless it holds a generator."""
-    if not path.is_file():  # a pipe would be waited for
+    if not os.path.isfile(path):  # a pipe would be waited for
         return None
     try:
         with safe_open(path, framework="np") as file:
