@@ -293,7 +293,7 @@ def test_a_batch_that_finds_too_little_memory_is_computed_sparingly_to_the_same_
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("error", [TOO_LITTLE[0], MemoryError()])
 def test_a_recipe_that_runs_out_of_memory_between_its_half_steps_ends_in_the_same_bytes(error, scenes, tmp_path, monkeypatch):
-    train = partial(pix2pix.main, data=str(scenes), epochs=2, **TINY)
+    train = partial(pix2pix.main, data=str(scenes), epochs=2, save_every=1, **TINY)
     train(run=str(tmp_path / "whole"))
     out_of_memory_at(monkeypatch, PatchGAN, {6}, error)
     train(run=str(tmp_path / "run"))

@@ -134,19 +134,40 @@ def test_a_training_killed_at_twenty_random_moments_ends_in_the_same_bytes(name,
     assert result_of(name, tmp_path / "killed") == whole
 
 
+def other(seed: int) -> int:
+    """The seed of two that is not this one."""
+    return {42: 7, 7: 42}[seed]
+
+
+# A file is renamed, or deleted: between two of these, what is on the disk is always the same to whoever resumes.
+
+
 @pytest.mark.parametrize("name", [*STAGES, "cyclegan"])
-def test_a_training_killed_before_any_change_of_the_disk_ends_in_the_same_bytes(name, photos, begun, tmp_path):
-    """A file is renamed, or deleted: between two of these, what is on the disk is always the same to whoever resumes."""
+def test_a_training_begun_anew_and_killed_before_any_change_of_the_disk_ends_in_the_same_bytes(name, photos, begun, tmp_path):
     options, run = options_of(name, photos, begun, tmp_path / "run"), tmp_path / "run"
-    seeds = [42] if name in STAGES[1:] else [42, 7]  # with another one, all that was there is of no use any more
+    assert train(name, {**options, "force": True})
+    whole = result_of(name, run)
+    for change in itertools.count(1):
+        if train(name, {**options, "force": True}, change=change):
+            break
+        assert train(name, {**options, "resume": True})
+        assert result_of(name, run) == whole, change
+    assert change > 30
+
+
+@pytest.mark.parametrize("name", ["stage1", "cyclegan"])
+def test_killed_while_it_makes_room_for_other_settings_a_run_has_either_the_old_or_the_new_ones(name, photos, begun, tmp_path):
+    options, run = options_of(name, photos, begun, tmp_path / "run"), tmp_path / "run"
     whole = {}
-    for seed in seeds:
+    for seed in (42, 7):
         assert train(name, {**options, "seed": seed, "force": True})
         whole[seed] = result_of(name, run)
     for change in itertools.count(1):
-        if train(name, {**options, "seed": seeds[change % len(seeds)], "force": True}, change=change):
-            break
-        seed = open_run(run=str(run)).seed
+        before = open_run(run=str(run)).seed
+        assert not train(name, {**options, "seed": other(before), "force": True}, change=change)
+        now = open_run(run=str(run)).seed
         assert train(name, {**options, "resume": True})
-        assert result_of(name, run) == whole[seed], change
-    assert change > 30
+        assert result_of(name, run) == whole[now], change
+        if now != before:
+            break
+    assert change > 10

@@ -109,7 +109,7 @@ def test_exchanged_grey_partners_and_cache_files_are_spoken_of_too(exchanged, sc
     assert "are not the same as when the run was begun" in capsys.readouterr().out
 
 
-def test_what_another_process_did_since_a_run_was_opened_is_kept(own_run, capsys):
+def test_what_another_process_did_since_a_run_was_opened_is_kept(own_run):
     config = (own_run / "config.json").read_text()
     before = json.loads(config)
     before["stages"] = {}
