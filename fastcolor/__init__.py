@@ -11,7 +11,7 @@ __all__ = ["Colorizer", "predict"]
 
 def __getattr__(name: str):
     if name in __all__:  # only now: `import fastcolor` need not wait for torch
-        from fastcolor import inference
+        from fastcolor.colorize import colorizer
 
-        return getattr(inference, name)
+        return getattr(colorizer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,14 +11,14 @@ from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory
 
 # Imported only when called for: `fastcolor greyscale` need not wait for fastai.
 COMMANDS = {
-    "colorize": "fastcolor.colorize:main",
+    "colorize": "fastcolor.colorize.folder:main",
     "train": "fastcolor.train:main",
     "stage1": "fastcolor.stage1_pretrain_gen:main",
     "stage2": "fastcolor.stage2_generate_fakes:main",
     "stage3": "fastcolor.stage3_pretrain_critic:main",
     "stage4": "fastcolor.stage4_gan:main",
-    "export": "fastcolor.export:main",
-    "evaluate": "fastcolor.evaluate:main",
+    "export": "fastcolor.colorize.onnx:main",
+    "evaluate": "fastcolor.evaluate.command:main",
     "greyscale": "fastcolor.prep.greyscale:greyscale",
     "sample": "fastcolor.prep.sample:sample",
     "clean": "fastcolor.prep.clean:clean",

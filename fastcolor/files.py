@@ -9,27 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
 
 from fastcore.imports import IN_NOTEBOOK
-
-from fastcolor.errors import UnreadablePhoto, UserError
-
-SUFFIXES = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".gif": "GIF",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-}
-"""What counts as a photo in a folder, and the format in which such a file is written."""
 
 
 def progress_bar(items: Iterable, total: int | None = None, unit: str | None = None) -> Iterator:
@@ -52,30 +35,6 @@ def progress_bar(items: Iterable, total: int | None = None, unit: str | None = N
 def shows_progress() -> bool:
     """Whether bars are drawn: in a terminal and in a notebook."""
     return sys.stdout.isatty() or IN_NOTEBOOK
-
-
-def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
-    """All files below `folder` named like photos, as sorted paths relative to it.
-
-    Links to folders are not followed, hidden files and folders (.thumbnails) left out; `unreadable` is told of folders
-    that may not be read. Raises UserError if `folder` is missing, is a file, may not be read, or holds no photo.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {what}: give a folder of photos")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise UserError(f"{folder} may not be read: check its permissions")
-    found = [
-        Path(root, name).relative_to(folder)
-        for root, _, names in os.walk(folder, onerror=unreadable)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES
-    ]
-    found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
-    if not found:
-        raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that does")
-    return sorted(found)
 
 
 def is_inside(name: str) -> bool:
@@ -116,61 +75,6 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
-@dataclass
-class Summary:
-    """What a pass over a folder did: counts, and (path, reason) for every file that could not be read."""
-
-    written: int = 0
-    skipped: int = 0
-    unreadable: list[tuple[Path, str]] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"{self.written:,} written, {self.skipped:,} skipped, {len(self.unreadable):,} unreadable"
-
-
-def convert_folder(
-    src: str | Path,
-    dst: str | Path,
-    convert: Callable[[Path, Path], None],
-    strict: bool = False,
-    photos: list[Path] | None = None,
-) -> Summary:
-    """Call `convert(source_file, target_file)` for every photo below `src` that is not there yet below `dst`.
-
-    `photos`, relative to `src`, are all that `find_photos` finds unless given. `convert` writes through `save_photo` or `write_whole`
-    and may raise UnreadablePhoto; such files are listed in `dst/unreadable.csv`. Threads, one per core: decoding,
-    resizing and encoding release Python's lock. Raises UserError if not one file could be read, or, if `strict`,
-    if any could not.
-    """
-    src, dst = Path(src), Path(dst)
-    photos = find_photos(src) if photos is None else photos
-    if src.resolve() in (dst.resolve(), *dst.resolve().parents) or dst.resolve() in src.resolve().parents:
-        raise UserError(f"one of {src} and {dst} lies in the other: give another folder, originals are never touched")
-    summary = Summary()
-    waiting = [photo for photo in photos if not (dst / photo).exists()]
-    summary.skipped = len(photos) - len(waiting)
-
-    def one(photo: Path) -> tuple[Path, str] | None:
-        try:
-            convert(src / photo, dst / photo)
-        except UnreadablePhoto as error:
-            return photo, error.reason
-        return None
-
-    for result in progress_bar(in_threads(one, waiting), total=len(waiting)):
-        if result is None:
-            summary.written += 1
-        else:
-            summary.unreadable.append(result)
-    write_unreadable(dst / "unreadable.csv", summary.unreadable)
-    if summary.unreadable and (strict or not summary.written + summary.skipped):
-        photo, reason = min(summary.unreadable)
-        readable = summary.written + summary.skipped
-        what = f"{len(summary.unreadable):,} photos could not be read" if readable else "no photo could be read"
-        raise UserError(f"{src}: {what}, the first is {photo} ({reason}); see {dst}/unreadable.csv")
-    return summary
-
-
 def in_threads(function: Callable, items: Iterable) -> Iterator:
     """`function` of each item, in the order of completion, one thread per core, few items ahead of the consumer."""
     items = iter(items)
@@ -199,14 +103,6 @@ def in_order(function: Callable, items: Iterable, ahead: int = 2) -> Iterator:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def write_unreadable(path: Path, unreadable: list[tuple[Path, str]]) -> None:
-    """List `unreadable` in a CSV file (columns file, reason), or remove the list of an earlier run if it is empty."""
-    if not unreadable:
-        path.unlink(missing_ok=True)
-        return
-    write_csv(path, ("file", "reason"), sorted((str(photo), reason) for photo, reason in unreadable))
 
 
 def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Iterable]) -> None:

@@ -20,19 +20,21 @@ from fastai.optimizer import Adam
 from fastcore.meta import delegates
 from torch import nn
 
-from fastcolor.batches import batch_size, color_batches
-from fastcolor.checkpoint import save_network
 from fastcolor.cli import run_command
-from fastcolor.data import load_photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import batch_size, color_batches
+from fastcolor.data.photos import load_photos
 from fastcolor.device import place
-from fastcolor.generators import UNetConfig, build_generator, generator_config
-from fastcolor.losses import make_loss
-from fastcolor.pretrained import load_pretrained
-from fastcolor.report import sample_grid
-from fastcolor.run import open_run
-from fastcolor.settings import at_least
-from fastcolor.spaces import SPACES
-from fastcolor.training import fit, image_metrics
+from fastcolor.networks.checkpoint import save_network
+from fastcolor.networks.pretrained import load_pretrained
+from fastcolor.networks.registry import build, config_of_flag
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.runs.run import open_run
+from fastcolor.runs.settings import at_least
+from fastcolor.training.fit import fit
+from fastcolor.training.history import image_metrics
+from fastcolor.training.losses import make_loss
+from fastcolor.training.report import sample_grid
 
 STAGE = "stage1"
 
@@ -76,7 +78,7 @@ def main(
 ):
     """Pretrain the generator with MSE loss: the first of the four stages."""
     run = open_run(**options)
-    config = generator_config(generator, arch, run.size)
+    config = config_of_flag("generator", generator, arch=arch, size=run.size)
     pretrained = pretrained or ("bundled" if config == UNetConfig() else "imagenet")
     if epochs is None:
         epochs = (36 if pretrained == "none" else 9) if run.is_sample else 10
@@ -87,7 +89,7 @@ def main(
     distance = make_loss(loss, space.name, run.device)
 
     torch.manual_seed(run.seed)
-    network = build_generator(config)
+    network = build(config)
     load_pretrained(network, pretrained)
     photos = load_photos(run)
     place(network, run)

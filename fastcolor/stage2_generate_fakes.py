@@ -7,23 +7,21 @@ Leaves `fakes/`, one PNG for each training photo, and a sample grid. Fakes that 
 
 import sys
 
-import numpy as np
-import torch
 from fastcore.meta import delegates
 from PIL import Image
-from torch import Tensor, nn
 
-from fastcolor.batches import batch_size, color_batches
-from fastcolor.cache import take
-from fastcolor.checkpoint import load_network
 from fastcolor.cli import run_command
-from fastcolor.data import load_photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import batch_size, color_batches
+from fastcolor.data.cache import take
+from fastcolor.data.fakes import paint
+from fastcolor.data.photos import load_photos
 from fastcolor.device import place
 from fastcolor.files import in_threads, progress_bar
-from fastcolor.photo import save_photo
-from fastcolor.report import sample_grid
-from fastcolor.run import Run, open_run
-from fastcolor.spaces import SPACES
+from fastcolor.networks.checkpoint import load_network
+from fastcolor.photo.write import save_photo
+from fastcolor.runs.run import open_run
+from fastcolor.training.report import sample_grid
 
 STAGE = "stage2"
 
@@ -53,15 +51,6 @@ def main(**options):
         print(f"{run.output(STAGE)}: {len(missing):,} written, {len(files) - len(missing):,} skipped")
         sample_grid(run.path / "samples" / f"{STAGE}.png", network, space, color_batches(run, photos, space))
         run.finish(STAGE)
-
-
-@torch.no_grad()
-def paint(run: Run, network: nn.Module, space, squares: Tensor) -> np.ndarray:
-    """Fakes `(n, side, side, 3)` sRGB uint8 of squares `(n, side, side, 4)` uint8, of which only grey is looked at."""
-    grey = squares.permute(0, 3, 1, 2)[:, :1].contiguous()
-    with run.autocast():
-        image = network(space.inputs(grey))
-    return (space.to_rgb(image) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 if __name__ == "__main__":

@@ -11,20 +11,20 @@ import torch
 from fastcore.meta import delegates
 from torch import Tensor
 
-from fastcolor.batches import batch_size, color_batches
-from fastcolor.checkpoint import load_network, save_network
 from fastcolor.cli import run_command
-from fastcolor.data import load_photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import batch_size, color_batches
+from fastcolor.data.photos import load_photos
 from fastcolor.device import place
 from fastcolor.errors import UserError
-from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
-from fastcolor.losses import make_loss
-from fastcolor.report import sample_grid
-from fastcolor.run import open_run
-from fastcolor.settings import at_least
-from fastcolor.spaces import SPACES
-from fastcolor.stage3_pretrain_critic import right
-from fastcolor.training import fit, image_metrics
+from fastcolor.networks.checkpoint import load_network, save_network
+from fastcolor.runs.run import open_run
+from fastcolor.runs.settings import at_least
+from fastcolor.training.fit import fit
+from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.history import image_metrics
+from fastcolor.training.losses import make_loss, right
+from fastcolor.training.report import sample_grid
 
 STAGE = "stage4"
 # Weight of the loss beside the adversarial one. Lesson 7 has 50 for the MSE in normalised RGB; the same error in colour is

@@ -12,13 +12,14 @@ from pathlib import Path
 from fastcore.meta import delegates
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
-from fastcolor.checkpoint import save_half
 from fastcolor.cli import run_command
+from fastcolor.colorize.colorizer import predict
 from fastcolor.errors import UserError
-from fastcolor.inference import BUNDLED, predict
-from fastcolor.photo import save_photo
-from fastcolor.report import SAMPLES, held_out_metrics, picture_of, print_table, sheet
-from fastcolor.run import Run, open_run
+from fastcolor.networks.checkpoint import save_half
+from fastcolor.photo.write import save_photo
+from fastcolor.runs.run import Run, open_run
+from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, sheet
+from fastcolor.weights import BUNDLED
 
 # What `--preset` gives to each stage and to the run, unless a flag says otherwise.
 PRESETS = {

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
-from fastcolor.run import Run, open_run
-from fastcolor.scenes import write_scenes
+from fastcolor.runs.run import Run, open_run
+from fastcolor.scenes.folder import write_scenes
 
 TINY = {"size": 32, "bs": 4, "device": "cpu", "precision": "fp32"}
 

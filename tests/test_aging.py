@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from fastcolor.aging import age
-from fastcolor.scenes import draw_scene
+from fastcolor.data.aging import age
+from fastcolor.scenes.landscapes import draw_scene
 
 
 def photos(count: int = 12, side: int = 96) -> torch.Tensor:

@@ -14,7 +14,7 @@ from skimage.color import rgb2lab
 
 import fastcolor.app
 from fastcolor.app import server
-from fastcolor.scenes import draw_scene
+from fastcolor.scenes.landscapes import draw_scene
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -9,19 +9,22 @@ from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch import nn
 
-from fastcolor import cache, device
-from fastcolor.batches import PhotoBatches, Unpaired, batch_size, color_batches, critic_batches, unpaired_batches
-from fastcolor.cache import OnDemand
-from fastcolor.critics import PatchCriticConfig, build_critic
-from fastcolor.data import load_photos
+from fastcolor import device
+from fastcolor.color.spaces import SPACES
+from fastcolor.data import cache
+from fastcolor.data.batches import PhotoBatches, Unpaired, batch_size, color_batches, critic_batches, unpaired_batches
+from fastcolor.data.cache import OnDemand
+from fastcolor.data.photos import load_photos
 from fastcolor.device import largest_batch
 from fastcolor.errors import UserError
-from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
-from fastcolor.generators import DynamicUnetConfig, UNetConfig, build_generator
-from fastcolor.scenes import draw_scene
-from fastcolor.spaces import SPACES
+from fastcolor.networks.critics import PatchCriticConfig
+from fastcolor.networks.fastai_nets import DynamicUnetConfig
+from fastcolor.networks.registry import build
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.stage3_pretrain_critic import critic_learner
+from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
 
 LAB = SPACES["lab"]
 
@@ -252,7 +255,7 @@ def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
 
 @pytest.mark.parametrize("config", [UNetConfig(), DynamicUnetConfig(arch="resnet18", size=32)])
 def test_auto_tries_out_every_network(config, scenes, tmp_path):
-    space, generator, critic = SPACES[config.space], build_generator(config), build_critic(PatchCriticConfig(space=config.space))
+    space, generator, critic = SPACES[config.space], build(config), build(PatchCriticConfig(space=config.space))
     buffers = {name: value.clone() for name, value in critic.named_buffers()}
     assert largest_batch([generator, critic], space.channels, opened(scenes, tmp_path / "run"), 2, 4) in (2, 4)
     assert all(torch.equal(buffers[name], value) for name, value in critic.named_buffers())
@@ -407,7 +410,7 @@ class Painter(nn.Module):
 
 
 def learners(dls) -> dict:
-    critic = build_critic(PatchCriticConfig(channels=8))
+    critic = build(PatchCriticConfig(channels=8))
     return {
         "stage 1": generator_learner(dls, Painter()),
         "stage 4": gan_learner(dls, Painter(), critic, GeneratorLoss(8), make_switcher("adaptive", 0.6, None, 1, 1)),

@@ -115,7 +115,7 @@ def test_the_input_costs_the_same_for_a_photo_of_many_as_of_few(monkeypatch):
 
 def test_precisions_are_compared_on_the_same_seeds(monkeypatch):
     monkeypatch.setattr(precisions, "SEEDS", (7, 7))
-    monkeypatch.setattr("fastcolor.data.SAMPLE_COUNT", 24)
+    monkeypatch.setattr("fastcolor.data.photos.SAMPLE_COUNT", 24)
     measured, errors = precisions.held_out_metrics, []
 
     def watched(run):

@@ -11,13 +11,13 @@ import torch
 from conftest import opened
 from PIL import Image
 
-from fastcolor import cache
-from fastcolor.batches import color_batches
-from fastcolor.cache import cache_folder
-from fastcolor.data import load_photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data import cache
+from fastcolor.data.batches import color_batches
+from fastcolor.data.cache import cache_folder
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
-from fastcolor.photo import open_photo
-from fastcolor.spaces import SPACES
+from fastcolor.photo.read import open_photo
 
 
 @pytest.fixture(autouse=True)

@@ -11,17 +11,19 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import fastcolor
-from fastcolor.checkpoint import FORMAT, load_network, load_tensors, save_half, save_network, save_tensors
-from fastcolor.critics import PatchCriticConfig, build_critic
+from fastcolor.colorize.colorizer import predict
 from fastcolor.errors import UserError
-from fastcolor.generators import UNetConfig, build_generator
-from fastcolor.inference import BUNDLED, predict
+from fastcolor.networks.checkpoint import FORMAT, load_network, load_tensors, save_half, save_network, save_tensors
+from fastcolor.networks.critics import PatchCriticConfig
+from fastcolor.networks.registry import build
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.weights import BUNDLED
 
 
 @pytest.fixture(scope="module")
 def generator():
     torch.manual_seed(0)
-    return build_generator(UNetConfig(chroma_stride=2)).eval()
+    return build(UNetConfig(chroma_stride=2)).eval()
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_a_pickle_is_refused_and_never_run(write, tmp_path):
 
 
 def test_a_critic_is_no_generator(tmp_path):
-    save_network(tmp_path / "c.safetensors", build_critic(PatchCriticConfig()), "critic", stage=3, size=64)
+    save_network(tmp_path / "c.safetensors", build(PatchCriticConfig()), "critic", stage=3, size=64)
     with pytest.raises(UserError, match="holds critic, not a generator"):
         load_network(tmp_path / "c.safetensors", "generator")
 

@@ -1,21 +1,19 @@
 """The recipes' networks: sizes and counts that their papers and descriptions have, any height and width, first weights."""
 
-from dataclasses import asdict
 
 import pytest
 import torch
 from torch import nn
 
-from fastcolor.classic import (
+from fastcolor.networks.classic import (
     CHANNELS,
     ColorCriticConfig,
     EncoderDecoderConfig,
     PatchGANConfig,
     ResnetConfig,
     SkipUNetConfig,
-)  # fmt: skip
-from fastcolor.critics import build_critic
-from fastcolor.generators import build_generator
+)
+from fastcolor.networks.registry import build
 
 THIN = [
     SkipUNetConfig(depth=5, channels=4),
@@ -28,7 +26,6 @@ CYCLE_CRITIC = PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="g
 
 
 def parameters(config) -> int:
-    build = build_generator if config.name in ("skip_unet", "encoder_decoder", "resnet") else build_critic
     return sum(parameter.numel() for parameter in build(config).parameters())
 
 
@@ -67,7 +64,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def test_the_unet_halves_256_pixels_down_to_one_and_doubles_them_again():
-    found = shapes(build_generator(SkipUNetConfig(channels=8)), CONVOLUTIONS, torch.zeros(1, 3, 256, 256))
+    found = shapes(build(SkipUNetConfig(channels=8)), CONVOLUTIONS, torch.zeros(1, 3, 256, 256))
     down = [(8, 128), (16, 64), (32, 32), (64, 16), (64, 8), (64, 4), (64, 2), (64, 1)]
     up = [(64, 2), (64, 4), (64, 8), (64, 16), (32, 32), (16, 64), (8, 128), (3, 256)]
     assert [(channels, side) for channels, side, _ in found] == down + up
@@ -76,13 +73,13 @@ def test_the_unet_halves_256_pixels_down_to_one_and_doubles_them_again():
 @pytest.mark.parametrize("depth", [5, 7])
 def test_a_unet_for_a_smaller_side_reaches_one_pixel_too(depth):
     side = 2**depth
-    found = shapes(build_generator(SkipUNetConfig(depth=depth, channels=4)), CONVOLUTIONS, torch.zeros(1, 3, side, side))
+    found = shapes(build(SkipUNetConfig(depth=depth, channels=4)), CONVOLUTIONS, torch.zeros(1, 3, side, side))
     assert min(height for _, height, _ in found) == 1
     assert len(found) == 2 * depth
 
 
 def test_the_encoder_decoder_passes_256_pixels_through_512_x_16_x_16():
-    found = shapes(build_generator(EncoderDecoderConfig()), CONVOLUTIONS, torch.zeros(1, 1, 256, 256))
+    found = shapes(build(EncoderDecoderConfig()), CONVOLUTIONS, torch.zeros(1, 1, 256, 256))
     assert found == [
         (64, 128, 128), (128, 64, 64), (256, 32, 32), (512, 16, 16),
         (256, 32, 32), (128, 64, 64), (64, 128, 128), (32, 256, 256), (2, 256, 256),
@@ -90,7 +87,7 @@ def test_the_encoder_decoder_passes_256_pixels_through_512_x_16_x_16():
 
 
 def test_cyclegans_generator_goes_64_128_256_and_back_with_group_norm():
-    network = build_generator(ResnetConfig(blocks=6))
+    network = build(ResnetConfig(blocks=6))
     found = shapes(network, CONVOLUTIONS, torch.zeros(1, 3, 64, 64))
     assert found[:3] == [(64, 64, 64), (128, 32, 32), (256, 16, 16)]
     assert set(found[3:-3]) == {(256, 16, 16)}
@@ -102,18 +99,18 @@ def test_cyclegans_generator_goes_64_128_256_and_back_with_group_norm():
 
 
 def test_without_residual_blocks_nothing_stands_between():
-    found = shapes(build_generator(ResnetConfig(blocks=0)), CONVOLUTIONS, torch.zeros(1, 3, 64, 64))
+    found = shapes(build(ResnetConfig(blocks=0)), CONVOLUTIONS, torch.zeros(1, 3, 64, 64))
     assert [channels for channels, *_ in found] == [64, 128, 256, 128, 64, 3]
 
 
 def test_cyclegans_critic_has_the_described_widths():
-    found = shapes(build_critic(CYCLE_CRITIC), nn.Conv2d, torch.zeros(1, 3, 256, 256))
+    found = shapes(build(CYCLE_CRITIC), nn.Conv2d, torch.zeros(1, 3, 256, 256))
     # four halvings, then one and the last at stride 1
     assert [(channels, side) for channels, side, _ in found] == [(64, 128), (128, 64), (256, 32), (512, 16), (512, 15), (1, 14)]
 
 
 def test_the_color_critic_gives_one_logit_of_four_halvings():
-    critic = build_critic(ColorCriticConfig(size=64))
+    critic = build(ColorCriticConfig(size=64))
     assert [side for _, side, _ in shapes(critic, nn.Conv2d, torch.zeros(1, 3, 64, 64))] == [32, 16, 8, 4]
     assert critic(torch.zeros(3, 3, 64, 64)).shape == (3, 1)
     assert len([module for module in critic.modules() if isinstance(module, nn.Dropout)]) == 4
@@ -121,7 +118,7 @@ def test_the_color_critic_gives_one_logit_of_four_halvings():
 
 def test_the_color_critic_does_not_see_light():
     torch.manual_seed(0)
-    critic, images = build_critic(ColorCriticConfig(size=32, channels=4)).eval(), torch.randn(2, 3, 32, 32)
+    critic, images = build(ColorCriticConfig(size=32, channels=4)).eval(), torch.randn(2, 3, 32, 32)
     lighter = images + torch.tensor([1.0, 0, 0]).view(3, 1, 1)
     bluer = images + torch.tensor([0, 0, -1.0]).view(3, 1, 1)
     with torch.no_grad():
@@ -139,7 +136,7 @@ def test_the_color_critic_does_not_see_light():
 def test_a_logit_of_the_patchgan_sees_a_square_of_its_size(config, patch):
     """By gradient, without norms, whose statistics would reach over the whole image."""
     torch.manual_seed(0)
-    critic, image = build_critic(config).double(), torch.randn(1, 3, 256, 256, dtype=torch.float64, requires_grad=True)
+    critic, image = build(config).double(), torch.randn(1, 3, 256, 256, dtype=torch.float64, requires_grad=True)
     logits = critic(image)
     logits[0, logits.shape[1] // 2 + round(logits.shape[1] ** 0.5) // 2].backward()
     seen = image.grad[0].abs().sum(0) > 0
@@ -149,7 +146,7 @@ def test_a_logit_of_the_patchgan_sees_a_square_of_its_size(config, patch):
 
 def test_a_patchgan_of_256_pixels_gives_30_x_30_logits():
     with torch.no_grad():
-        assert build_critic(PatchGANConfig())(torch.zeros(2, 6, 256, 256)).shape == (2, 900)
+        assert build(PatchGANConfig())(torch.zeros(2, 6, 256, 256)).shape == (2, 900)
 
 
 @pytest.mark.parametrize("config", THIN, ids=lambda config: f"{config.name}-{config.space}-{getattr(config, 'blocks', '')}")
@@ -158,7 +155,7 @@ def test_generators_return_an_image_of_any_inputs_size(config, size):
     torch.manual_seed(0)
     x = torch.rand(2, CHANNELS[config.space][0], *size) * 2 - 1
     with torch.no_grad():
-        image = build_generator(asdict(config)).eval()(x)
+        image = build(config).eval()(x)
     assert image.shape == (2, 3, *size)
     assert image.isfinite().all()
     assert image[:, 1:].abs().max() <= 1
@@ -169,7 +166,7 @@ def test_generators_return_an_image_of_any_inputs_size(config, size):
 def test_skips_carry_detail_past_the_innermost_pixel():
     """With its inside gone silent, the U-Net still knows where the light falls; the encoder-decoder does not."""
     torch.manual_seed(0)
-    unet, mirror = build_generator(SkipUNetConfig(depth=5, channels=4)), build_generator(EncoderDecoderConfig(channels=4))
+    unet, mirror = build(SkipUNetConfig(depth=5, channels=4)), build(EncoderDecoderConfig(channels=4))
     nn.init.zeros_(unet.ups[-1][1].weight)
     nn.init.zeros_(mirror.decoder[0].weight)
     with torch.no_grad():
@@ -180,7 +177,7 @@ def test_skips_carry_detail_past_the_innermost_pixel():
 
 def test_dropout_is_noise_in_training_and_rest_in_use():
     torch.manual_seed(0)
-    network, x = build_generator(SkipUNetConfig(depth=7, channels=4)), torch.rand(2, 3, 128, 128)
+    network, x = build(SkipUNetConfig(depth=7, channels=4)), torch.rand(2, 3, 128, 128)
     assert sum(isinstance(module, nn.Dropout) for module in network.modules()) == 2
     with torch.no_grad():
         assert not torch.equal(network(x), network(x))
@@ -191,7 +188,7 @@ def test_dropout_is_noise_in_training_and_rest_in_use():
 @pytest.mark.parametrize("config", [SkipUNetConfig(depth=6), EncoderDecoderConfig(), ResnetConfig(), CYCLE_CRITIC], ids=lambda c: c.name)
 def test_first_weights_are_normal_with_a_deviation_of_one_fiftieth(config):
     torch.manual_seed(0)
-    network = (build_critic if config.name == "patchgan" else build_generator)(config)
+    network = build(config)
     kernels = [module.weight.flatten() for module in network.modules() if isinstance(module, CONVOLUTIONS)]
     kernels = torch.cat(kernels)
     assert kernels.std().item() == pytest.approx(0.02, rel=0.01)

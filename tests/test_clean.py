@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw
 from skimage.color import lab2rgb
 
 from fastcolor.cli import run_command
-from fastcolor.photo import save_photo
+from fastcolor.photo.likeness import HASH_BITS
+from fastcolor.photo.write import save_photo
 from fastcolor.prep import clean as module
 from fastcolor.prep.clean import Look, clean, find_duplicates, judge, look, move_aside
-from fastcolor.scenes import draw_scene
+from fastcolor.scenes.landscapes import draw_scene
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def test_similar_skies_with_different_things_in_them_are_no_duplicates():
     ImageDraw.Draw(skies[0]).rectangle((4, 66, 24, 95), fill=(20, 40, 20))
     ImageDraw.Draw(skies[1]).rectangle((55, 60, 75, 95), fill=(90, 40, 20))
     bits = [np.unpackbits(np.frombuffer(bytes.fromhex(look(sky).dhash), np.uint8)) for sky in skies]
-    assert (bits[0] != bits[1]).sum() <= module.HASH_BITS  # the hash alone would take them for one
+    assert (bits[0] != bits[1]).sum() <= HASH_BITS  # the hash alone would take them for one
     assert verdicts(*skies) == [None, None]
 
 
@@ -171,7 +172,7 @@ def test_duplicates_are_found_across_blocks_as_by_comparing_all_with_all():
         dhash, size = np.packbits(bits).tobytes().hex(), 900 - n
         looks[Path(f"{n:03d}")] = Look(size, size, 20, 30, 20, 20, dhash, thumbnail.tobytes().hex())
     found = {finding.file: finding.reason for finding in find_duplicates(looks)}
-    assert sorted(found) == [str(n) for n in range(600, 700) if n % 25 <= module.HASH_BITS]
+    assert sorted(found) == [str(n) for n in range(600, 700) if n % 25 <= HASH_BITS]
     assert all(f"the same as {int(file) - 300:03d}:" in reason for file, reason in found.items())
 
 

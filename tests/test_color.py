@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import color as reference
 
-from fastcolor.color import AB_RANGE, fit_gamut, grey_of, lab_to_rgb, lightness_of, rgb_to_lab
+from fastcolor.color.lab import AB_RANGE, fit_gamut, grey_of, lab_to_rgb, lightness_of, rgb_to_lab
 
 
 def random_rgb(seed: int, height: int = 64, width: int = 64) -> torch.Tensor:

@@ -9,9 +9,10 @@ import pytest
 from photo_files import icc_profile, noise, save
 from PIL import Image
 
-from fastcolor import colorize, inference
 from fastcolor.cli import run_command
-from fastcolor.photo import read_photo
+from fastcolor.colorize import colorizer as inference
+from fastcolor.colorize import folder as colorize
+from fastcolor.photo.read import read_photo
 
 SHIFT = 40  # what the stand-in adds to red
 

@@ -6,7 +6,7 @@ from conftest import opened
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fastcolor.curves import draw_history
+from fastcolor.runs.curves import draw_history
 
 
 @pytest.fixture

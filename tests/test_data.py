@@ -9,12 +9,12 @@ import pytest
 from conftest import opened
 from PIL import Image
 
-from fastcolor.batches import color_batches, shown_often
-from fastcolor.data import load_photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import color_batches, shown_often
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
-from fastcolor.run import open_run
-from fastcolor.scenes import draw_scene
-from fastcolor.spaces import SPACES
+from fastcolor.runs.run import open_run
+from fastcolor.scenes.landscapes import draw_scene
 
 
 def test_the_split_is_written_once_and_kept(scenes, tmp_path):

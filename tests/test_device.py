@@ -5,10 +5,11 @@ import torch
 from conftest import TINY, opened
 
 from fastcolor import device, stage1_pretrain_gen
-from fastcolor.critics import PatchCriticConfig, build_critic
 from fastcolor.device import choose_precision, place
 from fastcolor.errors import UserError
-from fastcolor.run import open_run
+from fastcolor.networks.critics import PatchCriticConfig
+from fastcolor.networks.registry import build
+from fastcolor.runs.run import open_run
 
 CPU = torch.device("cpu")
 
@@ -53,7 +54,7 @@ def test_a_run_without_a_compiler_is_told_so_before_anything_is_made(scenes, tmp
 
 def test_a_compiled_network_learns_the_same_under_the_same_names(scenes, tmp_path):
     torch.manual_seed(0)
-    network = build_critic(PatchCriticConfig(channels=8)).train()
+    network = build(PatchCriticConfig(channels=8)).train()
     for layer in network.modules():
         if isinstance(layer, torch.nn.Dropout2d):
             layer.p = 0.0  # chance is another one when compiled

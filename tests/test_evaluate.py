@@ -19,16 +19,18 @@ from torchvision.models._api import WeightsEnum
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import functional as transforms
 
-from fastcolor import evaluate, perceptual
-from fastcolor.checkpoint import save_network
 from fastcolor.cli import run_command
-from fastcolor.color import grey_of
+from fastcolor.color.lab import grey_of
+from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.errors import UserError
-from fastcolor.evaluate import open_pair
-from fastcolor.generators import build_generator, generator_config
-from fastcolor.inference import Colorizer
-from fastcolor.perceptual import Judge, frechet_distance, measure
-from fastcolor.scenes import draw_scene
+from fastcolor.evaluate import command as evaluate
+from fastcolor.evaluate import judge as perceptual
+from fastcolor.evaluate.command import open_pair
+from fastcolor.evaluate.judge import Judge, frechet_distance, measure
+from fastcolor.networks.checkpoint import save_network
+from fastcolor.networks.registry import build
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.scenes.landscapes import draw_scene
 
 CPU = torch.device("cpu")
 
@@ -232,7 +234,7 @@ def test_two_weights_are_compared_and_a_path_tells_them_apart(folder):
 def test_a_network_at_strength_0_is_as_good_as_grey(folder, monkeypatch):
     monkeypatch.setattr(evaluate, "Colorizer", Colorizer)
     torch.manual_seed(0)
-    save_network("random.safetensors", build_generator(generator_config("unet", "resnet18", 32)), "generator", size=32)
+    save_network("random.safetensors", build(UNetConfig()), "generator", size=32)
     without = evaluated(folder, weights="random.safetensors", strength=0.0, limit=2)["systems"]
     grey, colored = without["grey"], without["random"]
     assert colored["seconds"] > 0
@@ -343,7 +345,7 @@ def test_a_csv_file_of_other_columns_is_refused(folder):
 
 
 def test_without_torchmetrics_one_sentence_names_the_extra(folder, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "fastcolor.perceptual")
+    monkeypatch.delitem(sys.modules, "fastcolor.evaluate.judge")
     monkeypatch.setitem(sys.modules, "torchmetrics.functional.image", None)
     assert run_command(evaluate.main, ["--data", str(folder)], prog="fastcolor evaluate") == 2
     assert capsys.readouterr().err.strip() == (

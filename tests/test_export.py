@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from fastcolor import export
-from fastcolor.checkpoint import load_network
+from fastcolor.colorize import onnx as export
+from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.errors import UserError
-from fastcolor.inference import Colorizer
+from fastcolor.networks.checkpoint import load_network
 
 
 @pytest.fixture(scope="module")

@@ -32,14 +32,14 @@ from fastcolor import (
     stage4_gan,
     training,
 )
-from fastcolor.checkpoint import load_tensors, save_tensors
-from fastcolor.classic import PatchGAN
 from fastcolor.cli import run_command
-from fastcolor.data import load_photos
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
-from fastcolor.generators import LabUNet
+from fastcolor.networks.checkpoint import load_tensors, save_tensors
+from fastcolor.networks.classic import PatchGAN
+from fastcolor.networks.unet import LabUNet
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
-from fastcolor.scenes import write_scenes
+from fastcolor.scenes.folder import write_scenes
 
 TIMED = ("photos_per_s", "seconds", "peak_mb")
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
@@ -341,8 +341,9 @@ LITTLE_MEMORY = """
 import resource, sys
 import psutil
 import torch
-from fastcolor import stage1_pretrain_gen, training
-from fastcolor.training import go_in_memory
+from fastcolor import stage1_pretrain_gen
+from fastcolor.training import fit as training
+from fastcolor.training.precision import go_in_memory
 torch.set_num_threads(1)
 def in_little_memory(*arguments):
     if {spare}:
@@ -374,11 +375,12 @@ def test_a_process_that_may_take_little_memory_ends_in_the_same_bytes(tmp_path):
 
 WAITING = """
 import sys, time
-from fastcolor import resume, stage1_pretrain_gen
-from fastcolor.checkpoint import load_tensors, save_tensors
-from fastcolor.classic import PatchGAN
+from fastcolor.training import resume
+from fastcolor import stage1_pretrain_gen
+from fastcolor.networks.checkpoint import load_tensors, save_tensors
+from fastcolor.networks.classic import PatchGAN
 from fastcolor.cli import run_command
-from fastcolor.data import load_photos
+from fastcolor.data.photos import load_photos
 keep = resume.Resumable.keep
 def slow(callback, *where):
     keep(callback, *where)

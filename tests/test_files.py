@@ -10,8 +10,10 @@ from PIL import Image
 
 from fastcolor import files
 from fastcolor.errors import UserError
-from fastcolor.files import convert_folder, find_photos, in_order, write_whole
-from fastcolor.photo import open_photo, save_photo
+from fastcolor.files import in_order, write_whole
+from fastcolor.photo.folders import convert_folder, find_photos
+from fastcolor.photo.read import open_photo
+from fastcolor.photo.write import save_photo
 
 
 def noise(seed=0, height=24, width=32):

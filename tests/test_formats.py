@@ -9,9 +9,10 @@ import tifffile
 from photo_files import noise, png_of, save
 from PIL import Image
 
-from fastcolor import formats
 from fastcolor.errors import UnreadablePhoto
-from fastcolor.photo import open_photo, read_photo, save_photo
+from fastcolor.photo import formats
+from fastcolor.photo.read import open_photo, read_photo
+from fastcolor.photo.write import save_photo
 
 # pytest shows what the package has Python ignore
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")

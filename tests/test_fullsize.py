@@ -7,8 +7,8 @@ from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from skimage.transform import resize
 
-from fastcolor import fullsize
-from fastcolor.fullsize import recolor, small_grey
+from fastcolor.color import fullsize
+from fastcolor.color.fullsize import recolor, small_grey
 
 
 def smooth(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:

@@ -13,8 +13,8 @@ import pytest
 import tifffile
 from photo_files import exif, icc_profile, png
 
-from fastcolor.formats import knows_heic
-from fastcolor.scenes import draw_scene
+from fastcolor.photo.formats import knows_heic
+from fastcolor.scenes.landscapes import draw_scene
 
 COUNT = 1200
 SECONDS = 10  # for one file
@@ -24,7 +24,7 @@ CHILD = """
 import faulthandler, json, resource, sys
 import numpy as np
 from pathlib import Path
-from fastcolor.colorize import Job, color_all
+from fastcolor.colorize.folder import Job, color_all
 
 class Painter:
     def pixels(self, pixels):

@@ -12,10 +12,12 @@ from fastai.optimizer import Adam
 from fastai.vision.gan import GANLearner
 
 from fastcolor import stage4_gan
-from fastcolor.critics import FastaiCriticConfig, PatchCritic, PatchCriticConfig, build_critic
-from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
-from fastcolor.generators import DynamicUnetConfig, LabUNet, UNetConfig, build_generator
-from fastcolor.steps import bce, critic_loss
+from fastcolor.networks.critics import PatchCritic, PatchCriticConfig
+from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCriticConfig
+from fastcolor.networks.registry import build
+from fastcolor.networks.unet import LabUNet, UNetConfig
+from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.steps import bce, critic_loss
 
 
 class Batches(list):
@@ -32,7 +34,7 @@ def loaders(batches: int = 4) -> DataLoaders:
 
 def networks():
     torch.manual_seed(1)
-    return build_generator(UNetConfig()), build_critic(PatchCriticConfig(channels=8))
+    return build(UNetConfig()), build(PatchCriticConfig(channels=8))
 
 
 def state(network) -> dict[str, torch.Tensor]:
@@ -64,8 +66,8 @@ class Watch(Callback):
 def test_fastais_networks_stand_still_as_well():
     """DynamicUnet has weight norm, `gan_critic` the older spectral norm, whose buffers move in every forward pass."""
     torch.manual_seed(0)
-    generator = build_generator(DynamicUnetConfig(arch="resnet18", size=64))
-    critic = build_critic(FastaiCriticConfig(space="rgb"))
+    generator = build(DynamicUnetConfig(arch="resnet18", size=64))
+    critic = build(FastaiCriticConfig(space="rgb"))
     batches = DataLoaders(*(Batches([(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))] * 2) for _ in "tv"))
     learn = gan_learner(batches, generator, critic, GeneratorLoss(50), make_switcher("fixed", 0, None, 1, 1))
     watch = Watch()

@@ -9,8 +9,9 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from fastcolor.cli import run_command
-from fastcolor.photo import open_photo
-from fastcolor.prep.greyscale import grey_photo, greyscale
+from fastcolor.color.grey import grey_photo
+from fastcolor.photo.read import open_photo
+from fastcolor.prep.greyscale import greyscale
 
 ROOT = Path(__file__).parents[1]
 

@@ -29,19 +29,30 @@ from safetensors.torch import save as serialized
 from test_fuzz import mutated, whole_files
 
 import fastcolor
-from fastcolor import export, pretrained, resume, stage1_pretrain_gen
-from fastcolor.cache import MAGIC, open_cache
-from fastcolor.checkpoint import checksum, load_network, load_tensors, save_network, save_tensors
-from fastcolor.classic import ColorCriticConfig, EncoderDecoderConfig, PatchGANConfig, ResnetConfig, SkipUNetConfig
-from fastcolor.critics import PatchCriticConfig, build_critic
-from fastcolor.data import load_photos
+from fastcolor import stage1_pretrain_gen
+from fastcolor.colorize import onnx as export
+from fastcolor.colorize.colorizer import Colorizer
+from fastcolor.data.cache import MAGIC, open_cache
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import UnreadablePhoto, UserError, one_line
-from fastcolor.evaluate import painters_of
-from fastcolor.formats import memory_of
-from fastcolor.generators import build_generator
-from fastcolor.inference import Colorizer
-from fastcolor.photo import Photo, open_photo, read_photo, write_photo
+from fastcolor.evaluate.command import painters_of
+from fastcolor.networks import pretrained
+from fastcolor.networks.checkpoint import checksum, load_network, load_tensors, save_network, save_tensors
+from fastcolor.networks.classic import (
+    ColorCriticConfig,
+    EncoderDecoderConfig,
+    PatchGANConfig,
+    ResnetConfig,
+    SkipUNetConfig,
+)
+from fastcolor.networks.critics import PatchCriticConfig
+from fastcolor.networks.registry import build
+from fastcolor.photo.formats import memory_of
+from fastcolor.photo.page import Photo
+from fastcolor.photo.read import open_photo, read_photo
+from fastcolor.photo.write import write_photo
 from fastcolor.prep.download import BrokenArchive, unpack
+from fastcolor.training import resume
 
 WEIGHTS, PHOTOS = 8_000, 13_000  # files that the fuzzer tries
 SECONDS = 5  # of the processor, for one of them
@@ -72,9 +83,9 @@ def weights(tmp_path_factory):
     torch.manual_seed(0)
     for name, config in GENERATORS.items():
         about = {"stage": 1, "size": 32, "keeps_light": name != "resnet"}
-        save_network(folder / f"{name}.safetensors", build_generator(config), "generator", **about)
+        save_network(folder / f"{name}.safetensors", build(config), "generator", **about)
     for name, config in CRITICS.items():
-        save_network(folder / f"{name}.safetensors", build_critic(config), "critic", stage=3, size=32)
+        save_network(folder / f"{name}.safetensors", build(config), "critic", stage=3, size=32)
     state = {"model.a": torch.rand(3, 4), "opt.0.grad_avg": torch.rand(3, 4)}
     about = {"optimizer": [{"step": 3}], "callbacks": {"losses": {"sum": 0.5}}, "epochs": 1, "batches": 0, "pct_train": 0.5}
     save_tensors(folder / "state.safetensors", state, about)
@@ -149,7 +160,7 @@ USES = {
     "predict": lambda path: fastcolor.predict(Image.fromarray(noise()), weights=path),
     "Colorizer": lambda path: Colorizer(str(path)),
     "evaluate --against": lambda path: painters_of(None, str(path)),
-    "--pretrained": lambda path: pretrained.load_pretrained(build_generator(GENERATORS["skip_unet"]), str(path)),
+    "--pretrained": lambda path: pretrained.load_pretrained(build(GENERATORS["skip_unet"]), str(path)),
     "export": lambda path: export.main(str(path.with_name("out.onnx")), str(path)),
     "critic": lambda path: load_network(path, "critic"),
 }

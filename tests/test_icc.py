@@ -9,8 +9,8 @@ import tifffile
 from photo_files import icc_profile, noise, png, save
 from PIL import Image, ImageCms
 
-from fastcolor import photo as module
-from fastcolor.photo import as_rgb, open_photo, read_photo
+from fastcolor.photo import read as module
+from fastcolor.photo.read import as_rgb, open_photo, read_photo
 
 
 def pixels(path):

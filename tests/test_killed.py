@@ -18,9 +18,9 @@ import torch
 from conftest import run_stages
 
 from fastcolor.recipes import cyclegan
-from fastcolor.run import MODULES, OUTPUTS, STAGES, open_run
-from fastcolor.scenes import write_scenes
-from fastcolor.steps import ImagePool
+from fastcolor.runs.run import MODULES, OUTPUTS, STAGES, open_run
+from fastcolor.scenes.folder import write_scenes
+from fastcolor.training.steps import ImagePool
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from fastcolor import losses
+from fastcolor.color.spaces import SPACES
 from fastcolor.errors import UserError
-from fastcolor.losses import ChromaLoss, PhotoLoss, make_loss
-from fastcolor.spaces import SPACES
+from fastcolor.training import losses
+from fastcolor.training.losses import ChromaLoss, PhotoLoss, make_loss
 
 CPU = torch.device("cpu")
 

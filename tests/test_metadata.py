@@ -7,7 +7,8 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from fastcolor.photo import open_photo, read_photo, write_photo
+from fastcolor.photo.read import open_photo, read_photo
+from fastcolor.photo.write import write_photo
 
 # pytest shows what the package has Python ignore
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

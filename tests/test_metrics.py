@@ -8,8 +8,8 @@ import torch
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
-from fastcolor.color import rgb_to_lab
-from fastcolor.metrics import ab_error, blue_share, ciede2000, colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.color.lab import rgb_to_lab
+from fastcolor.color.metrics import ab_error, blue_share, ciede2000, colorfulness, hue_diversity, mean_hue, psnr
 
 # Sharma, Wu and Dalal 2005, Table 1: L, a, b of both colours, and their difference.
 SHARMA = """

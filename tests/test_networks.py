@@ -1,14 +1,17 @@
 """Generators and critics: shapes at odd sizes, what they must keep, rebuilding from a config."""
 
+import json
 from dataclasses import asdict
 
 import pytest
 import torch
 import torchvision
 
-from fastcolor.critics import FastaiCriticConfig, PatchCriticConfig, build_critic
-from fastcolor.generators import DynamicUnetConfig, UNetConfig, build_generator
-from fastcolor.spaces import SPACES
+from fastcolor.color.spaces import SPACES
+from fastcolor.networks.critics import PatchCriticConfig
+from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCriticConfig
+from fastcolor.networks.registry import build, config_of_file
+from fastcolor.networks.unet import UNetConfig
 
 GENERATORS = [UNetConfig(), UNetConfig(arch="resnet34", chroma_stride=2), DynamicUnetConfig(arch="resnet18", size=64)]
 CRITICS = [PatchCriticConfig(), PatchCriticConfig(space="rgb"), FastaiCriticConfig()]
@@ -24,7 +27,7 @@ def grey_input(config, height: int, width: int, n: int = 1) -> torch.Tensor:
 def test_generators_return_an_image_of_any_inputs_size(config, size):
     torch.manual_seed(0)
     with torch.no_grad():
-        image = build_generator(config).eval()(grey_input(config, *size))
+        image = build(config).eval()(grey_input(config, *size))
     assert image.shape == (1, 3, *size)
     assert image.isfinite().all()
 
@@ -32,14 +35,14 @@ def test_generators_return_an_image_of_any_inputs_size(config, size):
 def test_the_lab_generator_returns_the_inputs_own_light():
     torch.manual_seed(0)
     x = grey_input(UNetConfig(), 40, 52, n=2)
-    image = build_generator(UNetConfig())(x)
+    image = build(UNetConfig())(x)
     assert torch.equal(image[:, :1], x)
     assert image[:, 1:].abs().max() <= 110 / 12.5
 
 
 def test_colors_of_a_place_follow_from_the_whole_picture():
     torch.manual_seed(0)
-    network = build_generator(UNetConfig()).eval()
+    network = build(UNetConfig()).eval()
     torch.nn.init.normal_(network.decoder[0][0].out.weight)  # attention begins as the identity
     x = grey_input(UNetConfig(), 256, 256)
     other = x.clone()
@@ -50,7 +53,7 @@ def test_colors_of_a_place_follow_from_the_whole_picture():
 
 @pytest.mark.parametrize("config", GENERATORS, ids=lambda config: f"{config.name}-{config.arch}")
 def test_layer_groups_hold_every_parameter_once(config):
-    network = build_generator(config)
+    network = build(config)
     grouped = [id(p) for group in network.layer_groups() for p in group.parameters()]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
 
@@ -58,8 +61,8 @@ def test_layer_groups_hold_every_parameter_once(config):
 @pytest.mark.parametrize("config", GENERATORS, ids=lambda config: f"{config.name}-{config.arch}")
 def test_a_generator_rebuilds_from_its_configs_fields(config):
     torch.manual_seed(0)
-    network = build_generator(config)
-    rebuilt = build_generator(asdict(config))
+    network = build(config)
+    rebuilt = build(config_of_file("generator", json.loads(json.dumps(asdict(config)))))
     rebuilt.load_state_dict(network.state_dict())
     x = grey_input(config, 64, 64)
     with torch.no_grad():
@@ -70,7 +73,7 @@ def test_a_generator_rebuilds_from_its_configs_fields(config):
 @pytest.mark.parametrize("size", [(64, 64), (33, 71), (32, 32)])
 def test_critics_judge_images_of_any_size(config, size):
     torch.manual_seed(0)
-    critic = build_critic(asdict(config)).eval()
+    critic = build(config_of_file("critic", json.loads(json.dumps(asdict(config))))).eval()
     with torch.no_grad():
         logits = critic(torch.randn(2, 3, *size))
     assert logits.ndim == 2
@@ -80,7 +83,7 @@ def test_critics_judge_images_of_any_size(config, size):
 @pytest.mark.parametrize("config", CRITICS, ids=lambda config: f"{config.name}-{config.space}")
 def test_a_critics_verdict_does_not_depend_on_the_batch_in_training_either(config):
     torch.manual_seed(0)
-    critic, images = build_critic(config).eval(), torch.randn(3, 3, 64, 64)
+    critic, images = build(config).eval(), torch.randn(3, 3, 64, 64)
     for module in critic.modules():  # as in training, but for dropout and spectral norm's own steps
         module.train("Norm" in type(module).__name__ and "Spectral" not in type(module).__name__)
     with torch.no_grad():
@@ -89,7 +92,7 @@ def test_a_critics_verdict_does_not_depend_on_the_batch_in_training_either(confi
 
 def test_the_lean_critic_does_not_see_how_blurred_the_color_is():
     torch.manual_seed(0)
-    critic, image = build_critic(PatchCriticConfig()).eval(), torch.randn(1, 3, 64, 64)
+    critic, image = build(PatchCriticConfig()).eval(), torch.randn(1, 3, 64, 64)
     blurred = image.clone()
     blurred[:, 1:] = torch.nn.functional.avg_pool2d(image[:, 1:], 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
     with torch.no_grad():
@@ -102,7 +105,7 @@ def test_a_backbones_weights_reach_the_encoder(config):
     """The encoder's features on a grey photo are torchvision's own features on it."""
     torch.manual_seed(3)
     resnet = torchvision.models.resnet18().eval()
-    network = build_generator(config).eval()
+    network = build(config).eval()
     network.load_backbone(resnet.state_dict())
     # where L/50-1 and ImageNet's normalisation agree: a grey of 0.449 minus each channel's mean differs a little
     grey = torch.rand(1, 1, 64, 64) * 0.8 + 0.1

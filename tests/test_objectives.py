@@ -9,10 +9,10 @@ import torch
 from test_steps import LR, PAIR, loaders, plain, scalars, state, trained
 from torch import nn
 
-from fastcolor.classic import PatchGAN, PatchGANConfig, SkipUNet, SkipUNetConfig
+from fastcolor.networks.classic import PatchGAN, PatchGANConfig, SkipUNet, SkipUNetConfig
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
-from fastcolor.steps import Networks, Step, bce, recipe_learner
+from fastcolor.training.steps import Networks, Step, bce, recipe_learner
 
 
 def softplus(value: float) -> float:

@@ -8,15 +8,16 @@ from conftest import opened
 from PIL import Image
 
 from fastcolor.cli import run_command
-from fastcolor.data import load_photos
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
-from fastcolor.files import find_photos
-from fastcolor.photo import open_photo, save_photo
+from fastcolor.photo.folders import find_photos
+from fastcolor.photo.read import open_photo
+from fastcolor.photo.write import save_photo
 from fastcolor.prep.crop import crop, crop_photo
 from fastcolor.prep.pairs import join_pairs, pairs
 from fastcolor.prep.sample import sample
-from fastcolor.run import open_run
-from fastcolor.scenes import draw_scene
+from fastcolor.runs.run import open_run
+from fastcolor.scenes.landscapes import draw_scene
 
 
 def noise(seed, height=20, width=32):

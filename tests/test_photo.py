@@ -11,10 +11,12 @@ from photo_files import exif, icc_profile, noise, png, png_of, save
 from PIL import Image
 from PIL.ExifTags import Base
 
-from fastcolor import formats
-from fastcolor import photo as module
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.photo import Page, Photo, as_rgb, open_photo, read_photo, save_photo, write_photo
+from fastcolor.photo import formats
+from fastcolor.photo import read as module
+from fastcolor.photo.page import Page, Photo
+from fastcolor.photo.read import as_rgb, open_photo, read_photo
+from fastcolor.photo.write import save_photo, write_photo
 
 # pytest shows what the package has Python ignore
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")

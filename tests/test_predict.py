@@ -11,9 +11,9 @@ from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 
 import fastcolor
-from fastcolor import inference
+from fastcolor.colorize import colorizer as inference
+from fastcolor.colorize.colorizer import Colorizer, guided, working_size
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.inference import Colorizer, guided, working_size
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_coloured_photo_has_its_own_lightness(weights):
 
 def test_colors_come_from_light_alone(weights):
     """A colour photo is recoloured as its grey version is, which shares its lightness within 8-bit rounding."""
-    from fastcolor.prep.greyscale import grey_photo
+    from fastcolor.color.grey import grey_photo
 
     original = photo(120, 90)
     coloured = [np.asarray(fastcolor.predict(image, weights), float) for image in (original, grey_photo(original))]

@@ -12,19 +12,29 @@ from safetensors import safe_open
 from skimage.color import rgb2lab
 from test_training import Killed, kill_after_epoch
 
-from fastcolor import batches, export, predict, training
-from fastcolor.checkpoint import load_network
-from fastcolor.classic import ColorCriticConfig, EncoderDecoderConfig, PatchGANConfig, ResnetConfig, SkipUNetConfig
-from fastcolor.data import load_photos
+from fastcolor import predict
+from fastcolor.color.metrics import ab_error
+from fastcolor.color.spaces import SPACES
+from fastcolor.colorize import onnx as export
+from fastcolor.data import batches
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import TrainingFailed, UserError
-from fastcolor.evaluate import judge_photos, painters_of
-from fastcolor.metrics import ab_error
-from fastcolor.paintings import draw_painting
-from fastcolor.photo import open_photo
+from fastcolor.evaluate.command import judge_photos, painters_of
+from fastcolor.networks.checkpoint import load_network
+from fastcolor.networks.classic import (
+    ColorCriticConfig,
+    EncoderDecoderConfig,
+    PatchGANConfig,
+    ResnetConfig,
+    SkipUNetConfig,
+)
+from fastcolor.photo.read import open_photo
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
-from fastcolor.run import OUTPUTS, open_run
-from fastcolor.scenes import draw_scene, write_scenes
-from fastcolor.spaces import SPACES
+from fastcolor.runs.run import OUTPUTS, open_run
+from fastcolor.scenes.folder import write_scenes
+from fastcolor.scenes.landscapes import draw_scene
+from fastcolor.scenes.paintings import draw_painting
+from fastcolor.training import fit as training
 
 RECIPES = {"pix2pix": pix2pix, "lab_cgan": lab_cgan, "lab_gan": lab_gan, "cyclegan": cyclegan}
 COLORIZERS = ["pix2pix", "lab_cgan", "lab_gan"]

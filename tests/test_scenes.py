@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from fastcolor.paintings import draw_painting
-from fastcolor.scenes import FLOWERS, SEEDS_PER_SET, Pen, draw_flower, draw_scene, tone, write_scenes
+from fastcolor.scenes.flowers import FLOWERS, Pen, draw_flower, tone
+from fastcolor.scenes.folder import SEEDS_PER_SET, write_scenes
+from fastcolor.scenes.landscapes import draw_scene
+from fastcolor.scenes.paintings import draw_painting
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,13 @@ from conftest import TINY, opened, run_stages
 from PIL import Image
 from safetensors.torch import load_file
 
-from fastcolor import batches, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan, train
-from fastcolor.checkpoint import load_network
-from fastcolor.data import load_photos
+from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan, train
+from fastcolor.data import batches
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
-from fastcolor.inference import BUNDLED
-from fastcolor.run import open_run
+from fastcolor.networks.checkpoint import load_network
+from fastcolor.runs.run import open_run
+from fastcolor.weights import BUNDLED
 
 
 def split(run) -> dict[str, str]:

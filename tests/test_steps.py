@@ -9,7 +9,8 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from torch import nn
 
-from fastcolor.classic import (
+from fastcolor.errors import UserError
+from fastcolor.networks.classic import (
     ColorCritic,
     ColorCriticConfig,
     EncoderDecoder,
@@ -21,12 +22,11 @@ from fastcolor.classic import (
     SkipUNet,
     SkipUNetConfig,
 )
-from fastcolor.errors import UserError
 from fastcolor.recipes.cyclegan import CRITICS, GENERATORS, CycleStep
 from fastcolor.recipes.lab_cgan import LabCGANStep
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
-from fastcolor.steps import (
+from fastcolor.training.steps import (
     ImagePool,
     Networks,
     Step,
@@ -37,7 +37,7 @@ from fastcolor.steps import (
     recipe_learner,
     wasserstein,
 )
-from fastcolor.training import StopOnNaN
+from fastcolor.training.stop import StopOnNaN
 
 PAIR = [["generator"], ["critic"]]
 

@@ -8,13 +8,16 @@ import pytest
 import torch
 from conftest import TINY
 
-from fastcolor import resume, stage1_pretrain_gen, stage4_gan, training
-from fastcolor.batches import color_batches
-from fastcolor.checkpoint import load_network
-from fastcolor.data import load_photos
+from fastcolor import stage1_pretrain_gen, stage4_gan
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import color_batches
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import TrainingFailed, UserError
-from fastcolor.run import open_run
-from fastcolor.spaces import SPACES
+from fastcolor.networks.checkpoint import load_network
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.runs.run import open_run
+from fastcolor.training import fit as training
+from fastcolor.training import resume
 
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", **TINY)
 
@@ -119,7 +122,7 @@ def test_what_is_saved_is_the_running_average_of_the_weights(scenes, tmp_path, m
     monkeypatch.setattr(training.Averaged, "after_step", lambda callback: None)
     stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, average=10)
     torch.manual_seed(42)  # the default seed
-    first = stage1_pretrain_gen.build_generator({"name": "unet"}).state_dict()
+    first = stage1_pretrain_gen.build(UNetConfig()).state_dict()
     assert same(weights(tmp_path / "run"), first)
     errors = [float(row["valid_mse"]) for row in rows(tmp_path / "run")]
     assert errors[0] == pytest.approx(errors[1])
@@ -162,7 +165,7 @@ def test_the_encoder_stands_still_while_it_is_frozen_and_moves_afterwards(scenes
         return {n: v for n, v in weights(tmp_path / run).items() if n.startswith("encoder") and v.ndim == 4}
 
     torch.manual_seed(42)  # the default seed
-    first = {n: v for n, v in stage1_pretrain_gen.build_generator({"name": "unet"}).state_dict().items() if v.ndim == 4}
+    first = {n: v for n, v in stage1_pretrain_gen.build(UNetConfig()).state_dict().items() if v.ndim == 4}
     frozen, thawed = encoder("frozen", 2, 2), encoder("thawed", 2, 1)
     assert frozen
     for name in frozen:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fastcolor import translate
-from fastcolor.translate import in_tiles, starts, translated
+from fastcolor.colorize import tiles as translate
+from fastcolor.colorize.tiles import in_tiles, starts, translated
 
 
 @pytest.fixture(autouse=True)

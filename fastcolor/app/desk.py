@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastcolor.app.runs import SHIPPED, weights_found
-from fastcolor.colorize import Job, color_all, renamed
+from fastcolor.colorize.folder import Job, color_all, renamed
 from fastcolor.errors import UserError
-from fastcolor.formats import opened, pages_of
-from fastcolor.photo import open_photo, save_photo
+from fastcolor.photo.formats import opened, pages_of
+from fastcolor.photo.read import open_photo
+from fastcolor.photo.write import save_photo
+from fastcolor.runs.listing import SHIPPED, weights_found
 
 if TYPE_CHECKING:  # it takes longer to import torch than to say that a port is taken
-    from fastcolor.inference import Colorizer
+    from fastcolor.colorize.colorizer import Colorizer
 
 MOST_BYTES = 200_000_000  # of one file: JPEGs of the largest photos that are coloured at all (200 megapixels) have half
 MOST_WAITING = 64  # photos being received or waiting, of everybody together: a minute's work at a second for each
@@ -268,7 +269,7 @@ class Desk:
 
 
 def _load(path: Path | None, written: int) -> "Colorizer":
-    from fastcolor.inference import Colorizer
+    from fastcolor.colorize.colorizer import Colorizer
 
     return Colorizer(path)
 

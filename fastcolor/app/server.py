@@ -26,9 +26,9 @@ from starlette.routing import Route
 import fastcolor
 from fastcolor.app.desk import KEPT_SECONDS, MOST_BYTES, SIZES, Busy, Desk, Handed, download_name, unique
 from fastcolor.app.guard import Guard
-from fastcolor.app.runs import describe, pictures, run_folders, weights_found
 from fastcolor.errors import UserError
-from fastcolor.scenes import draw_scene
+from fastcolor.runs.listing import describe, pictures, run_folders, weights_found
+from fastcolor.scenes.landscapes import draw_scene
 
 PAGE = Path(__file__).parent / "page"
 FILES = ("page.css", "page.js", "common.js", "photos.js", "training.js", "charts.js")  # beside index.html

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
-from fastcolor.files import find_photos
-from fastcolor.run import SAMPLE_SIZE
-from fastcolor.settings import at_least, read_batch_size
+from fastcolor.photo.folders import find_photos
+from fastcolor.runs.run import SAMPLE_SIZE
+from fastcolor.runs.settings import at_least, read_batch_size
 
 ARCHS = ("resnet18", "resnet34", "resnet50")
 
@@ -56,7 +56,6 @@ def main(
         if value not in known:
             raise UserError(f"--{flag} {value} does not exist here: give one of {', '.join(known)}")
     try:  # what only the benchmark needs is an extra, and imported here
-        from fastcolor.batches import BATCH
         from fastcolor.bench import chroma as by_chroma
         from fastcolor.bench import inference as by_inference
         from fastcolor.bench import measure, tables
@@ -65,6 +64,7 @@ def main(
         from fastcolor.bench import scaling as by_scaling
         from fastcolor.bench import speed as by_speed
         from fastcolor.bench.workplace import workplace
+        from fastcolor.data.batches import BATCH
     except ModuleNotFoundError as error:
         raise UserError(f"the benchmark needs {error.name}: run `pip install '{error.name}'`, or install '.[bench]'") from None
 

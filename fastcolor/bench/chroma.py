@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastcolor.color import lightness_of, rgb_to_lab
-from fastcolor.fullsize import recolor, small_grey
-from fastcolor.inference import guided, working_size
-from fastcolor.metrics import ciede2000_map
-from fastcolor.photo import open_photo
-from fastcolor.scenes import draw_scene
+from fastcolor.color.fullsize import recolor, small_grey
+from fastcolor.color.lab import lightness_of, rgb_to_lab
+from fastcolor.color.metrics import ciede2000_map
+from fastcolor.colorize.colorizer import guided, working_size
+from fastcolor.photo.read import open_photo
+from fastcolor.scenes.landscapes import draw_scene
 
 SCENES, SCENE_SIDE = 12, 576  # drawn where no photos are given
 REDUCED = 4.5  # times that the photo is larger than the network's working size: 576 px to 128

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fastcolor.bench.measure import spread
 from fastcolor.errors import UserError
-from fastcolor.scenes import draw_scene
+from fastcolor.scenes.landscapes import draw_scene
 
 MEGAPIXELS = (1, 4, 12, 24, 50, 100)
 SCENE_SIDE, GRAIN = 512, 6  # pixels; standard deviation in 8-bit steps: about what a camera leaves, so that files are as large
@@ -23,8 +23,9 @@ CHILD = """
 import json, sys, time
 import psutil
 source, target, weights, rounds = sys.argv[1:]
-from fastcolor.inference import Colorizer
-from fastcolor.photo import read_photo, write_photo
+from fastcolor.colorize.colorizer import Colorizer
+from fastcolor.photo.read import read_photo
+from fastcolor.photo.write import write_photo
 colorizer, later, first = Colorizer(weights or None), [], None
 for _ in range(1 + int(rounds)):
     marks = [time.perf_counter()]

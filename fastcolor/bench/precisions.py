@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fastcolor import train
-from fastcolor.cache import cache_folder, forget_gone_folders
-from fastcolor.report import held_out_metrics
-from fastcolor.run import open_run
+from fastcolor.data.cache import cache_folder, forget_gone_folders
+from fastcolor.runs.run import open_run
+from fastcolor.training.report import held_out_metrics
 
 SEEDS = (42, 43, 44)
 

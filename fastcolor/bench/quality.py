@@ -11,21 +11,22 @@ from fastai.callback.schedule import combined_cos
 from fastai.learner import Learner
 from torch import Tensor
 
-from fastcolor.batches import color_batches, cut
 from fastcolor.bench import stock
 from fastcolor.bench.workplace import Workplace
-from fastcolor.cache import take
-from fastcolor.data import Photos
+from fastcolor.color.metrics import colorfulness, psnr
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import color_batches, cut
+from fastcolor.data.cache import take
+from fastcolor.data.photos import Photos
 from fastcolor.device import place, synchronize
-from fastcolor.generators import build_generator, generator_config
-from fastcolor.metrics import colorfulness, psnr
-from fastcolor.perceptual import load_lpips
-from fastcolor.pretrained import load_pretrained
-from fastcolor.report import evaluating
-from fastcolor.run import Run
-from fastcolor.spaces import SPACES
+from fastcolor.evaluate.judge import load_lpips
+from fastcolor.networks.pretrained import load_pretrained
+from fastcolor.networks.registry import build
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.runs.run import Run
 from fastcolor.stage1_pretrain_gen import generator_learner
-from fastcolor.training import Precision
+from fastcolor.training.precision import Precision
+from fastcolor.training.report import evaluating
 
 POINTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the time, at which quality is looked at
 JUDGED = 64  # held-out photos
@@ -99,7 +100,7 @@ def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
 def our_learner(run: Run, photos: Photos, bs: int, pretrained: str) -> Learner:
     """fastcolor's generator as stage 1 trains it, beginning with what `pretrained` says."""
     torch.manual_seed(run.seed)
-    network = build_generator(generator_config("unet", "resnet18", run.size))
+    network = build(UNetConfig())
     load_pretrained(network, pretrained)
     learn = generator_learner(color_batches(run, photos, SPACES["lab"], bs), place(network, run))
     learn.add_cb(Precision(run))

@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fastcolor.batches import color_batches
 from fastcolor.bench.measure import spread, timed, timed_input
-from fastcolor.cache import CHANNELS, resident
-from fastcolor.data import MARGIN, Photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import color_batches
+from fastcolor.data.cache import CHANNELS, resident
+from fastcolor.data.photos import MARGIN, Photos
 from fastcolor.device import place
 from fastcolor.errors import UserError
-from fastcolor.generators import build_generator, generator_config
-from fastcolor.run import Run, open_run
-from fastcolor.spaces import SPACES
+from fastcolor.networks.registry import build
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.runs.run import Run, open_run
 from fastcolor.stage1_pretrain_gen import generator_learner
-from fastcolor.training import Precision
+from fastcolor.training.precision import Precision
 
 SIZES = (64, 96, 128, 192, 256)
 BATCHES = (8, 16, 32, 64, 128)
@@ -50,7 +51,7 @@ def scaling(rounds: int, seconds: float, size: int, bs: int, counts: tuple[int, 
                     if "input" in name:
                         reached = timed_input(loader.train, seconds, run.device, batch)
                     else:
-                        network = place(build_generator(generator_config("unet", "resnet18", side)), run)
+                        network = place(build(UNetConfig()), run)
                         learn = generator_learner(loader, network)
                         learn.add_cb(Precision(run))
                         reached = timed(learn, seconds, run.device, batch)

@@ -3,20 +3,22 @@
 import torch
 from torch import nn
 
-from fastcolor.batches import batch_size, color_batches, critic_batches
 from fastcolor.bench import stock
 from fastcolor.bench.measure import PeakMemory, spread, timed, timed_input
 from fastcolor.bench.workplace import Workplace
-from fastcolor.critics import build_critic, critic_config
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import batch_size, color_batches, critic_batches
 from fastcolor.device import place
-from fastcolor.gan import GeneratorLoss, gan_learner, make_switcher
-from fastcolor.generators import build_generator, generator_config
-from fastcolor.run import Run
-from fastcolor.spaces import SPACES
+from fastcolor.networks.critics import PatchCriticConfig
+from fastcolor.networks.registry import build
+from fastcolor.networks.unet import UNetConfig
+from fastcolor.runs.run import Run
 from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.stage3_pretrain_critic import critic_learner
 from fastcolor.stage4_gan import WEIGHTS
-from fastcolor.training import Precision, StopOnNaN
+from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.precision import Precision
+from fastcolor.training.stop import StopOnNaN
 
 STAGES = {"input": "input alone", "stage1": "stage 1, generator", "stage3": "stage 3, critic", "stage4": "stage 4, GAN"}
 SYSTEMS = ("stock", "fastcolor")
@@ -59,8 +61,8 @@ LAB = SPACES["lab"]
 
 def _networks(stage: str, run: Run) -> list[nn.Module]:
     """The networks that a stage trains, as fastcolor has them by default."""
-    generator = build_generator(generator_config("unet", "resnet18", run.size))
-    critic = build_critic(critic_config("patch", "lab"))
+    generator = build(UNetConfig())
+    critic = build(PatchCriticConfig())
     trained = {"stage1": [generator], "stage3": [critic], "stage4": [generator, critic]}.get(stage, [])
     return [place(network, run) for network in trained]
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fastcolor.bench.speed import STAGES
 from fastcolor.files import write_whole
-from fastcolor.photo import save_photo
+from fastcolor.photo.write import save_photo
 
 
 def _range(figures: dict[str, float], form: str = "{:,.1f}") -> str:

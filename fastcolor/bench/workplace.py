@@ -10,14 +10,15 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from fastcolor.batches import BATCH
-from fastcolor.data import Photos, load_photos
+from fastcolor.data.batches import BATCH
+from fastcolor.data.photos import Photos, load_photos
 from fastcolor.errors import UserError
-from fastcolor.files import convert_folder
-from fastcolor.photo import open_photo, save_photo
+from fastcolor.photo.folders import convert_folder
+from fastcolor.photo.read import open_photo
+from fastcolor.photo.write import save_photo
 from fastcolor.prep.greyscale import mirror_grey
-from fastcolor.run import Run, open_run
-from fastcolor.scenes import write_scenes
+from fastcolor.runs.run import Run, open_run
+from fastcolor.scenes.folder import write_scenes
 
 SCENES, SCENE_SIDE = 640, 176  # drawn where no --data is given
 

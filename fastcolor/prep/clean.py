@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fastcolor.color import rgb_to_lab
+from fastcolor.color.lab import rgb_to_lab
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import find_photos, in_threads, progress_bar, write_csv, write_whole
-from fastcolor.photo import open_photo
+from fastcolor.files import in_threads, progress_bar, write_csv, write_whole
+from fastcolor.photo.folders import find_photos
+from fastcolor.photo.likeness import alike, fingerprint
+from fastcolor.photo.read import open_photo
 
 KINDS = ("unreadable", "tiny", "flat", "grey", "duplicate")
 
@@ -30,8 +32,6 @@ FLAT = 4.0  # standard deviation of L (0..100); the flattest good photo had 6
 NO_COLOR = 4.0  # a, b: 99 % of the photo lie nearer to neutral
 ONE_HUE = 2.0  # a, b: 99 % of a tinted photo lie within this of one hue,
 ONE_TONE = 1.6  # a, b: and lightness foretells its colours within this (root mean square); others fail one of both
-HASH_BITS = 12  # of 64 that may differ between duplicates; only to find candidates quickly,
-LIKENESS = 0.3  # of the contrast: the thumbnails of duplicates differ by less on average
 
 
 class Look(NamedTuple):
@@ -145,14 +145,6 @@ def look(photo: Image.Image) -> Look:
     )
 
 
-def fingerprint(photo: Image.Image) -> dict[str, str]:
-    """What tells whether two photos show the same: `dhash` and `thumbnail` of an RGB image; see Look."""
-    small = photo.resize((64, 64), Image.Resampling.BOX)
-    cells = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX))
-    bits = np.packbits(cells[:, 1:] > cells[:, :-1])
-    return {"dhash": bits.tobytes().hex(), "thumbnail": small.reduce(4).tobytes().hex()}
-
-
 def judge(looks: dict[Path, Look]) -> list[Finding]:
     """What is wrong with which photo, one Finding at most for each; duplicates only among the others."""
     findings, good = [], {}
@@ -188,36 +180,6 @@ def find_duplicates(looks: dict[Path, Look]) -> list[Finding]:
         )
         for keeper, other, apart, bits in alike([looks[photo]._asdict() for photo in photos])
     ]
-
-
-def alike(prints: list[dict[str, str]]) -> Iterator[tuple[int, int, float, float]]:
-    """Which of some `fingerprint`s belong to near duplicates: for each, the number of the first that shows the same, its
-    own, by what share of the contrast they differ, and in how many of 64 hash bits."""
-    bits, thumbnails = (_bytes_of(prints, name) for name in ("dhash", "thumbnail"))
-    signs = np.unpackbits(bits, axis=1).astype(np.float32) * 2 - 1
-    # Relative to the contrast, else all pale skies would be alike; Rec. 601 weights, 1 so that nothing divides by 0.
-    contrast = (thumbnails.reshape(-1, 256, 3) @ np.float32([0.299, 0.587, 0.114])).std(axis=1).clip(min=1)
-    keeper = np.full(len(prints), -1)
-    for start in range(0, len(prints), 256):
-        # Products of signs count equal bits minus different ones: 50,000 photos are compared in seconds.
-        different = 32 - signs[start : start + 256] @ signs[start:].T / 2
-        for row in np.flatnonzero((different <= HASH_BITS).sum(axis=1) > 1):
-            n = start + row
-            others = start + np.flatnonzero(different[row] <= HASH_BITS)
-            others = others[(others > n) & (keeper[others] < 0)]
-            if keeper[n] >= 0 or not len(others):
-                continue
-            apart = np.abs(thumbnails[others].astype(np.float32) - thumbnails[n]).mean(axis=1)
-            apart /= np.minimum(contrast[others], contrast[n])
-            keeper[others[apart < LIKENESS]] = n
-            for other, share in zip(others, apart, strict=True):
-                if share < LIKENESS:
-                    yield n, other, share, different[row, other - start]
-
-
-def _bytes_of(prints: list[dict[str, str]], name: str) -> np.ndarray:
-    rows = [np.frombuffer(bytes.fromhex(each[name]), np.uint8) for each in prints]
-    return np.stack(rows) if rows else np.zeros((0, 768), np.uint8)
 
 
 def write_report(path: Path, findings: list[Finding]) -> None:

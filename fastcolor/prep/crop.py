@@ -5,8 +5,9 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from fastcolor.errors import UserError
-from fastcolor.files import convert_folder, find_photos
-from fastcolor.photo import open_photo, save_photo
+from fastcolor.photo.folders import convert_folder, find_photos
+from fastcolor.photo.read import open_photo
+from fastcolor.photo.write import save_photo
 
 LARGEST = 16_383  # pixels: the longest side that WebP can hold
 

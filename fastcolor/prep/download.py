@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 import requests
 
 from fastcolor.errors import UserError, one_line
-from fastcolor.files import find_photos, progress_bar
+from fastcolor.files import progress_bar
+from fastcolor.photo.folders import find_photos
 
 CHUNK = 2**16  # bytes; what a broken connection loses at most
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of data

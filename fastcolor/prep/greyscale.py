@@ -3,19 +3,10 @@
 import os
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
-from fastcolor.color import grey_of
-from fastcolor.files import Summary, convert_folder
-from fastcolor.photo import open_photo, save_photo
-
-
-def grey_photo(photo: Image.Image) -> Image.Image:
-    """An RGB image as 8-bit grey ("L") whose CIE lightness is that of the colours, within 8-bit rounding."""
-    rgb = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
-    return Image.fromarray(grey_of(rgb).numpy())
+from fastcolor.color.grey import grey_photo
+from fastcolor.photo.folders import Summary, convert_folder
+from fastcolor.photo.read import open_photo
+from fastcolor.photo.write import save_photo
 
 
 def mirror_grey(src: Path, dst: Path, strict: bool = False, photos: list[Path] | None = None) -> Summary:

@@ -5,8 +5,9 @@ from pathlib import Path
 from PIL import Image
 
 from fastcolor.errors import UnreadablePhoto
-from fastcolor.files import Summary, convert_folder, find_photos
-from fastcolor.photo import open_photo, save_photo
+from fastcolor.photo.folders import Summary, convert_folder, find_photos
+from fastcolor.photo.read import halves, open_photo
+from fastcolor.photo.write import save_photo
 
 
 def pairs(
@@ -32,15 +33,6 @@ def cut_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
         save_photo(a, left)
 
     return convert_folder(src, dst / "A", convert, strict=strict)
-
-
-def halves(picture: Path) -> tuple[Image.Image, Image.Image]:
-    """Left and right half of an A|B picture, 8-bit RGB. Raises UnreadablePhoto for one of odd width."""
-    both = open_photo(picture)
-    width, height = both.size
-    if width % 2:
-        raise UnreadablePhoto(picture, f"is {width} pixels wide: an odd width has no two equal halves")
-    return both.crop((0, 0, width // 2, height)), both.crop((width // 2, 0, width, height))
 
 
 def join_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastcolor.errors import UserError
-from fastcolor.scenes import write_scenes
+from fastcolor.scenes.folder import write_scenes
 
 
 def sample(

@@ -18,23 +18,22 @@ from fastai.callback.schedule import ParamScheduler, SchedLin, SchedNo, combine_
 from fastcore.meta import delegates
 from torch import Tensor
 
-from fastcolor.batches import batch_size, unpaired_batches
-from fastcolor.checkpoint import save_network
-from fastcolor.classic import PatchGANConfig, ResnetConfig
 from fastcolor.cli import run_command
-from fastcolor.critics import build_critic
-from fastcolor.data import load_photos
+from fastcolor.color.metrics import colorfulness
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import batch_size, unpaired_batches
+from fastcolor.data.photos import load_photos
 from fastcolor.device import place
 from fastcolor.errors import UserError
-from fastcolor.generators import build_generator
-from fastcolor.metrics import colorfulness
-from fastcolor.photo import save_photo
-from fastcolor.report import evaluating, sheet
-from fastcolor.run import OUTPUTS, Run, open_recipe, open_run
-from fastcolor.settings import at_least
-from fastcolor.spaces import SPACES
-from fastcolor.steps import ImagePool, Networks, Step, critic_loss, least_squares, recipe_learner
-from fastcolor.training import fit
+from fastcolor.networks.checkpoint import save_network
+from fastcolor.networks.classic import PatchGANConfig, ResnetConfig
+from fastcolor.networks.registry import build
+from fastcolor.photo.write import save_photo
+from fastcolor.runs.run import OUTPUTS, Run, open_recipe, open_run
+from fastcolor.runs.settings import at_least
+from fastcolor.training.fit import fit
+from fastcolor.training.report import evaluating, sheet
+from fastcolor.training.steps import ImagePool, Networks, Step, critic_loss, least_squares, recipe_learner
 
 NAME = "cyclegan"
 GENERATORS, CRITICS = ["to_monet", "to_photo"], ["monet_critic", "photo_critic"]
@@ -99,9 +98,9 @@ def main(
     space = SPACES["rgb_unit"]
 
     torch.manual_seed(run.seed)
-    generators = {name: build_generator(ResnetConfig(blocks=blocks)) for name in GENERATORS}
+    generators = {name: build(ResnetConfig(blocks=blocks)) for name in GENERATORS}
     looks = PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="group")
-    networks = Networks(**generators, **{name: build_critic(looks) for name in CRITICS})
+    networks = Networks(**generators, **{name: build(looks) for name in CRITICS})
     photos = load_photos(run)
     for network in networks.children():
         place(network, run)

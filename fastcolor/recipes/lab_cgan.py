@@ -14,21 +14,21 @@ import torch.nn.functional as F
 from fastcore.meta import delegates
 from torch import Tensor
 
-from fastcolor.batches import batch_size, color_batches
-from fastcolor.checkpoint import save_network
-from fastcolor.classic import PatchGANConfig, SkipUNetConfig
 from fastcolor.cli import run_command
-from fastcolor.critics import build_critic
-from fastcolor.data import load_photos
+from fastcolor.color.metrics import blue_share
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import batch_size, color_batches
+from fastcolor.data.photos import load_photos
 from fastcolor.device import place
-from fastcolor.generators import build_generator
-from fastcolor.metrics import blue_share
-from fastcolor.report import sample_grid
-from fastcolor.run import open_recipe, open_run
-from fastcolor.settings import at_least, power_of_two
-from fastcolor.spaces import SPACES
-from fastcolor.steps import Networks, Step, adversarial_loss, critic_loss, gradient_penalty, recipe_learner
-from fastcolor.training import fit, image_metrics
+from fastcolor.networks.checkpoint import save_network
+from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
+from fastcolor.networks.registry import build
+from fastcolor.runs.run import open_recipe, open_run
+from fastcolor.runs.settings import at_least, power_of_two
+from fastcolor.training.fit import fit
+from fastcolor.training.history import image_metrics
+from fastcolor.training.report import sample_grid
+from fastcolor.training.steps import Networks, Step, adversarial_loss, critic_loss, gradient_penalty, recipe_learner
 
 NAME = "lab_cgan"
 PENALTY, CRITIC_STEPS = 10.0, 5  # of WGAN-GP (Gulrajani et al. 2017, algorithm 1)
@@ -91,8 +91,8 @@ def main(
     space = SPACES["lab_unit"]
 
     torch.manual_seed(run.seed)
-    generator = build_generator(SkipUNetConfig(space=space.name, depth=depth, norm="instance"))
-    critic = build_critic(PatchGANConfig(space=space.name, inputs=3, norm="none" if is_wgan else "instance"))
+    generator = build(SkipUNetConfig(space=space.name, depth=depth, norm="instance"))
+    critic = build(PatchGANConfig(space=space.name, inputs=3, norm="none" if is_wgan else "instance"))
     photos = load_photos(run)
     networks = Networks(generator=place(generator, run), critic=place(critic, run))
     bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)

@@ -13,21 +13,21 @@ import torch
 from fastcore.meta import delegates
 from torch import Tensor
 
-from fastcolor.batches import color_batches
-from fastcolor.checkpoint import save_network
-from fastcolor.classic import ColorCriticConfig, EncoderDecoderConfig
 from fastcolor.cli import run_command
-from fastcolor.critics import build_critic
-from fastcolor.data import load_photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import color_batches
+from fastcolor.data.photos import load_photos
 from fastcolor.device import place
 from fastcolor.errors import UserError
-from fastcolor.generators import build_generator
-from fastcolor.report import sample_grid
-from fastcolor.run import open_recipe, open_run
-from fastcolor.settings import at_least
-from fastcolor.spaces import SPACES
-from fastcolor.steps import Networks, Step, bce, recipe_learner
-from fastcolor.training import fit, image_metrics
+from fastcolor.networks.checkpoint import save_network
+from fastcolor.networks.classic import ColorCriticConfig, EncoderDecoderConfig
+from fastcolor.networks.registry import build
+from fastcolor.runs.run import open_recipe, open_run
+from fastcolor.runs.settings import at_least
+from fastcolor.training.fit import fit
+from fastcolor.training.history import image_metrics
+from fastcolor.training.report import sample_grid
+from fastcolor.training.steps import Networks, Step, bce, recipe_learner
 
 NAME = "lab_gan"
 MINI_EPOCH = 320  # photos
@@ -85,8 +85,8 @@ def main(
     space = SPACES["lab_unit"]
 
     torch.manual_seed(run.seed)
-    generator = build_generator(EncoderDecoderConfig(space=space.name))
-    critic = build_critic(ColorCriticConfig(space=space.name, size=run.size))
+    generator = build(EncoderDecoderConfig(space=space.name))
+    critic = build(ColorCriticConfig(space=space.name, size=run.size))
     photos = load_photos(run)
     networks = Networks(generator=place(generator, run), critic=place(critic, run))
     bs = min(run.bs if isinstance(run.bs, int) else MINI_EPOCH, len(photos.train))

@@ -22,20 +22,20 @@ import torch.nn.functional as F
 from fastcore.meta import delegates
 from torch import Tensor
 
-from fastcolor.batches import batch_size, color_batches
-from fastcolor.checkpoint import save_network
-from fastcolor.classic import PatchGANConfig, SkipUNetConfig
 from fastcolor.cli import run_command
-from fastcolor.critics import build_critic
-from fastcolor.data import load_photos
+from fastcolor.color.spaces import SPACES
+from fastcolor.data.batches import batch_size, color_batches
+from fastcolor.data.photos import load_photos
 from fastcolor.device import place
-from fastcolor.generators import build_generator
-from fastcolor.report import sample_grid
-from fastcolor.run import open_recipe, open_run
-from fastcolor.settings import at_least, power_of_two
-from fastcolor.spaces import SPACES
-from fastcolor.steps import Networks, Step, bce, critic_loss, recipe_learner
-from fastcolor.training import fit, image_metrics
+from fastcolor.networks.checkpoint import save_network
+from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
+from fastcolor.networks.registry import build
+from fastcolor.runs.run import open_recipe, open_run
+from fastcolor.runs.settings import at_least, power_of_two
+from fastcolor.training.fit import fit
+from fastcolor.training.history import image_metrics
+from fastcolor.training.report import sample_grid
+from fastcolor.training.steps import Networks, Step, bce, critic_loss, recipe_learner
 
 NAME = "pix2pix"
 
@@ -76,8 +76,8 @@ def main(
     space = SPACES["rgb_unit"]
 
     torch.manual_seed(run.seed)
-    generator = build_generator(SkipUNetConfig(space=space.name, depth=depth))
-    critic = build_critic(PatchGANConfig(space=space.name, inputs=6))
+    generator = build(SkipUNetConfig(space=space.name, depth=depth))
+    critic = build(PatchGANConfig(space=space.name, inputs=6))
     photos = load_photos(run)
     networks = Networks(generator=place(generator, run), critic=place(critic, run))
     bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)

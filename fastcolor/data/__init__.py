@@ -1,0 +1,1 @@
+"""The photos of a run: which ones, decoded once, cut into batches."""

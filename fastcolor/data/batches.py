@@ -1,0 +1,326 @@
+"""Batches for training: squares are fetched ahead; crops, flips and colours are worked out on the training device."""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from fastai.data.core import DataLoaders
+from torch import Tensor, nn
+
+from fastcolor.data.aging import age
+from fastcolor.data.cache import Squares, take
+from fastcolor.data.photos import Photos
+from fastcolor.device import largest_batch
+from fastcolor.errors import UserError
+from fastcolor.files import in_order
+from fastcolor.runs.run import Run
+
+BATCH = 32  # photos, where nothing else is said
+FEWEST_STEPS = 40  # per epoch: a larger batch would be faster, but learn less from the same photos (`--bs auto`)
+
+SMALL = 0.75  # of the training size in the first epochs, if so wanted: nearly half the cost
+
+
+@dataclass
+class Crops:
+    """Which squares a batch takes, and where from: row, upper and left edge, whether it is mirrored and aged, per photo."""
+
+    rows: np.ndarray
+    top: np.ndarray
+    left: np.ndarray
+    flip: np.ndarray
+    aged: np.ndarray
+    seed: int  # of how they are aged
+
+    def __getitem__(self, part: slice) -> "Crops":
+        arrays = (each[part] for each in (self.rows, self.top, self.left, self.flip, self.aged))
+        return Crops(*arrays, self.seed + (part.start or 0))
+
+
+Pictures = list[list[tuple[str, Tensor]]]
+"""For each photo of a batch the pictures that show it: a title, and sRGB `(3, H, W)`, 0..1."""
+
+
+class Showable:
+    """What fastai's `dls.show_batch`, `Learner.show_results` and `Learner.get_preds` ask of batches.
+
+    `pictures(*batch)` gives the Pictures of a batch, `pictures(*batch, out)` those of a batch and of what the network made
+    of it.
+    """
+
+    pictures: Callable[..., Pictures]
+
+    def one_batch(self) -> tuple[Tensor, Tensor]:
+        """The first batch of the epoch."""
+        return self.first(self.bs)
+
+    def show_batch(self, b: tuple | None = None, max_n: int = 9, figsize: tuple[float, float] | None = None) -> None:
+        """Draw `max_n` photos at most of the batch `b` (default: the epoch's first one); `figsize` is matplotlib's, in inches."""
+        show(self.pictures(*(self.one_batch() if b is None else b))[:max_n], figsize)
+
+    def show_results(self, b: tuple, out: Tensor, max_n: int = 9, figsize: tuple[float, float] | None = None) -> None:
+        """The same, with the network's output `out` for that batch."""
+        show(self.pictures(*b, out)[:max_n], figsize)
+
+
+def show(photos: Pictures, figsize: tuple[float, float] | None = None) -> None:
+    """Draw pictures into a new matplotlib figure, about six in a row, those of one photo side by side."""
+    from fastai.torch_core import show_image
+    from fastai.vision.data import get_grid  # here: training need not wait for it
+
+    pictures = [picture for photo in photos for picture in photo]
+    of_one = len(photos[0])
+    axes = get_grid(len(pictures), ncols=min(6 // of_one, len(photos)) * of_one, figsize=figsize)
+    for axis, (title, image) in zip(axes, pictures, strict=True):
+        show_image(image.permute(1, 2, 0).cpu().numpy(), ctx=axis, title=title)
+
+
+def beside(**columns: Tensor) -> Pictures:
+    """Pictures of named columns of images, sRGB `(N, 3, H, W)`, 0..1."""
+    return [list(zip(columns, images, strict=True)) for images in zip(*columns.values(), strict=True)]
+
+
+class PhotoBatches(Showable):
+    """Batches of `make_batch(*crops)` from one or more arrays of squares; in training shuffled, cropped and flipped.
+
+    The arrays, `(N, side, side, 4)` uint8, share rows and crops; `make_batch` gets one tensor `(n, 4, size, size)` uint8
+    of each, on `device`. In training, the share `aged` of the photos gets the light of an old print (see `aging`) instead
+    of its own grey, and in the first `small_epochs` all are reduced to SMALL of the size; an epoch has `most` batches, if
+    given. `start` says which epoch comes: everything random follows from it, `seed` and `order`. Validation takes the centre
+    crop, in order. `pictures` see Showable.
+    """
+
+    def __init__(
+        self,
+        arrays: list[Squares],
+        rows: np.ndarray,
+        make_batch: Callable[..., tuple[Tensor, Tensor]],
+        pictures: Callable[..., Pictures] | None = None,
+        *,
+        size: int,
+        bs: int,
+        device: torch.device,
+        seed: int,
+        train: bool,
+        aged: float = 0.0,
+        small_epochs: int = 0,
+        most: int | None = None,
+        order: int = 0,
+    ):
+        self.arrays, self.rows, self.make_batch, self.pictures = arrays, rows, make_batch, pictures
+        self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
+        self.small_epochs, self.most, self.order = small_epochs, most, order
+        self.start(0)
+
+    def start(self, epoch: int, batch: int = 0) -> None:
+        """Give the batches of `epoch`, from the one with the number `batch` on, when iterated next."""
+        self.epoch, self.begin = epoch, batch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.rows), self.bs)
+        if not self.train:
+            return whole + (rest > 0)
+        return min(whole, self.most or whole)  # a last batch of one would upset batch norm
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        crops = self._crops()
+        parts = [crops[i * self.bs : (i + 1) * self.bs] for i in range(self.begin, len(self))]
+        for part, squares in in_order(self._fetch, parts):
+            yield self._cut(part, squares)
+
+    def first(self, count: int) -> tuple[Tensor, Tensor]:
+        """A batch of the first `count` rows, or of all where there are fewer."""
+        return self._cut(*self._fetch(self._crops()[:count]))
+
+    def new(self, shuffle: bool = False, **_) -> "PhotoBatches":
+        """A copy for fastai to predict with: `shuffle` by numpy's global random state, else all photos as in validation."""
+        other = copy(self)
+        other.train = self.train and shuffle
+        if shuffle:
+            other.rows = np.random.permutation(self.rows)
+        return other
+
+    def _crops(self) -> Crops:
+        count, spare = len(self.rows), self.arrays[0].shape[1] - self.size
+        if not self.train:
+            middle = np.full(count, spare // 2)
+            return Crops(self.rows, middle, middle, np.zeros(count, bool), np.zeros(count, bool), 0)
+        rng = np.random.default_rng([self.seed, self.epoch, self.order])
+        top, left = rng.integers(0, spare, (2, count), endpoint=True)
+        rows, flip, aged = rng.permutation(self.rows), rng.random(count) < 0.5, rng.random(count) < self.aged
+        return Crops(rows, top, left, flip, aged, int(rng.integers(2**62)))
+
+    def _fetch(self, crops: Crops) -> tuple[Crops, list[Tensor]]:
+        return crops, [take(array, crops.rows, self.device) for array in self.arrays]
+
+    def _cut(self, crops: Crops, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
+        top, left, flip = (torch.from_numpy(each).to(self.device) for each in (crops.top, crops.left, crops.flip))
+        pieces = [cut(each, top, left, flip, self.size) for each in squares]
+        if self.train and self.epoch < self.small_epochs:
+            side = round(SMALL * self.size)
+            pieces = [F.interpolate(each, size=(side, side), mode="bilinear", antialias=True) for each in pieces]
+        if crops.aged.any():
+            chosen = torch.from_numpy(crops.aged).to(self.device)
+            light = age(pieces[0][chosen, 1:], crops.seed)
+            for piece in pieces:
+                piece[chosen, :1] = light
+        return self.make_batch(*pieces)
+
+
+def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> Tensor:
+    """From squares `(n, side, side, 4)` uint8, crops `(n, 4, size, size)` at `top` and `left` `(n,)`, mirrored where `flip`."""
+    along = torch.arange(size, device=squares.device)
+    rows = top[:, None] + along
+    columns = left[:, None] + torch.where(flip[:, None], size - 1 - along, along)
+    photos = torch.arange(len(squares), device=squares.device)
+    pixels = squares.view(torch.int32)[..., 0]  # four bytes in one number: a third of the time
+    picked = pixels[photos[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return picked[..., None].view(torch.uint8).permute(0, 3, 1, 2).contiguous()
+
+
+def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, often: str | None = None, **variety) -> DataLoaders:
+    """fastai DataLoaders of (generator's input, image): grey and colour photos as `space` has them.
+
+    `often` see `shown_often`; `variety` in training: `aged`, `small_epochs` and `most`, see PhotoBatches.
+    """
+    photos = replace(photos, train=shown_often(photos, often))
+
+    def make_batch(crops: Tensor) -> tuple[Tensor, Tensor]:
+        grey, rgb = crops.split([1, 3], dim=1)
+        return space.inputs(grey), space.image(grey, rgb)
+
+    def pictures(x: Tensor, real: Tensor, fake: Tensor | None = None) -> Pictures:
+        grey = space.to_rgb(F.pad(x, (0, 0, 0, 0, 0, 3 - x.shape[1])))  # light alone: a and b are 0
+        if fake is None:
+            return beside(grey=grey, colour=space.to_rgb(real))
+        return beside(grey=grey, fake=space.to_rgb(fake), real=space.to_rgb(real))
+
+    return _loaders(run, [photos.squares], photos, make_batch, pictures, bs, **variety)
+
+
+def shown_often(photos: Photos, often: str | None) -> np.ndarray:
+    """Rows to train on; those below a folder that `often` names ("people*4,cats*2") so many times.
+
+    Folders without training photos are only named: the preset has some that not everybody has. Raises UserError for text
+    of another form.
+    """
+    rows = [photos.train]
+    for word in often.split(",") if often else []:
+        folder, _, times = word.partition("*")
+        if not times.isdigit() or int(times) < 1:
+            raise UserError(f"--often {often} makes no sense: give FOLDER*TIMES, with commas between several")
+        mine = np.array([row for row in photos.train if photos.names[row].startswith(f"{folder}/")], int)
+        if not len(mine):
+            print(f"--often {word}: no training photo lies in {folder}")
+        rows += [mine] * (int(times) - 1)
+    return np.concatenate(rows)
+
+
+def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BATCH) -> DataLoaders:
+    """fastai DataLoaders of (image, label): `bs` images, half of them photos (1), half fakes (0) of the same photos.
+
+    `fakes` are squares in the photos' order; their light is the photos' own.
+    """
+
+    def make_batch(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        images = torch.cat([space.image(real[:, :1], crops[:, 1:]) for crops in (real, fake)])
+        return images, torch.arange(2, device=images.device).flip(0).repeat_interleave(len(real)).float()
+
+    def pictures(images: Tensor, is_real: Tensor, logits: Tensor | None = None) -> Pictures:
+        titles = ["real" if label else "fake" for label in is_real]
+        if logits is not None:
+            titles = [f"{title}: {score:.0%} real" for title, score in zip(titles, logits.sigmoid().mean(dim=1), strict=True)]
+        each = list(zip(titles, space.to_rgb(images), strict=True))
+        return [list(pair) for pair in zip(each[: len(each) // 2], each[len(each) // 2 :], strict=True)]
+
+    return _loaders(run, [photos.squares, fakes], photos, make_batch, pictures, max(bs // 2, 1))
+
+
+class Unpaired(Showable):
+    """Batches of two sets of photos side by side, each in an order of its own; as many as the smaller set has."""
+
+    def __init__(self, first: PhotoBatches, second: PhotoBatches, pictures: Callable[..., Pictures] | None = None):
+        self.both, self.bs, self.device, self.pictures = (first, second), first.bs, first.device, pictures
+
+    def start(self, epoch: int, batch: int = 0) -> None:
+        """See PhotoBatches."""
+        for batches in self.both:
+            batches.start(epoch, batch)
+
+    def __len__(self) -> int:
+        return min(map(len, self.both))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for (_, first), (_, second) in zip(*self.both, strict=False):
+            count = min(len(first), len(second))  # the last ones of validation
+            yield first[:count], second[:count]
+
+    def first(self, count: int) -> tuple[Tensor, Tensor]:
+        """The first `count` of either set, or as many as the smaller one has."""
+        count = min(count, *(len(batches.rows) for batches in self.both))
+        return tuple(batches.first(count)[1] for batches in self.both)
+
+    def new(self, shuffle: bool = False, **_) -> "Unpaired":
+        """See PhotoBatches."""
+        return Unpaired(*(batches.new(shuffle) for batches in self.both), self.pictures)
+
+
+def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
+    """fastai DataLoaders of (image, image): the run's two `--folders`, the first against the second, in their own colours.
+
+    Raises UserError where a folder has less than a batch to train on, or nothing held out.
+    """
+
+    def make_batch(crops: Tensor) -> tuple[Tensor, Tensor]:
+        grey, rgb = crops.split([1, 3], dim=1)
+        return grey, space.image(grey, rgb)
+
+    folders = run.settings["folders"].split(",")
+
+    def pictures(x: Tensor, y: Tensor, out: Tensor | None = None) -> Pictures:
+        titles = folders if out is None else [folders[0], f"as {folders[1]}"]
+        return beside(**dict(zip(titles, map(space.to_rgb, (x, y if out is None else out)), strict=True)))
+
+    sides = []
+    for i, folder in enumerate(folders):
+        train, valid = (
+            np.array([row for row in rows if Path(photos.names[row]).parts[0] == folder]) for rows in (photos.train, photos.valid)
+        )
+        if len(train) < bs or not len(valid):
+            raise UserError(
+                f"{run.photos / folder} gives {len(train)} photos to train on and {len(valid)} to hold out, but {bs} and 1 are "
+                "needed: add photos or give a larger --limit, and another --run"
+            )
+        mine = replace(photos, train=train, valid=valid)
+        sides.append(_loaders(run, [mine.squares], mine, make_batch, None, bs, order=i))
+    return DataLoaders(*(Unpaired(*pair, pictures) for pair in zip(*sides, strict=True)), path=run.path)
+
+
+def _loaders(
+    run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, pictures: Callable | None, bs: int, **variety
+) -> DataLoaders:
+    common = {"size": run.size, "bs": bs, "device": run.device, "seed": run.seed}
+    train = PhotoBatches(arrays, photos.train, make_batch, pictures, **common, train=True, **variety)
+    valid = PhotoBatches(arrays, photos.valid, make_batch, pictures, **{**common, "bs": min(bs, BATCH)}, train=False)
+    return DataLoaders(train, valid, path=run.path)
+
+
+def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: nn.Module, usual: int = BATCH) -> int:
+    """Photos per batch as `--bs` says: `usual` by default, or all where there are fewer.
+
+    auto: as many as a training step can use on a GPU, of `networks`, one after the other, the first with so many input
+    channels; a resumed stage goes on as it was begun.
+    """
+    if isinstance(run.bs, int):
+        return run.bs
+    usual = min(usual, len(photos.train))
+    begun = run.config["stages"].get(stage)
+    if run.bs == "auto" and begun and run.resume:
+        return begun["bs"]
+    if run.bs == "auto" and run.device.type == "cuda":
+        return largest_batch(networks, channels, run, usual, most=len(photos.train) // FEWEST_STEPS)
+    return usual

@@ -1,0 +1,52 @@
+"""What a generator makes of a run's photos, for a critic to learn from."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastcolor.data.batches import BATCH
+from fastcolor.data.cache import CHANNELS, OnDemand, Squares, cached, resident, take
+from fastcolor.data.photos import Photos, file_stamp
+from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.photo.read import open_photo
+from fastcolor.runs.run import Run
+
+
+@torch.no_grad()
+def paint(run: Run, network: nn.Module, space, squares: Tensor) -> np.ndarray:
+    """Fakes `(n, side, side, 3)` sRGB uint8 of squares `(n, side, side, 4)` uint8, of which only grey is looked at."""
+    grey = squares.permute(0, 3, 1, 2)[:, :1].contiguous()
+    with run.autocast():
+        image = network(space.inputs(grey))
+    return (space.to_rgb(image) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def load_fakes(run: Run, photos: Photos, generator: nn.Module, space, at_once: int = BATCH) -> Squares:
+    """Fakes of all photos as squares (grey stays empty): training photos' from stage 2, held-out ones painted now, `at_once`
+    photos at the most in a batch."""
+    count, side = photos.squares.shape[:2]
+    files = {row: run.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
+    painted = {}
+    for rows in np.array_split(photos.valid, -(-len(photos.valid) // at_once)):
+        painted |= zip(rows, paint(run, generator, space, take(photos.squares, rows, run.device)), strict=True)
+
+    def decode(row: int) -> np.ndarray:
+        square = np.zeros((side, side, CHANNELS), np.uint8)
+        try:
+            if row in painted:
+                square[..., 1:] = painted[row]
+            elif row in files:  # else it was left out
+                square[..., 1:] = np.array(open_photo(files[row]))
+        except UnreadablePhoto as error:
+            command = f"python -m fastcolor.stage2_generate_fakes --run {run.path} --force"
+            raise UserError(f"{error}: run `{command}`") from None
+        return square
+
+    if run.cache is None:
+        return OnDemand(decode, count, side)
+    held_out = [run.photos / photos.names[row] for row in photos.valid]
+    made_of = [run.output("stage1"), *held_out, *files.values()]
+    stamps = [run.precision, at_once, [file_stamp(file) for file in made_of]]
+    with run.held():
+        fakes, _ = cached(run.path / "cache", run.output("stage2"), photos.names, stamps, decode, side)
+    return resident(fakes, run.device)

@@ -1,0 +1,68 @@
+"""Which photos are trained on, and which are held out: written once, in split.csv, and kept by all stages."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fastcolor.data.cache import Squares, take
+from fastcolor.errors import UserError
+from fastcolor.files import is_inside, write_csv
+from fastcolor.photo.likeness import alike, fingerprint
+from fastcolor.runs.run import Run
+
+VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, but no more than give steady figures
+LEFT_OUT = "unreadable"
+PARTS = ("train", "valid", "test", LEFT_OUT)  # what stands in split.csv
+
+
+def read_split(run: Run) -> dict[str, str]:
+    path = run.path / "split.csv"
+    if not path.exists():
+        return {}
+    try:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            split = {row["file"]: row["part"] for row in csv.DictReader(file)}
+    except (KeyError, csv.Error):
+        split = {}
+    if not split or not all(is_inside(name) and part in PARTS for name, part in split.items()):
+        raise UserError(f"{path} is damaged or no run's split: begin anew with another --run")
+    return split
+
+
+def write_split(run: Run, names: list[str], squares: Squares, unreadable: set[int]) -> dict[str, str]:
+    """Hold out seeded shares of each top folder's readable photos, near duplicates together; once written, split.csv decides."""
+    readable = [row for row in range(len(names)) if row not in unreadable]
+    shares = {"test": run.settings["test"], "valid": max(min(VALID_SHARE, VALID_MOST / len(readable)), 2 / len(readable))}
+    folders = defaultdict(list)
+    for group in _groups(squares, readable):
+        folders[Path(names[group[0]]).parts[:-1][:1]].append(group)
+    rng = np.random.default_rng(run.seed)
+    part_of, owed = dict.fromkeys(readable, "train"), dict.fromkeys(shares, 0.0)  # photos; what one folder can't give the next does
+    for groups in folders.values():
+        groups = [groups[i] for i in rng.permutation(len(groups))]
+        count = sum(map(len, groups))
+        for part, share in shares.items():
+            owed[part] += share * count
+            while groups and owed[part] >= 0.5:
+                group = groups.pop()
+                part_of |= dict.fromkeys(group, part)
+                owed[part] -= len(group)
+    split = {name: part_of.get(row, LEFT_OUT) for row, name in enumerate(names)}
+    write_csv(run.path / "split.csv", ("file", "part"), split.items())
+    return split
+
+
+def _groups(squares: Squares, rows: list[int]) -> list[list[int]]:
+    """The rows, each with those that show nearly the same."""
+    cpu = torch.device("cpu")
+    prints = [fingerprint(Image.fromarray(take(squares, [row], cpu)[0, ..., 1:].numpy())) for row in rows]
+    groups = {i: [row] for i, row in enumerate(rows)}
+    for first, other, *_ in alike(prints):
+        groups[first] += groups.pop(other)
+    if max(map(len, groups.values())) > len(rows) / 2:  # a film's frames, say: nothing could be held out
+        return [[row] for row in rows]
+    return list(groups.values())

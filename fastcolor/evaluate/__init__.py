@@ -1,0 +1,1 @@
+"""How good colours are on a folder of photos."""

@@ -1,0 +1,199 @@
+"""Judging coloured photos against the real ones, one pair at a time; needs the `evaluate` extra (torchmetrics).
+
+    judge = Judge()
+    rows = [judge(fake, real) for fake, real in pairs]           # sRGB (H, W, 3) uint8; only figures are kept
+    figures = summarize(rows, [judge.features(real) for _, real in pairs])
+
+or `measure(fakes, reals)`, which does just that. What looks through a trained network (LPIPS, Frechet distances) needs
+that network's weights, which torchvision fetches once.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+from fastcolor.color.lab import rgb_to_lab
+from fastcolor.color.metrics import ciede2000, colorfulness, psnr
+from fastcolor.color.spaces import IMAGENET_MEAN, IMAGENET_STD
+from fastcolor.device import choose_device
+from fastcolor.errors import UserError
+from fastcolor.networks.pretrained import fetched, load_imagenet
+
+LPIPS_NETS = {"squeeze": "squeezenet1_1", "alex": "alexnet"}
+"""Networks that LPIPS may look through, and torchvision's names for them."""
+FRECHET_NAMES = {"inception": "fid", "resnet18": "frechet_resnet18"}
+"""Features for the Frechet distance, and the name of the figure: only on Inception's is it the FID."""
+LPIPS_LEAST, SSIM_LEAST = 32, 11  # pixels on the short side: five halvings; SSIM's window
+MOST_PIXELS = 1_000_000  # larger photos are reduced before they are compared: at 12 Mpx LPIPS would take 10 GB
+RESNET_SIDE = 224  # pixels, as in ImageNet's training
+
+
+class Judge:
+    """Judges coloured photos, each against its real one. Figures whose weights can't be had are `missing`.
+
+    `lpips` is squeeze or alex; `frechet` is inception, resnet18, or auto: inception where it can be had.
+    """
+
+    def __init__(self, lpips: str = "squeeze", frechet: str = "auto", device: str = "auto"):
+        for flag, value, known in (("lpips", lpips, LPIPS_NETS), ("frechet", frechet, ("auto", *FRECHET_NAMES))):
+            if value not in known:
+                raise UserError(f"--{flag} {value} does not exist: give one of {', '.join(known)}")
+        self.device = choose_device(device)
+        self.lpips_name = f"lpips_{lpips}"
+        self.missing: list[str] = []  # sentences
+        _, self._lpips = self._first({lpips: partial(load_lpips, self.device, lpips)})
+        kinds = FRECHET_NAMES if frechet == "auto" else [frechet]
+        kind, self._features = self._first({kind: partial(FEATURES[kind], self.device) for kind in kinds})
+        self.frechet_name = FRECHET_NAMES[kind]
+
+    def _first(self, loaders: dict[str, Callable]) -> tuple[str, Callable | None]:
+        """The first that can be loaded, by name; else the last one's name, and why it can't be goes into `missing`."""
+        for name, load in loaders.items():
+            try:
+                return name, load()
+            except UserError as error:
+                reason = str(error)
+        self.missing.append(reason)
+        return name, None
+
+    @torch.no_grad()
+    def __call__(self, fake: np.ndarray, real: np.ndarray) -> dict[str, float | None | Tensor]:
+        """The figures of one photo, both sRGB `(H, W, 3)` uint8, by name; `features` are for the Frechet distance.
+
+        None where there is no figure: PSNR of equal images, SSIM and LPIPS of photos too small for them.
+        """
+        if fake.shape != real.shape:
+            raise ValueError(f"a photo of {real.shape} can't be judged by one of {fake.shape}")
+        fake_rgb, real_rgb = self._tensor(fake), self._tensor(real)
+        least, is_equal = min(fake_rgb.shape[2:]), torch.equal(fake_rgb, real_rgb)
+        row = {"psnr": None if is_equal else float(psnr(fake_rgb, real_rgb)), "ssim": None}
+        if least >= SSIM_LEAST:
+            row["ssim"] = ssim(fake_rgb, real_rgb)
+        if self._lpips:
+            row[self.lpips_name] = None
+            if least >= LPIPS_LEAST:  # no need to look through a network for a 0
+                row[self.lpips_name] = 0.0 if is_equal else float(self._lpips(fake_rgb, real_rgb))
+        row["ciede2000"] = float(ciede2000(rgb_to_lab(fake_rgb), rgb_to_lab(real_rgb)))
+        row["colorfulness"] = float(colorfulness(fake_rgb))
+        row["colorfulness_difference"] = row["colorfulness"] - float(colorfulness(real_rgb))
+        row["colorfulness_abs"] = float(colorfulness(fake_rgb, absolute=True))
+        return {**row, "features": self.features(fake)}
+
+    @torch.no_grad()
+    def features(self, pixels: np.ndarray) -> Tensor | None:
+        """What the Frechet distance compares, `(D,)` on the CPU, of a photo, sRGB `(H, W, 3)` uint8."""
+        return self._features(self._tensor(pixels))[0].cpu() if self._features else None
+
+    def _tensor(self, pixels: np.ndarray) -> Tensor:
+        rgb = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None] / 255
+        scale = (MOST_PIXELS / (pixels.shape[0] * pixels.shape[1])) ** 0.5
+        smaller = [max(1, round(side * scale)) for side in pixels.shape[:2]]
+        return rgb if scale >= 1 else F.interpolate(rgb, smaller, mode="bilinear", antialias=True)
+
+
+def measure(fakes: Iterable[np.ndarray], reals: Iterable[np.ndarray], judge: Judge | None = None) -> dict:
+    """The figures of coloured photos against the real ones, sRGB `(H, W, 3)` uint8 of any sizes: see `summarize`."""
+    judge = judge or Judge()
+    rows, features = [], []
+    for fake, real in zip(fakes, reals, strict=True):
+        rows.append(judge(fake, real))
+        features.append(judge.features(real))
+    return {**summarize(rows), judge.frechet_name: frechet_distance([row["features"] for row in rows], features)}
+
+
+def summarize(rows: list[dict]) -> dict[str, float | None]:
+    """Means over `rows` of Judge's figures (of the photos that have them), and the share of the real colourfulness."""
+    names = [name for name in rows[0] if name != "features"]
+    values = {name: [row[name] for row in rows if row[name] is not None] for name in names}
+    means = {name: float(np.mean(found)) if found else None for name, found in values.items()}
+    real = means["colorfulness"] - means["colorfulness_difference"]
+    return {**means, "colorfulness_share": means["colorfulness"] / real if real > 0 else None}
+
+
+def ssim(fake: Tensor, real: Tensor) -> float:
+    """Structural similarity (Wang et al. 2004) of sRGB images `(1, 3, H, W)`, 0..1, sides from 11 px; by torchmetrics.
+
+    Mean over channels and over the places where the Gaussian window (sigma 1.5, 11 px) lies inside the photo.
+    """
+    _, places = structural_similarity_index_measure(fake, real, data_range=1.0, return_full_image=True)
+    edge = SSIM_LEAST // 2  # torchmetrics mirrors the photo there, and counts it
+    return float(places[..., edge:-edge, edge:-edge].mean())
+
+
+def frechet_distance(fakes: list[Tensor | None], reals: list[Tensor | None]) -> float | None:
+    """Frechet distance of the Gaussians that fit features `(D,)` of coloured and of real photos.
+
+    Heusel et al. 2017, equation 6; by torchmetrics. None without features and for fewer than two photos. It shrinks
+    with the number of photos, and faster below D: compare only figures of equally many.
+    """
+    if len(fakes) < 2 or fakes[0] is None:
+        return None
+    as_they_are = nn.Identity()
+    as_they_are.num_features = len(fakes[0])
+    distance = FrechetInceptionDistance(feature=as_they_are)
+    distance.update(torch.stack(fakes), real=False)
+    distance.update(torch.stack(reals), real=True)
+    return max(float(distance.compute()), 0.0)
+
+
+def load_lpips(device: torch.device, net: str = "squeeze") -> Callable[[Tensor, Tensor], Tensor]:
+    """LPIPS (Zhang et al. 2018), torchmetrics': a function of two batches of sRGB images `(N, 3, H, W)`, 0..1.
+
+    Raises UserError where the network's weights can't be had.
+    """
+    url = torchvision.models.get_model_weights(LPIPS_NETS[net]).IMAGENET1K_V1.url
+    with fetched(url, f"LPIPS's {net} weights"):
+        metric = LearnedPerceptualImagePatchSimilarity(net_type=net, normalize=True).to(device)
+
+    def judge(fake: Tensor, real: Tensor) -> Tensor:
+        metric.reset()  # it would keep every score
+        return metric(fake, real)
+
+    return judge
+
+
+def load_resnet18(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Features of sRGB images `(N, 3, H, W)`, 0..1: the means over space after ResNet-18's layer3, `(N, 256)`.
+
+    The middle square, resized to 224 px, normalised as in ImageNet's training. Raises UserError without weights.
+    """
+    network = torchvision.models.resnet18()
+    load_imagenet("resnet18", network.load_state_dict)
+    stages = list(network.children())[:-3]  # without layer4, pooling, classifier
+    layers = nn.Sequential(*stages).requires_grad_(False).eval().to(device)
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def features(rgb: Tensor) -> Tensor:
+        height, width = rgb.shape[2:]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = rgb[:, :, top : top + side, left : left + side]
+        square = F.interpolate(square, (RESNET_SIDE, RESNET_SIDE), mode="bilinear", antialias=True)
+        return layers((square - mean) / std).mean(dim=(2, 3))
+
+    return features
+
+
+def load_inception(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The 2,048 features that the FID is defined on, of sRGB images `(N, 3, H, W)`, 0..1; torch-fidelity's network.
+
+    Raises UserError without torch-fidelity or its weights.
+    """
+    url = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+    try:
+        with fetched(url, "the FID's Inception weights"):
+            network = FrechetInceptionDistance(feature=2048).inception.to(device)
+    except ModuleNotFoundError:
+        raise UserError("the FID needs torch-fidelity: `pip install torch-fidelity`, or --frechet resnet18") from None
+    return lambda rgb: network((rgb * 255 + 0.5).to(torch.uint8))
+
+
+FEATURES = {"inception": load_inception, "resnet18": load_resnet18}

@@ -1,0 +1,1 @@
+"""Generators and critics, each rebuilt from its config, and their weights files."""

@@ -1,0 +1,167 @@
+"""Weights files that rebuild their own network: safetensors with a config in the metadata, strictly loaded.
+
+Nothing is ever unpickled: a weights file can't execute code. Files are written whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+import fastcolor
+from fastcolor.color.spaces import SPACES
+from fastcolor.errors import UserError, one_line
+from fastcolor.files import write_whole
+from fastcolor.networks.registry import build, config_of_file
+
+FORMAT = 1
+"""Version of the metadata's layout; a file of a newer one is refused."""
+
+MOST_HEADER = 1 << 22
+"""Bytes of names, shapes and metadata: ten times what our largest state has. A million empty tensors would take a minute."""
+
+SIZES = range(32, 4097)
+"""Sides, in pixels, that a network may be trained at, and a weights file say that it was: below, 1/16 is a pixel or less."""
+
+def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
+    """Write named tensors and JSON metadata as one safetensors file, whole or not at all; the same bytes for the same content."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = json.loads(json.dumps({"format": FORMAT, **metadata}))  # as it will be read: keys that are text, lists
+    metadata["sha256"] = checksum(tensors, metadata)
+    with write_whole(path, lasting=True) as temporary:
+        # not save_file: it hides a full disk in an error of its own; in one entry: safetensors shuffles several
+        temporary.write_bytes(save(tensors, {"fastcolor": json.dumps(metadata)}))
+
+
+def checksum(tensors: dict[str, Tensor], metadata: dict) -> str:
+    """SHA-256 of tensors on the CPU and of the metadata that go with them, in hexadecimal."""
+    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
+    """Tensors and metadata of a file that `save_tensors` wrote.
+
+    `kind` says in the error what was expected ("generator weights"). Raises UserError for a missing, unreadable,
+    truncated, damaged, pickled or foreign file and for one of a newer format.
+    """
+    path, beginning = Path(path), b""
+    try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            what = "is no file" if os.path.exists(path) else "does not exist"
+            raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote ({kind})")
+        with open(path, "rb") as file:
+            beginning = file.read(8)
+        if int.from_bytes(beginning, "little") > MOST_HEADER:
+            raise ValueError("its header is too long")
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+        written = metadata.pop("sha256", None) if isinstance(metadata, dict) else None  # older files have none
+        is_whole = written is None or written == checksum(tensors, metadata)
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({one_line(error.strerror or error)}): check its name and permissions") from None
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # the last two: absurd shapes, deep nesting
+        is_pickle = beginning[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        why = f"is truncated or no weights file ({one_line(error)})"
+        what = "is a pickle, which could run code when loaded" if is_pickle else why
+        raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote, or run the stage again") from None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
+        raise UserError(f"{path} was not written by fastcolor: give a .safetensors file that a stage wrote ({kind})")
+    if metadata["format"] > FORMAT:
+        version = one_line(metadata.get("version"))
+        raise UserError(f"{path} was written by a newer fastcolor ({version}): upgrade this one to use it")
+    if not is_whole:
+        raise UserError(f"{path} is damaged (its checksum is wrong): give an undamaged copy, or run the stage again")
+    return tensors, metadata
+
+
+def save_network(path: str | Path, network: nn.Module, kind: str, **about) -> None:
+    """Save a generator or critic (`kind`) so that the file alone rebuilds it; `about` (stage, size, ...) goes along."""
+    metadata = {"kind": kind, "config": asdict(network.config), "version": fastcolor.__version__, **about}
+    save_tensors(path, network.state_dict(), metadata)
+
+
+def save_half(source: str | Path, path: str | Path, *, vivid: float = 1.0, **about) -> None:
+    """Save a generator's weights file once more at half the size: convolutions in fp16, what lies beside them in fp32.
+
+    Colours change by far less than an 8-bit step. `vivid` multiplies the lean U-Net's chroma, by way of its last layer;
+    `about` replaces what the file says of itself (size, ...).
+    """
+    tensors, metadata = load_tensors(source, "generator weights")
+    for name in ("head.weight", "head.bias"):  # the tanh behind it is all but linear where colours are
+        tensors[name] = vivid * tensors[name]
+    tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
+    save_tensors(path, tensors, {**metadata, **about})
+
+
+def load_network(path: str | Path, kind: str) -> tuple[nn.Module, dict]:
+    """The network of a weights file, on the CPU, in evaluation mode, and the file's metadata.
+
+    Raises UserError, besides what `load_tensors` refuses, for a critic given as a generator (or the reverse) and for
+    weights that don't fit their own config.
+    """
+    tensors, metadata = load_tensors(path, f"{kind} weights")
+    if metadata.get("kind") != kind:
+        held = one_line(metadata.get("kind", "resume state"))
+        raise UserError(f"{path} holds {held}, not a {kind}: give a {kind}'s weights")
+    try:
+        network = _rebuilt(kind, metadata["config"], tensors)
+        _check_use(metadata, network.config.space)
+    except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} does not fit its own config ({one_line(error)}): run the stage that writes it again") from None
+    return network.eval(), metadata
+
+
+def _rebuilt(kind: str, config: dict, tensors: dict[str, Tensor]) -> nn.Module:
+    """The network of a config with the weights of a file; nothing is allocated before it is known that they fit."""
+    with torch.device("meta"), _Unfilled():
+        network = build(config_of_file(kind, config))
+    wanted = network.state_dict()
+    network.load_state_dict({name: _like(wanted.get(name), name, value) for name, value in tensors.items()}, assign=True)
+    return network
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves first weights as they are: on the meta device there are none, and normal_ would take 8 s, for its imports."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in (Tensor.normal_, nn.init.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def _like(wanted: Tensor | None, name: str, value: Tensor) -> Tensor:
+    """A tensor of a file, in the precision that the network has it in. Raises TypeError or ValueError."""
+    if wanted is None or value.shape != wanted.shape:
+        return value  # load_state_dict refuses it
+    if value.dtype != wanted.dtype and not (value.is_floating_point() and wanted.is_floating_point()):
+        raise TypeError(f"{name} is {value.dtype}")
+    value = value.to(wanted.dtype, copy=True)  # a copy: safetensors' own lies in the file
+    if not value.isfinite().all():
+        raise ValueError(f"{name} has values that are no numbers")
+    return value
+
+
+def check_size(size: object) -> None:
+    """Raise ValueError for what is no side, in pixels, that a file may say its network was trained at."""
+    if type(size) is not int or size not in SIZES:
+        raise ValueError(f"size is {size!r}")
+
+
+def _check_use(about: dict, space: str) -> None:
+    """Raise KeyError or ValueError for what a file says of its network's use and can't be so."""
+    check_size(about["size"])
+    keeps_light = about.get("keeps_light", True)
+    if type(keeps_light) is not bool or not keeps_light and SPACES[space].channels == 1:
+        raise ValueError(f"keeps_light is {keeps_light!r}")

@@ -1,0 +1,101 @@
+"""Every network in one table: its config, its class, and how a flag or a weights file becomes a network.
+
+A new network is a frozen config and a class beside it, and one row here.
+"""
+
+from dataclasses import fields
+from typing import NamedTuple
+
+from torch import nn
+
+from fastcolor.errors import UserError
+from fastcolor.networks.classic import (
+    ColorCritic,
+    ColorCriticConfig,
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    PatchGAN,
+    PatchGANConfig,
+    Resnet,
+    ResnetConfig,
+    SkipUNet,
+    SkipUNetConfig,
+)
+from fastcolor.networks.critics import PatchCritic, PatchCriticConfig
+from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCritic, FastaiCriticConfig, FastaiUnet
+from fastcolor.networks.unet import LabUNet, UNetConfig
+
+MOST, MOST_NUMBERS = 4096, 16
+"""The largest number in a network's config that comes from a file, and how many may stand in one of its lists."""
+
+
+class Row(NamedTuple):
+    """A network of the table. Those of the four stages can be asked for by name: `--generator`, `--critic`."""
+
+    kind: str  # generator or critic
+    config: type
+    network: type
+    has_flag: bool = False
+
+
+NETWORKS = {
+    row.config.name: row
+    for row in (
+        Row("generator", UNetConfig, LabUNet, has_flag=True),
+        Row("generator", DynamicUnetConfig, FastaiUnet, has_flag=True),
+        Row("generator", SkipUNetConfig, SkipUNet),
+        Row("generator", EncoderDecoderConfig, EncoderDecoder),
+        Row("generator", ResnetConfig, Resnet),
+        Row("critic", PatchCriticConfig, PatchCritic, has_flag=True),
+        Row("critic", FastaiCriticConfig, FastaiCritic, has_flag=True),
+        Row("critic", PatchGANConfig, PatchGAN),
+        Row("critic", ColorCriticConfig, ColorCritic),
+    )
+}
+"""Every network by the name that stands in its config."""
+
+
+def build(config) -> nn.Module:
+    """The network of a config, freshly initialised. Raises ValueError for a space that it does not work in."""
+    row = NETWORKS[config.name]
+    if config.space not in row.network.spaces:
+        raise ValueError(f"space is {config.space!r}")
+    return row.network(config)
+
+
+def config_of_flag(kind: str, name: str, **given) -> object:
+    """The config that `--generator` or `--critic` (`kind`) names, with those of the values `given` that it has fields for.
+
+    Raises UserError for a name or a value that does not exist.
+    """
+    known = {name: row.config for name, row in NETWORKS.items() if row.kind == kind and row.has_flag}
+    if name not in known:
+        raise UserError(f"--{kind} {name} does not exist: give one of {', '.join(known)}")
+    own = {field.name for field in fields(known[name])}
+    try:
+        return known[name](**{field: value for field, value in given.items() if field in own})
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def config_of_file(kind: str, values: dict) -> object:
+    """The config whose fields are `values`, as a weights file of a generator or a critic (`kind`) has them.
+
+    Every field has to be of its default's type, and numbers at most MOST. Raises KeyError, TypeError or ValueError.
+    """
+    row = NETWORKS[values["name"]]
+    if row.kind != kind:
+        raise ValueError(f"{values['name']} is a {row.kind}")
+    config = row.config(**values)
+    for field in fields(config):
+        value, type_ = getattr(config, field.name), type(field.default)
+        if type_ is tuple:
+            each_of, type_ = (value if isinstance(value, list) else []), type(field.default[0])
+        else:
+            each_of = [value]
+        if not 1 <= len(each_of) <= MOST_NUMBERS or any(type(each) is not type_ for each in each_of):
+            raise TypeError(f"{field.name} is {value!r}")
+        least = 0 if field.name == "blocks" else 1
+        if type_ is int and not all(least <= each <= MOST for each in each_of):
+            raise ValueError(f"{field.name} is {value!r}")
+    return config

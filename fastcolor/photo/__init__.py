@@ -1,0 +1,1 @@
+"""One photo file to pixels and back, and folders of them."""

@@ -1,0 +1,110 @@
+"""Folders of photos: find them, convert a tree in parallel, list what can't be read."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.files import in_threads, progress_bar, write_csv
+
+SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+}
+"""What counts as a photo in a folder, and the format in which such a file is written."""
+
+
+def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
+    """All files below `folder` named like photos, as sorted paths relative to it.
+
+    Links to folders are not followed, hidden files and folders (.thumbnails) left out; `unreadable` is told of folders
+    that may not be read. Raises UserError if `folder` is missing, is a file, may not be read, or holds no photo.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {what}: give a folder of photos")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"{folder} may not be read: check its permissions")
+    found = [
+        Path(root, name).relative_to(folder)
+        for root, _, names in os.walk(folder, onerror=unreadable)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES
+    ]
+    found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    if not found:
+        raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that does")
+    return sorted(found)
+
+
+@dataclass
+class Summary:
+    """What a pass over a folder did: counts, and (path, reason) for every file that could not be read."""
+
+    written: int = 0
+    skipped: int = 0
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.written:,} written, {self.skipped:,} skipped, {len(self.unreadable):,} unreadable"
+
+
+def convert_folder(
+    src: str | Path,
+    dst: str | Path,
+    convert: Callable[[Path, Path], None],
+    strict: bool = False,
+    photos: list[Path] | None = None,
+) -> Summary:
+    """Call `convert(source_file, target_file)` for every photo below `src` that is not there yet below `dst`.
+
+    `photos`, relative to `src`, are all that `find_photos` finds unless given. `convert` writes through `save_photo` or `write_whole`
+    and may raise UnreadablePhoto; such files are listed in `dst/unreadable.csv`. Threads, one per core: decoding,
+    resizing and encoding release Python's lock. Raises UserError if not one file could be read, or, if `strict`,
+    if any could not.
+    """
+    src, dst = Path(src), Path(dst)
+    photos = find_photos(src) if photos is None else photos
+    if src.resolve() in (dst.resolve(), *dst.resolve().parents) or dst.resolve() in src.resolve().parents:
+        raise UserError(f"one of {src} and {dst} lies in the other: give another folder, originals are never touched")
+    summary = Summary()
+    waiting = [photo for photo in photos if not (dst / photo).exists()]
+    summary.skipped = len(photos) - len(waiting)
+
+    def one(photo: Path) -> tuple[Path, str] | None:
+        try:
+            convert(src / photo, dst / photo)
+        except UnreadablePhoto as error:
+            return photo, error.reason
+        return None
+
+    for result in progress_bar(in_threads(one, waiting), total=len(waiting)):
+        if result is None:
+            summary.written += 1
+        else:
+            summary.unreadable.append(result)
+    write_unreadable(dst / "unreadable.csv", summary.unreadable)
+    if summary.unreadable and (strict or not summary.written + summary.skipped):
+        photo, reason = min(summary.unreadable)
+        readable = summary.written + summary.skipped
+        what = f"{len(summary.unreadable):,} photos could not be read" if readable else "no photo could be read"
+        raise UserError(f"{src}: {what}, the first is {photo} ({reason}); see {dst}/unreadable.csv")
+    return summary
+
+
+def write_unreadable(path: Path, unreadable: list[tuple[Path, str]]) -> None:
+    """List `unreadable` in a CSV file (columns file, reason), or remove the list of an earlier run if it is empty."""
+    if not unreadable:
+        path.unlink(missing_ok=True)
+        return
+    write_csv(path, ("file", "reason"), sorted((str(photo), reason) for photo, reason in unreadable))

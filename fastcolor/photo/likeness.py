@@ -1,0 +1,47 @@
+"""Near duplicates: fingerprints of photos, and which of them show the same."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+HASH_BITS = 12  # of 64 that may differ between duplicates; only to find candidates quickly,
+LIKENESS = 0.3  # of the contrast: the thumbnails of duplicates differ by less on average
+
+
+def fingerprint(photo: Image.Image) -> dict[str, str]:
+    """What tells whether two photos show the same: `dhash` and `thumbnail` of an RGB image; see Look."""
+    small = photo.resize((64, 64), Image.Resampling.BOX)
+    cells = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX))
+    bits = np.packbits(cells[:, 1:] > cells[:, :-1])
+    return {"dhash": bits.tobytes().hex(), "thumbnail": small.reduce(4).tobytes().hex()}
+
+
+def alike(prints: list[dict[str, str]]) -> Iterator[tuple[int, int, float, float]]:
+    """Which of some `fingerprint`s belong to near duplicates: for each, the number of the first that shows the same, its
+    own, by what share of the contrast they differ, and in how many of 64 hash bits."""
+    bits, thumbnails = (_bytes_of(prints, name) for name in ("dhash", "thumbnail"))
+    signs = np.unpackbits(bits, axis=1).astype(np.float32) * 2 - 1
+    # Relative to the contrast, else all pale skies would be alike; Rec. 601 weights, 1 so that nothing divides by 0.
+    contrast = (thumbnails.reshape(-1, 256, 3) @ np.float32([0.299, 0.587, 0.114])).std(axis=1).clip(min=1)
+    keeper = np.full(len(prints), -1)
+    for start in range(0, len(prints), 256):
+        # Products of signs count equal bits minus different ones: 50,000 photos are compared in seconds.
+        different = 32 - signs[start : start + 256] @ signs[start:].T / 2
+        for row in np.flatnonzero((different <= HASH_BITS).sum(axis=1) > 1):
+            n = start + row
+            others = start + np.flatnonzero(different[row] <= HASH_BITS)
+            others = others[(others > n) & (keeper[others] < 0)]
+            if keeper[n] >= 0 or not len(others):
+                continue
+            apart = np.abs(thumbnails[others].astype(np.float32) - thumbnails[n]).mean(axis=1)
+            apart /= np.minimum(contrast[others], contrast[n])
+            keeper[others[apart < LIKENESS]] = n
+            for other, share in zip(others, apart, strict=True):
+                if share < LIKENESS:
+                    yield n, other, share, different[row, other - start]
+
+
+def _bytes_of(prints: list[dict[str, str]], name: str) -> np.ndarray:
+    rows = [np.frombuffer(bytes.fromhex(each[name]), np.uint8) for each in prints]
+    return np.stack(rows) if rows else np.zeros((0, 768), np.uint8)

@@ -1,0 +1,48 @@
+"""A running average of a network's weights."""
+
+from fastai.callback.core import Callback
+from torch import nn
+
+
+class Averaged(Callback):
+    """Keep a running average of a network's weights over about `steps` steps (Polyak averaging), batch norm's statistics too.
+
+    During validation, in which weights are saved and samples drawn, the average stands in the network.
+    """
+
+    order = 57  # behind History (55), which saves; before Resumable (61), which keeps the network as it is trained
+
+    def __init__(self, network: nn.Module, steps: float):
+        self.network, self.decay = network, 1 - 1 / steps
+        self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self.taken = 0
+
+    def after_step(self):
+        trainer = getattr(self.learn, "gan_trainer", None)
+        if trainer and not trainer.gen_mode:
+            return
+        self.taken += 1
+        decay = min(self.decay, self.taken / (self.taken + 10))  # the first steps' weights are soon forgotten
+        for name, value in self.network.state_dict().items():
+            mine = self.average[name]
+            mine.lerp_(value, 1 - decay) if mine.is_floating_point() else mine.copy_(value)
+
+    def swap(self):
+        """Exchange the network's weights for the average, or back."""
+        trained = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        self.average = trained
+
+    def before_validate(self):
+        self.swap()
+
+    def after_validate(self):
+        self.swap()
+
+    def resume_state(self) -> dict:
+        """What a resumed epoch has to know besides the tensors."""
+        return {"taken": self.taken}
+
+    def load_resume_state(self, state: dict) -> None:
+        """Take over what `resume_state` gave."""
+        self.taken = state["taken"]

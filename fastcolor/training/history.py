@@ -1,0 +1,123 @@
+"""History: a row for each epoch, with warnings of the known failures."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from fastai.callback.core import Callback
+from torch import Tensor
+
+from fastcolor.color.metrics import colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.device import peak_memory
+from fastcolor.runs.curves import draw_history
+from fastcolor.runs.run import Run
+from fastcolor.training.resume import is_due
+
+# What of a history's row stands on the screen too, as far as fits there.
+SHOWN = {"epoch", "train_mse", "valid_mse", "valid_bce", "gen_adversarial", "gen_mse", "critic_loss", "critic_accuracy"}
+
+
+DRAW_EVERY = 60  # seconds between two drawings of history.png, which takes most of one
+
+
+class History(Callback):
+    """One row per epoch: means of the losses over training, of the metrics over validation; time, speed, warnings."""
+
+    order = 55  # before Resumable: a row may be written twice, and dropped on resuming, but never go missing
+
+    def __init__(
+        self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable, save_every: int,
+        sample_every: int,
+    ):  # fmt: skip
+        self.folder, self.stage, self.save_every, self.sample_every = run, stage, save_every, sample_every
+        self.losses_of, self.metrics_of, self.write_weights, self.write_sample = losses, metrics, save, sample
+        self.shown, self.drawn = False, time.perf_counter()
+
+    def before_train(self):
+        self.named, self.batches, self.begin = defaultdict(list), 0, time.perf_counter()
+
+    def resume_state(self) -> dict:
+        """What a resumed epoch has to know: its losses so far, and what they took."""
+        if not self.training:
+            return {}
+        # numbered: a file keeps its tensors in an order of its own, and a row its columns in this one
+        losses = {f"{i:03} {name}": torch.stack(values) for i, (name, values) in enumerate(self.named.items())}
+        return {**losses, "batches": self.batches, "seconds": time.perf_counter() - self.begin}
+
+    def load_resume_state(self, state: dict) -> None:
+        """Take over what `resume_state` gave."""
+        if state:
+            self.batches, self.begin = state.pop("batches"), time.perf_counter() - state.pop("seconds")
+            self.named |= {name.partition(" ")[2]: list(values) for name, values in sorted(state.items())}
+
+    def after_loss(self):  # not after_batch: by then a GAN's switcher may have given the turn to the other network
+        for name, value in (self.losses_of if self.training else self.metrics_of)(self.learn).items():
+            self.named[name].append(value.detach().float())
+        self.batches += self.training
+
+    def after_train(self):
+        self.photos_per_s = self.batches * self.dls.train.bs / (time.perf_counter() - self.begin)
+
+    def after_validate(self):
+        row = {"stage": self.stage, "epoch": str(self.epoch + 1)}
+        row |= {name: summary(name, values) for name, values in self.named.items()}
+        row |= {"photos_per_s": f"{self.photos_per_s:.1f}", "seconds": f"{time.perf_counter() - self.begin:.1f}"}
+        row |= {"peak_mb": peak_memory(self.folder.device), "warning": "; ".join(warnings(row))}
+        self.folder.write_history([*self.folder.history(), row])
+        if is_due(self.learn, self.save_every):
+            self.write_weights()
+        if is_due(self.learn, self.sample_every):
+            self.write_sample(self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
+            self._show({name: value for name, value in row.items() if name in SHOWN}, row["warning"])
+        if time.perf_counter() - self.drawn > DRAW_EVERY:
+            draw_history(self.folder)
+            self.drawn = time.perf_counter()
+
+    def _show(self, row: dict[str, str], warning: str) -> None:
+        bar = getattr(getattr(self.learn, "progress", None), "mbar", None)
+        for cells in [list(row.values())] if self.shown else [list(row), list(row.values())]:
+            if bar:
+                bar.write(cells, table=True)
+            else:
+                print("  ".join(cell.ljust(max(len(name), 8)) for name, cell in zip(row, cells, strict=True)))
+        if warning:
+            (bar.write if bar else print)(f"warning: {warning}")
+        self.shown = True
+
+
+def summary(name: str, values: list[Tensor]) -> str:
+    """What stands in the history for all values of one name: their mean, their circular variance if they are hues."""
+    joined = torch.cat([value if value.ndim else value.view(1) for value in values])
+    joined = joined[~joined.isnan()] if joined.ndim == 1 else joined
+    if not len(joined):
+        return ""  # no step of this kind in this epoch
+    return f"{hue_diversity(joined) if joined.ndim == 2 else joined.mean().item():.5f}"
+
+
+def image_metrics(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
+    """MSE, PSNR, colourfulness and mean hue, one each per photo, of the generator's images and the photos as images."""
+    fake_rgb, real_rgb = space.to_rgb(fake), space.to_rgb(real)
+    return {
+        "valid_mse": (fake - real).square().mean(dim=(1, 2, 3)),
+        "psnr": psnr(fake_rgb, real_rgb),
+        "colorfulness": colorfulness(fake_rgb),
+        "colorfulness_real": colorfulness(real_rgb),
+        "hue_diversity": mean_hue(space.to_lab(fake)),
+        "hue_diversity_real": mean_hue(space.to_lab(real)),
+    }
+
+
+def warnings(row: dict[str, str]) -> list[str]:
+    """The known failures of this field, read off a row of the history."""
+    value = {name: float(text) for name, text in row.items() if name not in ("stage", "warning") and text}
+    found = []
+    if value.get("colorfulness", 1) < 0.3 * value.get("colorfulness_real", 0):
+        found.append("fading: the fakes have less than 30 % of the photos' colourfulness")
+    if value.get("hue_diversity", 1) < 0.25 * value.get("hue_diversity_real", 0):
+        found.append("colour collapse: the fakes share one hue whatever the photo shows")
+    if value.get("critic_loss", 1) < 0.02:
+        found.append("the critic's loss is near zero: it has won, and the generator learns nothing from it")
+    if value.get("generator_share", 1) == 0:
+        found.append("the generator had no turn: the critic's loss never fell below --critic-thresh")
+    return found
