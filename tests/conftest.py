@@ -5,17 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import run_stages
 
-from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
-from fastcolor.runs.run import Run, open_run
 from fastcolor.scenes.folder import write_scenes
-
-TINY = {"size": 32, "bs": 4, "device": "cpu", "precision": "fp32"}
-
-
-def opened(data: Path, path: Path, **options) -> Run:
-    """A run of tiny squares on the CPU."""
-    return open_run(data=str(data), run=str(path), device="cpu", precision="fp32", **{"size": 32, **options})
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,16 +24,6 @@ def scenes(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
     write_scenes(folder, 24, 40)
     return folder
-
-
-def run_stages(data: Path, run: Path, **options) -> Path:
-    """All four stages, two epochs each, without pretraining."""
-    common = {"run": str(run), **TINY, **options}
-    stage1_pretrain_gen.main(data=str(data), pretrained="none", epochs=2, **common)
-    stage2_generate_fakes.main(**common)
-    stage3_pretrain_critic.main(epochs=2, **common)
-    stage4_gan.main(epochs=2, switcher="fixed", **common)
-    return run
 
 
 @pytest.fixture(scope="session")

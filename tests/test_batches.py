@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from conftest import opened
+from helpers import opened
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch import nn

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import opened
+from helpers import opened
 from PIL import Image
 
 from fastcolor.color.spaces import SPACES

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import opened
+from helpers import opened
 from matplotlib.figure import Figure
 from PIL import Image
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from conftest import opened
+from helpers import opened
 from PIL import Image
 
 from fastcolor.color.spaces import SPACES

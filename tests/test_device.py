@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import TINY, opened
+from helpers import TINY, opened
 
 from fastcolor import device, stage1_pretrain_gen
 from fastcolor.device import choose_precision, place

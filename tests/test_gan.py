@@ -5,11 +5,11 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TINY
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.optimizer import Adam
 from fastai.vision.gan import GANLearner
+from helpers import TINY
 
 from fastcolor import stage4_gan
 from fastcolor.networks.critics import PatchCritic, PatchCriticConfig

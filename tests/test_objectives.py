@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_steps import LR, PAIR, loaders, plain, scalars, state, trained
+from helpers import LR, PAIR, loaders, plain, scalars, state, trained
 from torch import nn
 
 from fastcolor.networks.classic import PatchGAN, PatchGANConfig, SkipUNet, SkipUNetConfig

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import opened
+from helpers import opened
 from PIL import Image
 
 from fastcolor.cli import run_command

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import Killed, kill_after_epoch
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from skimage.color import rgb2lab
-from test_training import Killed, kill_after_epoch
 
 from fastcolor import predict
 from fastcolor.color.metrics import ab_error

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, opened, run_stages
+from helpers import TINY, opened, run_stages
 from PIL import Image
 from safetensors.torch import load_file
 

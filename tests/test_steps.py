@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
-from fastai.data.core import DataLoaders
+from helpers import LR, PAIR, loaders, plain, scalars, state, trained
 from torch import nn
 
 from fastcolor.errors import UserError
@@ -39,38 +39,9 @@ from fastcolor.training.steps import (
 )
 from fastcolor.training.stop import StopOnNaN
 
-PAIR = [["generator"], ["critic"]]
-
-
-class Batches(list):
-    """A list of batches with what fastcolor's own loaders have."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, batches):
-        super().__init__(batches)
-        self.bs = len(self[0][0])
-
-
-def loaders(*batches) -> DataLoaders:
-    """Training on the batches given, validation on the first."""
-    return DataLoaders(Batches(batches), Batches(batches[:1]))
-
-
-def state(network) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
 
 def same(before: dict, after: dict) -> bool:
     return all(torch.equal(before[name], after[name]) for name in before)
-
-
-def trained(step, networks, groups, batches, lr, betas=(0.5, 0.999), cbs=None):
-    """One epoch of fastai's loop around a step."""
-    learn = recipe_learner(loaders(*batches), networks, step, betas=betas, groups=groups)
-    with learn.no_bar(), learn.no_logging():
-        learn.fit(1, lr=lr, cbs=cbs)
-    return learn
 
 
 def thin_networks(recipe: str) -> tuple[Step, Networks, list[list[str]]]:
@@ -264,49 +235,6 @@ def test_the_gradient_penalty_teaches_the_critic_its_slope():
         gradient_penalty(critic, torch.rand(4, 2, 2, 2), torch.rand(4, 2, 2, 2)).backward()
         optimizer.step()
     assert critic[1].weight.norm().item() == pytest.approx(1, abs=1e-3)
-
-
-LR = 0.1  # Adam's first step moves every number by this, against its gradient's sign (Kingma and Ba 2014, section 2.1)
-
-
-class Painter(nn.Module):
-    """Everything times one number; with `light`, L stays and a and b are painted, as the Lab generators do."""
-
-    def __init__(self, factor: float, light: bool = False):
-        super().__init__()
-        self.factor, self.light = nn.Parameter(torch.tensor(factor)), light
-
-    def forward(self, x):
-        return torch.cat([x, self.factor * x, self.factor * x], dim=1) if self.light else self.factor * x
-
-
-class Judge(nn.Module):
-    """The mean of all it is shown, times one number: one patch."""
-
-    def __init__(self, factor: float):
-        super().__init__()
-        self.factor = nn.Parameter(torch.tensor(factor))
-
-    def forward(self, image):
-        return self.factor * image.mean(dim=(1, 2, 3))[:, None]
-
-
-def scalars(recipe: str) -> tuple[Step, Networks, list[list[str]]]:
-    """A recipe's step around networks of one number each."""
-    if recipe == "pix2pix":
-        return Pix2PixStep(100.0), Networks(generator=Painter(0.6), critic=Judge(1.0)), PAIR
-    if recipe == "lab_gan":
-        return LabGANStep(1), Networks(generator=Painter(0.6, light=True), critic=Judge(1.0)), PAIR
-    if recipe == "cyclegan":
-        networks = Networks(
-            to_monet=Painter(0.6), to_photo=Painter(-0.8), monet_critic=Judge(1.0), photo_critic=Judge(2.0)
-        )
-        return CycleStep(10.0, 0.5, lambda steps: None), networks, [GENERATORS, CRITICS]
-    return LabCGANStep(recipe, 100.0), Networks(generator=Painter(0.6, light=True), critic=Judge(1.0)), PAIR
-
-
-def plain(*color: float, count: int = 1) -> torch.Tensor:
-    return torch.tensor(color).view(1, -1, 1, 1).repeat(count, 1, 2, 2)
 
 
 def images(count: int, begin: int = 0) -> torch.Tensor:

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TINY
+from helpers import TINY, Killed, kill_after_epoch
 
 from fastcolor import stage1_pretrain_gen, stage4_gan
 from fastcolor.color.spaces import SPACES
@@ -32,22 +32,6 @@ def rows(run, stage="stage1") -> list[dict]:
 
 def same(first: dict, second: dict) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-class Killed(BaseException):
-    """As a power cut would: nothing in the package handles it."""
-
-
-def kill_after_epoch(monkeypatch, epoch: int) -> None:
-    """Break off right after the state of `epoch` has been written."""
-    after_epoch = training.Resumable.after_epoch
-
-    def dying(callback):
-        after_epoch(callback)
-        if callback.epoch + 1 == epoch:
-            raise Killed
-
-    monkeypatch.setattr(training.Resumable, "after_epoch", dying)
 
 
 @pytest.mark.parametrize("killed_after", [1, 2])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_stages
+from helpers import run_stages
 
 from fastcolor.recipes import cyclegan
 from fastcolor.runs.run import MODULES, OUTPUTS, STAGES, open_run

@@ -1,7 +1,7 @@
 """Files from elsewhere that mean harm: each is refused in one sentence, in seconds, and nothing in it is ever run.
 
-    pytest -m faults tests/test_hostile.py                  # 21,000 files, in about three minutes
-    FUZZ_SEED=7 pytest -m faults tests/test_hostile.py      # 21,000 others
+    pytest -m faults tests/faults/test_hostile.py                  # 21,000 files, in about three minutes
+    FUZZ_SEED=7 pytest -m faults tests/faults/test_hostile.py      # 21,000 others
 """
 
 import io
@@ -19,14 +19,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import opened
+from helpers import opened
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from photo_files import exif, noise, save
+from photo_files import exif, mutated, noise, save, whole_files
 from PIL import Image
 from safetensors.torch import load as deserialized
 from safetensors.torch import save as serialized
-from test_fuzz import mutated, whole_files
 
 import fastcolor
 from fastcolor import stage1_pretrain_gen
@@ -52,6 +51,7 @@ from fastcolor.photo.page import Photo
 from fastcolor.photo.read import open_photo, read_photo
 from fastcolor.photo.write import write_photo
 from fastcolor.prep.download import BrokenArchive, unpack
+from fastcolor.runs.run import open_run
 from fastcolor.training import resume
 
 WEIGHTS, PHOTOS = 8_000, 13_000  # files that the fuzzer tries
@@ -504,7 +504,7 @@ def tried(prepared, file, content):
     kept = (prepared / file).read_bytes()
     (prepared / file).write_bytes(content)
     try:
-        run = fastcolor.run.open_run(run=str(prepared), device="cpu", precision="fp32")
+        run = open_run(run=str(prepared), device="cpu", precision="fp32")
         photos = load_photos(run)
         assert all((run.photos / name).resolve().is_relative_to(run.photos.resolve()) for name in photos.names)
     except UserError as error:

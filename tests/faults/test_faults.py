@@ -19,20 +19,12 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import TINY, opened, run_stages
+from helpers import TINY, opened, run_stages
 
-from fastcolor import (
-    cache,
-    data,
-    files,
-    resume,
-    stage1_pretrain_gen,
-    stage2_generate_fakes,
-    stage3_pretrain_critic,
-    stage4_gan,
-    training,
-)
+from fastcolor import files, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
+from fastcolor.data import cache
+from fastcolor.data import photos as data
 from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_tensors, save_tensors
@@ -40,6 +32,8 @@ from fastcolor.networks.classic import PatchGAN
 from fastcolor.networks.unet import LabUNet
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
 from fastcolor.scenes.folder import write_scenes
+from fastcolor.training import fit as training
+from fastcolor.training import resume
 
 TIMED = ("photos_per_s", "seconds", "peak_mb")
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
@@ -591,7 +585,7 @@ WITHOUT_WARNINGS = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from conftest import TINY, run_stages
+from helpers import TINY, run_stages
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
 run_stages(Path({photos!r}, "day"), Path({runs!r}, "stages"))
 for recipe in (pix2pix, lab_cgan, lab_gan, cyclegan):
@@ -605,7 +599,7 @@ for recipe in (pix2pix, lab_cgan, lab_gan, cyclegan):
 def test_all_stages_and_recipes_run_without_a_warning_of_what_was_left_open(scenes, tmp_path):
     for name in ("day", "night"):
         shutil.copytree(scenes, tmp_path / "photos" / name)
-    code = WITHOUT_WARNINGS.format(tests=str(Path(__file__).parent), photos=str(tmp_path / "photos"), runs=str(tmp_path / "runs"))
+    code = WITHOUT_WARNINGS.format(tests=str(Path(__file__).parents[1]), photos=str(tmp_path / "photos"), runs=str(tmp_path / "runs"))
     command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,118 @@
+"""What several test modules need: tiny runs, runs that are killed, and half steps of networks of one number each."""
+
+from pathlib import Path
+
+import torch
+from fastai.data.core import DataLoaders
+from torch import nn
+
+from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor.recipes.cyclegan import CRITICS, GENERATORS, CycleStep
+from fastcolor.recipes.lab_cgan import LabCGANStep
+from fastcolor.recipes.lab_gan import LabGANStep
+from fastcolor.recipes.pix2pix import Pix2PixStep
+from fastcolor.runs.run import Run, open_run
+from fastcolor.training import fit as training
+from fastcolor.training.steps import Networks, Step, recipe_learner
+
+TINY = {"size": 32, "bs": 4, "device": "cpu", "precision": "fp32"}
+PAIR = [["generator"], ["critic"]]
+LR = 0.1  # Adam's first step moves every number by this, against its gradient's sign (Kingma and Ba 2014, section 2.1)
+
+
+def opened(data: Path, path: Path, **options) -> Run:
+    """A run of tiny squares on the CPU."""
+    return open_run(data=str(data), run=str(path), device="cpu", precision="fp32", **{"size": 32, **options})
+
+
+def run_stages(data: Path, run: Path, **options) -> Path:
+    """All four stages, two epochs each, without pretraining."""
+    common = {"run": str(run), **TINY, **options}
+    stage1_pretrain_gen.main(data=str(data), pretrained="none", epochs=2, **common)
+    stage2_generate_fakes.main(**common)
+    stage3_pretrain_critic.main(epochs=2, **common)
+    stage4_gan.main(epochs=2, switcher="fixed", **common)
+    return run
+
+
+class Killed(BaseException):
+    """As a power cut would: nothing in the package handles it."""
+
+
+def kill_after_epoch(monkeypatch, epoch: int) -> None:
+    """Break off right after the state of `epoch` has been written."""
+    after_epoch = training.Resumable.after_epoch
+
+    def dying(callback):
+        after_epoch(callback)
+        if callback.epoch + 1 == epoch:
+            raise Killed
+
+    monkeypatch.setattr(training.Resumable, "after_epoch", dying)
+
+
+class Batches(list):
+    """A list of batches with what fastcolor's own loaders have."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, batches):
+        super().__init__(batches)
+        self.bs = len(self[0][0])
+
+
+def loaders(*batches) -> DataLoaders:
+    """Training on the batches given, validation on the first."""
+    return DataLoaders(Batches(batches), Batches(batches[:1]))
+
+
+def state(network) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def trained(step, networks, groups, batches, lr, betas=(0.5, 0.999), cbs=None):
+    """One epoch of fastai's loop around a step."""
+    learn = recipe_learner(loaders(*batches), networks, step, betas=betas, groups=groups)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1, lr=lr, cbs=cbs)
+    return learn
+
+
+class Painter(nn.Module):
+    """Everything times one number; with `light`, L stays and a and b are painted, as the Lab generators do."""
+
+    def __init__(self, factor: float, light: bool = False):
+        super().__init__()
+        self.factor, self.light = nn.Parameter(torch.tensor(factor)), light
+
+    def forward(self, x):
+        return torch.cat([x, self.factor * x, self.factor * x], dim=1) if self.light else self.factor * x
+
+
+class Judge(nn.Module):
+    """The mean of all it is shown, times one number: one patch."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, image):
+        return self.factor * image.mean(dim=(1, 2, 3))[:, None]
+
+
+def scalars(recipe: str) -> tuple[Step, Networks, list[list[str]]]:
+    """A recipe's step around networks of one number each."""
+    if recipe == "pix2pix":
+        return Pix2PixStep(100.0), Networks(generator=Painter(0.6), critic=Judge(1.0)), PAIR
+    if recipe == "lab_gan":
+        return LabGANStep(1), Networks(generator=Painter(0.6, light=True), critic=Judge(1.0)), PAIR
+    if recipe == "cyclegan":
+        networks = Networks(
+            to_monet=Painter(0.6), to_photo=Painter(-0.8), monet_critic=Judge(1.0), photo_critic=Judge(2.0)
+        )
+        return CycleStep(10.0, 0.5, lambda steps: None), networks, [GENERATORS, CRITICS]
+    return LabCGANStep(recipe, 100.0), Networks(generator=Painter(0.6, light=True), critic=Judge(1.0)), PAIR
+
+
+def plain(*color: float, count: int = 1) -> torch.Tensor:
+    return torch.tensor(color).view(1, -1, 1, 1).repeat(count, 1, 2, 2)
