@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -23,9 +24,9 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(next(device for device, works in there.items() if works))
     if name not in there:
-        raise UserError(f"--device {name} does not exist: give auto, {', '.join(there)}")
+        raise UserError(f"--device {name} is unknown: choose auto, cuda, mps or cpu")
     if not there[name]:
-        raise UserError(f"--device {name} is not to be had on this machine: give auto or cpu")
+        raise UserError(f"--device {name} is not available on this machine: give auto or cpu")
     return torch.device(name)
 
 
@@ -36,9 +37,9 @@ def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
     Elsewhere bf16 is emulated, and slower than fp32. Raises UserError for another name.
     """
     if name not in ("auto", "fp32", "bf16"):
-        raise UserError(f"--precision {name} does not exist: give auto, fp32 or bf16")
+        raise UserError(f"--precision {name} is unknown: choose auto, fp32 or bf16")
     if name != "auto":
-        return name, "as told"
+        return name, "as asked"
     if device.type == "cuda":
         has_it = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16", "the GPU has units for it") if has_it else ("fp32", "the GPU has no units for bf16")
@@ -57,36 +58,61 @@ def check_compiler(device: torch.device) -> None:
     except (RuntimeError, ImportError, OSError) as error:
         first = str(error).strip().partition("\n")[0]
         needed = "Triton" if device.type == "cuda" else "a C++ compiler"
-        raise UserError(f"--compile does not work here ({first}): install {needed}, or leave --compile away") from None
+        raise UserError(f"--compile does not work here ({first}): install {needed}, or leave --compile out") from None
 
 
-def place(network: nn.Module, run) -> nn.Module:
-    """The network itself, on the run's device, channels last (convolutions are fastest so), compiled if the run says so."""
-    network.to(run.device, memory_format=torch.channels_last)
-    if run.compile:
-        network.compile()  # in place: the names of its weights stay
-    return network
+@dataclass(frozen=True)
+class Machine:
+    """What a training runs on: a device, the precision of its networks and losses, and whether they are compiled."""
+
+    device: torch.device
+    precision: str  # fp32 or bf16
+    reason: str  # why this precision
+    compile: bool
+
+    @classmethod
+    def choose(cls, device: str, precision: str, compile: bool) -> "Machine":
+        """What `--device`, `--precision` and `--compile` say. Raises UserError for what doesn't exist or doesn't work here."""
+        chosen = choose_device(device)
+        machine = cls(chosen, *choose_precision(precision, chosen), compile)
+        if compile:
+            check_compiler(chosen)
+        return machine
+
+    def __str__(self) -> str:
+        return f"{self.device}: {self.precision} ({self.reason}){', compiled' if self.compile else ''}"
+
+    def autocast(self) -> torch.autocast:
+        """Context in which networks and losses run in this precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network itself, on the device, channels last (convolutions are fastest so), compiled if that is wanted."""
+        network.to(self.device, memory_format=torch.channels_last)
+        if self.compile:
+            network.compile()  # in place: the names of its weights stay
+        return network
 
 
-def largest_batch(networks: Sequence[nn.Module], channels: int, run, usual: int, most: int) -> int:
+def largest_batch(networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, usual: int, most: int) -> int:
     """Doubled from `usual` while a training step fits into the device's memory and more photos/s come of it; at most `most`.
 
-    A step runs an input of so many channels through the first network and its output through the next, forward and
+    A step runs an input `(n, channels, size, size)` through the first network and its output through the next, forward and
     backward, on networks of the same configs. Raises UserError if not even `usual` fits.
     """
-    networks = [place(type(network)(network.config), run).train() for network in networks]
+    networks = [machine.place(type(network)(network.config)).train() for network in networks]
     best, trial, speed = None, usual, 0.0
-    with _spare_memory(run.device):
+    with _spare_memory(machine.device):
         while best is None or trial <= most:
             try:
-                reached = _photos_per_s(networks, channels, run, trial)
+                reached = photos_per_s(networks, channels, size, machine, trial)
             except torch.OutOfMemoryError:
                 break
             if reached < 1.05 * speed:
                 break
             best, speed, trial = trial, reached, 2 * trial
     if best is None:
-        raise UserError(f"{usual} photos of {run.size} px do not fit into the GPU's memory: give a smaller --bs, or --size")
+        raise UserError(f"{usual} photos of {size} px don't fit into the GPU's memory: give a smaller --bs or --size")
     return best
 
 
@@ -103,24 +129,25 @@ def _spare_memory(device: torch.device) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def _photos_per_s(networks: Sequence[nn.Module], channels: int, run, bs: int, steps: int = 4) -> float:
+def photos_per_s(networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, bs: int, steps: int = 4) -> float:
+    """How fast training steps of `bs` photos are."""
     times = []
     for _ in range(1 + steps):  # the first warms up
         begin = time.perf_counter()
-        image = torch.rand(bs, channels, run.size, run.size, device=run.device)
-        with run.autocast():
+        image = torch.rand(bs, channels, size, size, device=machine.device)
+        with machine.autocast():
             for network in networks:
                 image = network(image)
         image.float().square().mean().backward()
         for network in networks:
             network.zero_grad()
-        synchronize(run.device)
+        synchronize(machine.device)
         times.append(time.perf_counter() - begin)
     return bs / min(times[1:])
 
 
 def peak_memory(device: torch.device) -> str:
-    """The most memory, in MB, that the process has held so far: of the GPU where it trains on one; empty where nobody counts."""
+    """The most memory, in MB, that the process has held so far, of the GPU if it trains on one; empty where it can't be known."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / 1e6:.0f}"
     if resource is None:

@@ -24,13 +24,13 @@ from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches
 from fastcolor.data.photos import load_photos
-from fastcolor.device import place
+from fastcolor.data.prepare import prepare_photos
+from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.pretrained import load_pretrained
 from fastcolor.networks.registry import build, config_of_flag
 from fastcolor.networks.unet import UNetConfig
 from fastcolor.runs.run import open_run
-from fastcolor.runs.settings import at_least
 from fastcolor.training.fit import fit
 from fastcolor.training.history import image_metrics
 from fastcolor.training.losses import make_loss
@@ -78,41 +78,43 @@ def main(
 ):
     """Pretrain the generator with MSE loss: the first of the four stages."""
     run = open_run(**options)
-    config = config_of_flag("generator", generator, arch=arch, size=run.size)
+    config = config_of_flag("generator", generator, arch=arch, size=run.settings.size)
     pretrained = pretrained or ("bundled" if config == UNetConfig() else "imagenet")
     if epochs is None:
-        epochs = (36 if pretrained == "none" else 9) if run.is_sample else 10
+        epochs = (36 if pretrained == "none" else 9) if run.settings.is_sample else 10
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
     at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)
     space = SPACES[config.space]
-    distance = make_loss(loss, space.name, run.device)
+    distance = make_loss(loss, space.name, run.machine.device)
 
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     network = build(config)
     load_pretrained(network, pretrained)
+    prepare_photos(run)
     photos = load_photos(run)
-    place(network, run)
+    run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, network)
+    dls = color_batches(run, photos, space, bs, aged=aged, small_epochs=small_epochs)
+
     about = {"generator": generator, "arch": arch, "pretrained": pretrained, "loss": loss}
     about |= {"small_epochs": small_epochs, "aged": aged, "average": average}
-    if not run.start(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs):
-        return
-
-    dls = color_batches(run, photos, space, bs, aged=aged, small_epochs=small_epochs)
-    learn = generator_learner(dls, network, distance, frozen)
-    lrs = np.array([lr if pretrained == "none" else lr / 10, lr])
-    fit(
-        learn,
-        run,
-        STAGE,
-        lambda: learn.fit_one_cycle(epochs, lrs),
-        losses=lambda learn: {f"train_{loss}": learn.loss},
-        metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
-        save=lambda: save_network(run.output(STAGE), network, "generator", stage=1, size=run.size),
-        sample=lambda path: sample_grid(path, network, space, dls),
-        average=(network, average),
-    )
+    with run.stage(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs) as is_needed:
+        if not is_needed:
+            return
+        learn = generator_learner(dls, network, distance, frozen)
+        lrs = np.array([lr if pretrained == "none" else lr / 10, lr])
+        fit(
+            learn,
+            run,
+            STAGE,
+            lambda: learn.fit_one_cycle(epochs, lrs),
+            losses=lambda learn: {f"train_{loss}": learn.loss},
+            metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
+            save=lambda: save_network(run.folder.output(STAGE), network, "generator", stage=1, size=run.settings.size),
+            sample=lambda path: sample_grid(path, network, space, dls),
+            average=(network, average),
+        )
 
 
 if __name__ == "__main__":

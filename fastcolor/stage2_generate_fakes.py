@@ -16,7 +16,7 @@ from fastcolor.data.batches import batch_size, color_batches
 from fastcolor.data.cache import take
 from fastcolor.data.fakes import paint
 from fastcolor.data.photos import load_photos
-from fastcolor.device import place
+from fastcolor.data.prepare import prepare_photos
 from fastcolor.files import in_threads, progress_bar
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.photo.write import save_photo
@@ -32,25 +32,27 @@ def main(**options):
     run = open_run(**options)
     network, _ = load_network(run.require("stage1"), "generator")
     space = SPACES[network.config.space]
+    prepare_photos(run)
     photos = load_photos(run)
-    place(network, run)
+    run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, network)
-    if not run.start(STAGE, bs=bs):
-        return
+    dls = color_batches(run, photos, space)
 
-    with run.held():
-        files = {row: run.output(STAGE) / f"{photos.names[row]}.png" for row in photos.train}
+    with run.stage(STAGE, bs=bs) as is_needed:
+        if not is_needed:
+            return
+        output = run.folder.output(STAGE)
+        files = {row: output / f"{photos.names[row]}.png" for row in photos.train}
         missing = {row for row, file in files.items() if not file.exists()}
         parts = [photos.train[i : i + bs] for i in range(0, len(photos.train), bs)]
         # whole parts, always the same: how many photos a network sees at once shows in the last digits
         for rows in progress_bar([rows for rows in parts if missing.intersection(rows)]):
-            fakes = paint(run, network, space, take(photos.squares, rows, run.device))
+            fakes = paint(run, network, space, take(photos.squares, rows, run.machine.device))
             made = [(fake, files[row]) for fake, row in zip(fakes, rows, strict=True) if row in missing]
             for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), pair[1]), made):
                 pass
-        print(f"{run.output(STAGE)}: {len(missing):,} written, {len(files) - len(missing):,} skipped")
-        sample_grid(run.path / "samples" / f"{STAGE}.png", network, space, color_batches(run, photos, space))
-        run.finish(STAGE)
+        print(f"{output}: {len(missing):,} written, {len(files) - len(missing):,} skipped")
+        sample_grid(run.folder.sample_grid(STAGE), network, space, dls)
 
 
 if __name__ == "__main__":

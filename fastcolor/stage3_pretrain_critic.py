@@ -22,13 +22,13 @@ from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import BATCH, batch_size, color_batches, critic_batches
 from fastcolor.data.fakes import load_fakes
 from fastcolor.data.photos import load_photos
-from fastcolor.device import place
+from fastcolor.data.prepare import prepare_photos
+from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import load_network, save_network
 from fastcolor.networks.registry import build, config_of_flag
 from fastcolor.runs.run import open_run
-from fastcolor.runs.settings import at_least
+from fastcolor.training.adversarial import cross_entropy, right
 from fastcolor.training.fit import fit
-from fastcolor.training.losses import cross_entropy, right
 from fastcolor.training.report import sample_grid
 
 STAGE = "stage3"
@@ -53,33 +53,37 @@ def main(
     run.require("stage2")
     space = SPACES[generator.config.space]
     config = config_of_flag("critic", critic, space=space.name)
-    epochs = (6 if run.is_sample else 5) if epochs is None else epochs
+    epochs = (6 if run.settings.is_sample else 5) if epochs is None else epochs
     at_least(1, epochs=epochs)
     at_least(0, lr=lr)
 
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     network = build(config)
+    prepare_photos(run)
     photos = load_photos(run)
     for each in (generator, network):
-        place(each, run)
+        run.machine.place(each)
     bs = batch_size(run, STAGE, photos, 3, network)
     fakes = load_fakes(run, photos, generator, space, min(bs, BATCH))
-    if not run.start(STAGE, critic=critic, epochs=epochs, lr=lr, bs=bs):
-        return
+    dls, pictures = critic_batches(run, photos, fakes, space, bs), color_batches(run, photos, space)
 
-    dls = critic_batches(run, photos, fakes, space, bs)
-    learn = critic_learner(dls, network)
-    pictures = color_batches(run, photos, space)
-    fit(
-        learn,
-        run,
-        STAGE,
-        lambda: learn.fit_one_cycle(epochs, lr),
-        losses=lambda learn: {"critic_loss": learn.loss},
-        metrics=lambda learn: {"valid_bce": cross_entropy(learn.pred, learn.y), "critic_accuracy": right(learn.pred, learn.y)},
-        save=lambda: save_network(run.output(STAGE), network, "critic", stage=3, size=run.size),
-        sample=lambda path: sample_grid(path, generator, space, pictures, network),
-    )
+    with run.stage(STAGE, critic=critic, epochs=epochs, lr=lr, bs=bs) as is_needed:
+        if not is_needed:
+            return
+        learn = critic_learner(dls, network)
+        fit(
+            learn,
+            run,
+            STAGE,
+            lambda: learn.fit_one_cycle(epochs, lr),
+            losses=lambda learn: {"critic_loss": learn.loss},
+            metrics=lambda learn: {
+                "valid_bce": cross_entropy(learn.pred, learn.y),
+                "critic_accuracy": right(learn.pred, learn.y),
+            },
+            save=lambda: save_network(run.folder.output(STAGE), network, "critic", stage=3, size=run.settings.size),
+            sample=lambda path: sample_grid(path, generator, space, pictures, network),
+        )
 
 
 if __name__ == "__main__":

@@ -15,22 +15,19 @@ from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches
 from fastcolor.data.photos import load_photos
-from fastcolor.device import place
+from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
+from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import load_network, save_network
 from fastcolor.runs.run import open_run
-from fastcolor.runs.settings import at_least
+from fastcolor.training.adversarial import right
 from fastcolor.training.fit import fit
-from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 from fastcolor.training.history import image_metrics
-from fastcolor.training.losses import make_loss, right
+from fastcolor.training.losses import LOSSES, make_loss
 from fastcolor.training.report import sample_grid
 
 STAGE = "stage4"
-# Weight of the loss beside the adversarial one. Lesson 7 has 50 for the MSE in normalised RGB; the same error in colour is
-# about six times that, as a number, in standardised Lab.
-WEIGHTS = {("mse", "rgb"): 50.0, ("mse", "lab"): 8.0}
-OTHER_WEIGHT = 8.0  # of the other losses, which have the same scale in both spaces: that of standardised Lab
 
 
 @delegates(open_run)
@@ -56,50 +53,44 @@ def main(
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
     if critic.config.space != space.name:
-        raise UserError(f"{run.output('stage3')} judges photos as {critic.config.space}, not as {space.name}: run stage 3 again")
+        raise UserError(f"{run.folder.output('stage3')} is a critic for {critic.config.space}, not for {space.name}: run stage 3 again")
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
-    distance = make_loss(loss, space.name, run.device)
-    both = GeneratorLoss(WEIGHTS.get((loss, space.name), OTHER_WEIGHT) if weight is None else weight, distance)
+    distance = make_loss(loss, space.name, run.machine.device)
+    both = GeneratorLoss(LOSSES[loss].weights[space.name] if weight is None else weight, distance)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
 
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
+    prepare_photos(run)
     photos = load_photos(run)
     for network in (generator, critic):
-        place(network, run)
+        run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, generator, critic)
-    about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
-    about |= {"loss": loss, "weight": both.weight, "aged": aged, "often": often, "average": average}
     dls = color_batches(run, photos, space, bs, often=often, aged=aged)
-    if not run.start(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs):
-        return
-
-    learn = gan_learner(dls, generator, critic, both, turns)
-
-    def losses(learn) -> dict[str, Tensor]:
-        nothing = learn.loss.new_tensor(float("nan"))  # of the network whose turn it is not
-        if learn.gan_trainer.gen_mode:
-            turn = {"gen_adversarial": both.adversarial, f"gen_{loss}": both.distance, "critic_loss": nothing}
-        else:
-            turn = {"gen_adversarial": nothing, f"gen_{loss}": nothing, "critic_loss": learn.loss}
-        return {**turn, "generator_share": learn.loss.new_tensor(float(learn.gan_trainer.gen_mode))}
 
     def metrics(learn) -> dict[str, Tensor]:
         ones = learn.pred.new_ones(len(learn.pred))
         accuracy = torch.cat([right(critic(learn.y), ones), right(both.fake_pred, 0 * ones)])
         return {"critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
 
-    fit(
-        learn,
-        run,
-        STAGE,
-        lambda: learn.fit(epochs, lr=[lr, critic_lr]),
-        losses=losses,
-        metrics=metrics,
-        save=lambda: save_network(run.output(STAGE), generator, "generator", stage=4, size=run.size),
-        sample=lambda path: sample_grid(path, generator, space, dls, critic),
-        average=(generator, average),
-    )
+    about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
+    about |= {"loss": loss, "weight": both.weight, "aged": aged, "often": often, "average": average}
+    with run.stage(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs) as is_needed:
+        if not is_needed:
+            return
+        step = GANStep(both, f"gen_{loss}")
+        learn = gan_learner(dls, generator, critic, step, turns)
+        fit(
+            learn,
+            run,
+            STAGE,
+            lambda: learn.fit(epochs, lr=[lr, critic_lr]),
+            losses=lambda learn: step.losses,
+            metrics=metrics,
+            save=lambda: save_network(run.folder.output(STAGE), generator, "generator", stage=4, size=run.settings.size),
+            sample=lambda path: sample_grid(path, generator, space, dls, critic),
+            average=(generator, average),
+        )
 
 
 if __name__ == "__main__":

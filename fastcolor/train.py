@@ -7,7 +7,6 @@
 import sys
 import time
 from itertools import pairwise
-from pathlib import Path
 
 from fastcore.meta import delegates
 
@@ -15,6 +14,7 @@ from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrai
 from fastcolor.cli import run_command
 from fastcolor.colorize.colorizer import predict
 from fastcolor.errors import UserError
+from fastcolor.flags import one_of
 from fastcolor.networks.checkpoint import save_half
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run, open_run
@@ -69,10 +69,9 @@ def main(
     `fastcolor train --recipe NAME` trains a neighbouring system instead (pix2pix, lab_cgan, lab_gan, cyclegan), with flags
     of its own: see `--recipe NAME --help`.
     """
-    if preset not in PRESETS:
-        raise UserError(f"--preset {preset} does not exist: give one of {', '.join(PRESETS)}")
+    one_of("preset", preset, PRESETS)
     if preset == "photo" and generator != "unet":
-        raise UserError(f"--preset photo trains the lean U-Net: leave --generator {generator} away, or --preset photo")
+        raise UserError(f"--preset photo trains the lean U-Net: leave out --generator {generator}, or --preset photo")
     preset_of = PRESETS[preset]
     options = {**preset_of.get("run", {}), **_given(options)}
 
@@ -100,10 +99,10 @@ def main(
 
 def ship(run: Run, **how) -> None:
     """Write stage 4's weights as they ship (`how`: see `save_half`), and say how to measure them."""
-    shipped = run.path / BUNDLED.name
-    save_half(run.output("stage4"), shipped, **how)
+    shipped = run.folder.path / BUNDLED.name
+    save_half(run.folder.output("stage4"), shipped, **how)
     print(f"\n{shipped}: the weights as they ship; on photos that they never saw:")
-    print(f"  fastcolor evaluate --data {run.photos} --names {run.path / 'split.csv'} --weights {shipped}")
+    print(f"  fastcolor evaluate --data {run.photos} --names {run.folder.split} --weights {shipped}")
 
 
 def _given(flags: dict) -> dict:
@@ -120,9 +119,9 @@ TITLES = {
 
 
 def show(run: Run, times: list[float]) -> None:
-    """Print what each stage took (`times`: when each began, and the end) and reached, colour a held-out photo, write
-    the contact sheet."""
-    last = {row["stage"]: row for row in run.history()}
+    """Print how long each stage took (`times`: when each began, and the end) and what it reached; colour a held-out photo,
+    and write the contact sheet."""
+    last = {row["stage"]: row for row in run.folder.history()}
     losses = {"stage1": "valid_mse", "stage2": "", "stage3": "valid_bce", "stage4": "valid_mse"}
     rows = [
         [stage, TITLES[stage], f"{end - begin:.0f} s", f"{name} {last[stage][name]}" if name else ""]
@@ -132,13 +131,13 @@ def show(run: Run, times: list[float]) -> None:
     print_table(["", "", "time", "loss, held-out photos"], rows)
     columns, metrics, name = held_out_metrics(run)
     photo = run.photos / name  # at its own size, unless the run has squares alone
-    photo = photo if photo.is_file() and not run.settings["pairs"] else picture_of(columns["real"][0])
+    photo = photo if photo.is_file() and not run.settings.pairs else picture_of(columns["real"][0])
     names = list(next(iter(metrics.values())))
     print()
     print_table(["held-out photos", *names], [[name, *values.values()] for name, values in metrics.items()])
-    coloured = Path(run.path, "coloured.png")
-    save_photo(predict(photo, run.output("stage4")), coloured)
-    picture = Path(run.path, "contact_sheet.png")
+    coloured = run.folder.coloured
+    save_photo(predict(photo, run.folder.output("stage4")), coloured)
+    picture = run.folder.contact_sheet
     save_photo(sheet({name: images[:SAMPLES] for name, images in columns.items()}), picture)
     print(f"\n{coloured}: {name}, which no stage trained on, coloured by fastcolor.predict")
     print(f"{picture}: {' | '.join(columns)}")

@@ -7,6 +7,8 @@ from fastai.data.core import DataLoaders
 from torch import nn
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor.data.photos import Photos, load_photos
+from fastcolor.data.prepare import prepare_photos
 from fastcolor.recipes.cyclegan import CRITICS, GENERATORS, CycleStep
 from fastcolor.recipes.lab_cgan import LabCGANStep
 from fastcolor.recipes.lab_gan import LabGANStep
@@ -23,6 +25,12 @@ LR = 0.1  # Adam's first step moves every number by this, against its gradient's
 def opened(data: Path, path: Path, **options) -> Run:
     """A run of tiny squares on the CPU."""
     return open_run(data=str(data), run=str(path), device="cpu", precision="fp32", **{"size": 32, **options})
+
+
+def prepared(run: Run) -> Photos:
+    """The photos of a run, prepared and loaded, as every stage does it."""
+    prepare_photos(run)
+    return load_photos(run)
 
 
 def run_stages(data: Path, run: Path, **options) -> Path:

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from helpers import opened
+from helpers import opened, prepared
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch import nn
@@ -14,8 +14,7 @@ from fastcolor.color.spaces import SPACES
 from fastcolor.data import cache
 from fastcolor.data.batches import PhotoBatches, Unpaired, batch_size, color_batches, critic_batches, unpaired_batches
 from fastcolor.data.cache import OnDemand
-from fastcolor.data.photos import load_photos
-from fastcolor.device import largest_batch
+from fastcolor.device import Machine, largest_batch
 from fastcolor.errors import UserError
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.fastai_nets import DynamicUnetConfig
@@ -24,14 +23,14 @@ from fastcolor.networks.unet import UNetConfig
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.stage3_pretrain_critic import critic_learner
-from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 
 LAB = SPACES["lab"]
 
 
 def test_a_batch_holds_the_photos_light_and_its_colors(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
-    photos = load_photos(run)
+    photos = prepared(run)
     x, y = next(iter(color_batches(run, photos, LAB).valid))
     row = photos.valid[0]
     side = photos.squares.shape[1]
@@ -48,7 +47,7 @@ def test_a_batch_holds_the_photos_light_and_its_colors(scenes, tmp_path):
 
 def test_both_spaces_give_the_photo_back(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
-    photos = load_photos(run)
+    photos = prepared(run)
     for space in SPACES.values():
         _, y = next(iter(color_batches(run, photos, space).valid))
         rgb = torch.from_numpy(photos.squares[photos.valid, 2:34, 2:34, 1:].copy()).permute(0, 3, 1, 2) / 255
@@ -149,7 +148,7 @@ def test_validation_shows_every_photos_centre_in_order():
 
 def test_a_critics_batch_is_half_real_half_fake_of_the_same_crops(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
-    photos = load_photos(run)
+    photos = prepared(run)
     fakes = photos.squares.copy()
     fakes[..., 0] = 0  # a fake's light is the photo's own
     fakes[..., 1:] = photos.squares[..., :0:-1]  # red and blue exchanged
@@ -171,14 +170,14 @@ def epoch_of(run, photos) -> list[torch.Tensor]:
 @pytest.mark.parametrize("kept", ["nowhere", "in the device's memory"])
 def test_batches_are_the_same_wherever_the_photos_are_kept(kept, scenes, tmp_path, monkeypatch):
     run = opened(scenes, tmp_path / "cached")
-    photos = load_photos(run)
+    photos = prepared(run)
     assert isinstance(photos.squares, np.memmap)
     if kept == "nowhere":
-        other = load_photos(opened(scenes, tmp_path / "other", no_cache=True))
+        other = prepared(opened(scenes, tmp_path / "other", no_cache=True))
         assert isinstance(other.squares, OnDemand)
     else:
         monkeypatch.setattr(cache, "free_memory", lambda device: 3 * photos.squares.nbytes)
-        other = load_photos(opened(scenes, tmp_path / "other"))
+        other = prepared(opened(scenes, tmp_path / "other"))
         assert isinstance(other.squares, torch.Tensor)
     first, second = epoch_of(run, photos), epoch_of(run, other)
     assert len(first) == 8
@@ -192,7 +191,7 @@ def test_photos_that_would_crowd_the_devices_memory_stay_outside(monkeypatch):
 
 
 def test_the_batch_size_is_32_or_all_photos_or_what_is_told(scenes, tmp_path):
-    photos = load_photos(opened(scenes, tmp_path / "run"))
+    photos = prepared(opened(scenes, tmp_path / "run"))
     for told, expected in ((None, 22), ("auto", 22), ("7", 7), (7, 7)):
         assert batch_size(opened(scenes, tmp_path / "run", bs=told), "stage1", photos, 1) == expected
     photos.train = np.arange(1000)
@@ -201,16 +200,19 @@ def test_the_batch_size_is_32_or_all_photos_or_what_is_told(scenes, tmp_path):
 
 def test_a_batch_of_more_photos_than_there_are_is_refused_and_nothing_is_left(scenes, tmp_path):
     with pytest.raises(UserError, match="--bs 23 is larger than the 22 training photos"):
-        load_photos(opened(scenes, tmp_path / "run", bs=23))
+        prepared(opened(scenes, tmp_path / "run", bs=23))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_stage_goes_on_with_the_batch_size_that_auto_had_found(scenes, tmp_path):
-    photos = load_photos(opened(scenes, tmp_path / "run"))
+    photos = prepared(opened(scenes, tmp_path / "run"))
     run = opened(scenes, tmp_path / "run", bs="auto", resume=True)
-    run.config["stages"]["stage1"] = {"bs": 11, "finished": False}
+    run.folder.config["stages"]["stage1"] = {"bs": 11, "finished": False}
     assert batch_size(run, "stage1", photos, 1) == 11
     assert batch_size(run, "stage3", photos, 1) == 22
+
+
+MACHINE = Machine.choose("cpu", "fp32", False)
 
 
 class Memory(torch.nn.Conv2d):
@@ -233,31 +235,31 @@ class Memory(torch.nn.Conv2d):
 def test_auto_finds_the_largest_batch_that_fits_and_leaves_steps_enough(
     room, usual, most, expected, scenes, tmp_path, monkeypatch
 ):
-    photos_per_s = device._photos_per_s
+    photos_per_s = device.photos_per_s
     # as fast as large: a clock would tell of this machine
-    monkeypatch.setattr(device, "_photos_per_s", lambda *args: photos_per_s(*args) * 0 + args[-1])
+    monkeypatch.setattr(device, "photos_per_s", lambda *args: photos_per_s(*args) * 0 + args[-1])
     network = Memory(room)
     before = network.weight.clone()
-    assert largest_batch([network], 1, opened(scenes, tmp_path / "run"), usual, most) == expected
+    assert largest_batch([network], 1, 32, MACHINE, usual, most) == expected
     assert torch.equal(network.weight, before)
     assert network.weight.grad is None
 
 
 def test_auto_stops_where_a_larger_batch_is_no_faster(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr(device, "_photos_per_s", lambda *args: min(args[-1], 130))
-    assert largest_batch([], 1, opened(scenes, tmp_path / "run"), 32, 10_000) == 128
+    monkeypatch.setattr(device, "photos_per_s", lambda *args: min(args[-1], 130))
+    assert largest_batch([], 1, 32, MACHINE, 32, 10_000) == 128
 
 
 def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
     with pytest.raises(UserError, match="20 photos of 32 px do not fit .* smaller --bs"):
-        largest_batch([Memory(10)], 1, opened(scenes, tmp_path / "run"), 20, 1000)
+        largest_batch([Memory(10)], 1, 32, MACHINE, 20, 1000)
 
 
 @pytest.mark.parametrize("config", [UNetConfig(), DynamicUnetConfig(arch="resnet18", size=32)])
 def test_auto_tries_out_every_network(config, scenes, tmp_path):
     space, generator, critic = SPACES[config.space], build(config), build(PatchCriticConfig(space=config.space))
     buffers = {name: value.clone() for name, value in critic.named_buffers()}
-    assert largest_batch([generator, critic], space.channels, opened(scenes, tmp_path / "run"), 2, 4) in (2, 4)
+    assert largest_batch([generator, critic], space.channels, 32, MACHINE, 2, 4) in (2, 4)
     assert all(torch.equal(buffers[name], value) for name, value in critic.named_buffers())
 
 
@@ -325,7 +327,7 @@ def test_two_folders_become_two_sides_and_held_out_photos_stay_out(tmp_path):
         for n in range(count):
             Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(tmp_path / "data" / folder / f"{n}.png")
     run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
-    photos = load_photos(run)
+    photos = prepared(run)
     space = SPACES["rgb_unit"]
     dls = unpaired_batches(run, photos, space, 2)
     seen = {"train": [set(), set()], "valid": [set(), set()]}
@@ -351,7 +353,7 @@ def test_a_folder_without_a_batch_or_a_photo_held_out_is_named(tmp_path):
             draw_scene(100 * count + n, 40).save(tmp_path / "data" / folder / f"{n}.png")
     run = opened(tmp_path / "data", tmp_path / "run", folders="many,few")
     with pytest.raises(UserError, match="few gives [123] photos to train on and [012] to hold out, but 4 and 1 are needed"):
-        unpaired_batches(run, load_photos(run), SPACES["rgb_unit"], 4)
+        unpaired_batches(run, prepared(run), SPACES["rgb_unit"], 4)
 
 
 @pytest.fixture
@@ -381,7 +383,7 @@ def greyed(rgb: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_show_batch_draws_photos_beside_their_grey(space, scenes, tmp_path, drawn):
     run = opened(scenes, tmp_path / "run")
-    photos = load_photos(run)
+    photos = prepared(run)
     photos.valid = np.arange(7)
     dls = color_batches(run, photos, space, bs=5)
     dls.valid.show_batch(max_n=3)
@@ -413,7 +415,7 @@ def learners(dls) -> dict:
     critic = build(PatchCriticConfig(channels=8))
     return {
         "stage 1": generator_learner(dls, Painter()),
-        "stage 4": gan_learner(dls, Painter(), critic, GeneratorLoss(8), make_switcher("adaptive", 0.6, None, 1, 1)),
+        "stage 4": gan_learner(dls, Painter(), critic, GANStep(GeneratorLoss(8), "gen_mse"), make_switcher("adaptive", 0.6, None, 1, 1)),
     }
 
 
@@ -421,7 +423,7 @@ def learners(dls) -> dict:
 @pytest.mark.parametrize("part", [0, 1])
 def test_show_results_draws_grey_fake_and_real_of_the_same_photo(stage, part, scenes, tmp_path, drawn):
     run = opened(scenes, tmp_path / "run")
-    learn = learners(color_batches(run, load_photos(run), LAB, bs=4))[stage]
+    learn = learners(color_batches(run, prepared(run), LAB, bs=4))[stage]
     for _ in range(2):  # after a fit as well as before any
         with learn.no_bar(), learn.no_logging():
             learn.show_results(ds_idx=part, max_n=2)
@@ -442,7 +444,7 @@ def test_show_results_draws_grey_fake_and_real_of_the_same_photo(stage, part, sc
 
 def test_predictions_are_of_all_photos_in_their_order(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
-    photos = load_photos(run)
+    photos = prepared(run)
     learn = generator_learner(color_batches(run, photos, LAB, bs=5), Painter())
     for part, rows in enumerate((photos.train, photos.valid)):
         with learn.no_bar():
@@ -475,7 +477,7 @@ class Constant(nn.Module):
 
 def test_a_critics_photos_stand_beside_their_fakes_with_label_and_verdict(scenes, tmp_path, drawn):
     run = opened(scenes, tmp_path / "run")
-    photos = load_photos(run)
+    photos = prepared(run)
     fakes = photos.squares.copy()
     fakes[..., 1:] = photos.squares[..., :0:-1]  # red and blue exchanged
     dls = critic_batches(run, photos, fakes, LAB, bs=8)
@@ -498,7 +500,7 @@ def test_unpaired_photos_are_shown_side_by_side_under_their_folders_names(tmp_pa
         for n in range(14):
             Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(tmp_path / "data" / folder / f"{n}.png")
     run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
-    dls = unpaired_batches(run, load_photos(run), SPACES["rgb_unit"], 2)
+    dls = unpaired_batches(run, prepared(run), SPACES["rgb_unit"], 2)
     dls.show_batch()
     pictures = drawn()
     assert [title for title, _ in pictures] == ["sea", "fire"] * 2

@@ -115,11 +115,11 @@ def test_the_input_costs_the_same_for_a_photo_of_many_as_of_few(monkeypatch):
 
 def test_precisions_are_compared_on_the_same_seeds(monkeypatch):
     monkeypatch.setattr(precisions, "SEEDS", (7, 7))
-    monkeypatch.setattr("fastcolor.data.photos.SAMPLE_COUNT", 24)
+    monkeypatch.setattr("fastcolor.data.prepare.SAMPLE_COUNT", 24)
     measured, errors = precisions.held_out_metrics, []
 
     def watched(run):
-        errors.append([row["train_mse"] for row in run.history() if row["stage"] == "stage1"])
+        errors.append([row["train_mse"] for row in run.folder.history() if row["stage"] == "stage1"])
         return measured(run)
 
     monkeypatch.setattr(precisions, "held_out_metrics", watched)

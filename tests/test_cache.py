@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import opened
+from helpers import opened, prepared
 from PIL import Image
 
 from fastcolor.color.spaces import SPACES
 from fastcolor.data import cache
 from fastcolor.data.batches import color_batches
 from fastcolor.data.cache import cache_folder
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
 from fastcolor.photo.read import open_photo
 
@@ -37,20 +36,20 @@ def arrays() -> list:
 
 
 def test_photos_are_decoded_once_for_all_runs_and_the_place_is_announced(data, tmp_path, capsys):
-    first = load_photos(opened(data, tmp_path / "first"))
+    first = prepared(opened(data, tmp_path / "first"))
     (array,) = arrays()
     assert f"24 photos of {data} to 36 px, once: 0 MB in {array}" in capsys.readouterr().out
-    second = load_photos(opened(data, tmp_path / "second"))
+    second = prepared(opened(data, tmp_path / "second"))
     assert "decoding" not in capsys.readouterr().out
     assert np.array_equal(first.squares, second.squares)
-    load_photos(opened(data, tmp_path / "larger", size=64))
+    prepared(opened(data, tmp_path / "larger", size=64))
     assert "to 72 px" in capsys.readouterr().out
     assert len(arrays()) == 2
 
 
 @pytest.mark.parametrize("change", ["content", "time", "added", "removed", "renamed"])
 def test_a_changed_folder_is_decoded_again(change, data, tmp_path, capsys):
-    load_photos(opened(data, tmp_path / "first"))
+    prepared(opened(data, tmp_path / "first"))
     files = sorted(data.iterdir())
     if change == "content":
         Image.new("RGB", (50, 50), (255, 0, 0)).save(files[0])
@@ -63,7 +62,7 @@ def test_a_changed_folder_is_decoded_again(change, data, tmp_path, capsys):
     if change == "renamed":
         files[0].rename(data / "zzz.png")
     capsys.readouterr()
-    photos = load_photos(opened(data, tmp_path / "second"))
+    photos = prepared(opened(data, tmp_path / "second"))
     assert "decoding" in capsys.readouterr().out
     assert len(arrays()) == 1
     assert photos.names == sorted(path.name for path in data.iterdir())
@@ -72,16 +71,16 @@ def test_a_changed_folder_is_decoded_again(change, data, tmp_path, capsys):
 
 
 def test_a_run_goes_on_with_its_photos_while_another_replaces_the_cache(data, tmp_path):
-    photos = load_photos(opened(data, tmp_path / "first"))
+    photos = prepared(opened(data, tmp_path / "first"))
     before = np.array(photos.squares)
     Image.new("RGB", (50, 50), (255, 0, 0)).save(data / photos.names[0])
-    load_photos(opened(data, tmp_path / "second"))
+    prepared(opened(data, tmp_path / "second"))
     assert np.array_equal(photos.squares, before)
 
 
 @pytest.mark.parametrize("damage", ["note", "no note", "length", "no array", "short array", "empty array"])
 def test_a_damaged_cache_is_made_again(damage, data, tmp_path):
-    expected = np.array(load_photos(opened(data, tmp_path / "run")).squares)
+    expected = np.array(prepared(opened(data, tmp_path / "run")).squares)
     (array,) = arrays()
     whole = array.read_bytes()
     damaged = {
@@ -95,7 +94,7 @@ def test_a_damaged_cache_is_made_again(damage, data, tmp_path):
     array.unlink()
     if damaged is not None:
         array.write_bytes(damaged)
-    assert np.array_equal(load_photos(opened(data, tmp_path / "run")).squares, expected)
+    assert np.array_equal(prepared(opened(data, tmp_path / "run")).squares, expected)
     assert note_of(array)["photos"] == str(data)
     assert array.read_bytes() == whole
 
@@ -113,7 +112,7 @@ def note_of(array) -> dict:
 
 def carried(data, tmp_path):
     """A cache file on a machine where neither its photos nor its cache folder are."""
-    load_photos(opened(data, tmp_path / "first"))
+    prepared(opened(data, tmp_path / "first"))
     (array,) = arrays()
     file = Path(shutil.move(array, tmp_path / "carried.npy"))
     shutil.rmtree(cache_folder())
@@ -122,12 +121,12 @@ def carried(data, tmp_path):
 
 def test_a_cache_file_carried_to_another_machine_stands_for_its_photos(data, tmp_path, capsys):
     (data / "broken.jpg").write_text("no photo")
-    before = load_photos(opened(data, tmp_path / "before"))
+    before = prepared(opened(data, tmp_path / "before"))
     expected, split = np.array(before.squares), (tmp_path / "before" / "split.csv").read_text()
     file = carried(data, tmp_path)
     shutil.rmtree(data)
     capsys.readouterr()
-    photos = load_photos(opened(file, tmp_path / "run"))
+    photos = prepared(opened(file, tmp_path / "run"))
     assert "decoding" not in capsys.readouterr().out
     assert np.array_equal(photos.squares, expected)
     assert photos.names == before.names
@@ -149,7 +148,7 @@ def test_a_cache_file_that_does_not_fit_is_named_with_the_way_out(wrong, message
     if wrong.pop("damage", False):
         file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(UserError, match=message):
-        load_photos(opened(file, tmp_path / "run", **wrong))
+        prepared(opened(file, tmp_path / "run", **wrong))
     assert not (tmp_path / "run").exists()
 
 
@@ -159,7 +158,7 @@ def test_an_array_of_pickled_objects_is_no_cache_file(data, tmp_path):
     with open(tmp_path / "objects.npy", "ab") as file:
         file.write(note + len(note).to_bytes(8, "little") + b"fastcol1")
     with pytest.raises(UserError, match="objects.npy is damaged or no cache file"):
-        load_photos(opened(tmp_path / "objects.npy", tmp_path / "run"))
+        prepared(opened(tmp_path / "objects.npy", tmp_path / "run"))
 
 
 def test_a_cache_may_be_larger_than_memory(tmp_path):
@@ -183,15 +182,15 @@ def test_a_decoding_that_is_broken_off_leaves_no_cache(data, tmp_path, monkeypat
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(cache, "unreadable_rows", broken_off)
-        load_photos(opened(data, tmp_path / "run"))
+        prepared(opened(data, tmp_path / "run"))
     assert [path.name for path in cache_folder().rglob("*") if path.is_file()] == [".lock"]
-    assert len(load_photos(opened(data, tmp_path / "run")).names) == 24
+    assert len(prepared(opened(data, tmp_path / "run")).names) == 24
 
 
 def test_caches_of_folders_that_have_gone_are_deleted(data, scenes, tmp_path):
-    load_photos(opened(data, tmp_path / "first"))
+    prepared(opened(data, tmp_path / "first"))
     shutil.rmtree(data)
-    load_photos(opened(scenes, tmp_path / "second"))
+    prepared(opened(scenes, tmp_path / "second"))
     (array,) = arrays()
     assert note_of(array)["photos"] == str(scenes)
 
@@ -199,24 +198,24 @@ def test_caches_of_folders_that_have_gone_are_deleted(data, scenes, tmp_path):
 def test_a_cache_that_can_not_be_written_is_named_with_the_way_out(data, tmp_path):
     (tmp_path / "user").write_text("a file stands in its way")
     with pytest.raises(UserError, match="the cache .*npy .*--no-cache"):
-        load_photos(opened(data, tmp_path / "run"))
+        prepared(opened(data, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
-    assert len(load_photos(opened(data, tmp_path / "run", no_cache=True)).names) == 24
+    assert len(prepared(opened(data, tmp_path / "run", no_cache=True)).names) == 24
 
 
 def test_without_a_cache_nothing_is_written_and_broken_photos_are_found_all_the_same(data, tmp_path, capsys):
     (data / "broken.jpg").write_text("no photo")
-    photos = load_photos(opened(data, tmp_path / "run", no_cache=True))
+    photos = prepared(opened(data, tmp_path / "run", no_cache=True))
     assert not cache_folder().exists()
     assert "1 of 25 photos left out" in capsys.readouterr().out
     assert photos.names.index("broken.jpg") not in {*photos.train, *photos.valid}
-    load_photos(opened(data, tmp_path / "run", no_cache=True))
+    prepared(opened(data, tmp_path / "run", no_cache=True))
     assert capsys.readouterr().out == ""  # the split is known: nothing has to be looked through
 
 
 def test_without_a_cache_a_photo_that_goes_during_training_is_named(data, tmp_path):
     run = opened(data, tmp_path / "run", no_cache=True)
-    photos = load_photos(run)
+    photos = prepared(run)
     name = photos.names[photos.train[0]]
     (data / name).unlink()
     with pytest.raises(UserError, match=f"{name}.*no such file.*put it back"):

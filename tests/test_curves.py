@@ -48,7 +48,7 @@ def test_every_stage_has_a_row_of_its_own(scenes, tmp_path, drawn):
     run.write_history([*rows("stage1", train_mse=1, psnr=10), *rows("stage3", critic_loss=2), *rows("stage4", gen_mse=3, psnr=11)])
     draw_history(run)
     assert {title for title in drawn() if "losses" in title} == {f"stage{n}: losses" for n in (1, 3, 4)}
-    picture = np.asarray(Image.open(run.path / "history.png").convert("L"))
+    picture = np.asarray(Image.open(run.folder.path / "history.png").convert("L"))
     thirds = np.array_split(picture, 3)
     assert all((third < 200).any() for third in thirds)
 

@@ -6,12 +6,11 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from helpers import opened
+from helpers import opened, prepared
 from PIL import Image
 
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches, shown_often
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
 from fastcolor.runs.run import open_run
 from fastcolor.scenes.landscapes import draw_scene
@@ -19,9 +18,9 @@ from fastcolor.scenes.landscapes import draw_scene
 
 def test_the_split_is_written_once_and_kept(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
-    first = load_photos(run)
+    first = prepared(run)
     written = (tmp_path / "run" / "split.csv").read_text()
-    again = load_photos(opened(scenes, tmp_path / "run"))
+    again = prepared(opened(scenes, tmp_path / "run"))
     assert (tmp_path / "run" / "split.csv").read_text() == written
     assert set(first.train.tolist()) == set(again.train.tolist())
     assert not set(first.train.tolist()) & set(first.valid.tolist())
@@ -31,7 +30,7 @@ def test_the_split_is_written_once_and_kept(scenes, tmp_path):
 def test_the_split_follows_from_the_seed(scenes, tmp_path):
     splits = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        load_photos(opened(scenes, tmp_path / name, seed=seed))
+        prepared(opened(scenes, tmp_path / name, seed=seed))
         splits[name] = (tmp_path / name / "split.csv").read_text()
     assert splits["a"] == splits["b"] != splits["c"]
 
@@ -48,7 +47,7 @@ def test_near_duplicates_are_held_out_together(tmp_path):
             again = scene.resize((96 + 4 * copy, 96 + 4 * copy)).point(lambda v, copy=copy: min(v + copy, 255))
             (tmp_path / "photos").mkdir(exist_ok=True)
             again.save(tmp_path / "photos" / f"{n:02d}_{copy}.jpg", quality=90)
-    photos = load_photos(opened(tmp_path / "photos", tmp_path / "run", size=80, test=0.2))
+    photos = prepared(opened(tmp_path / "photos", tmp_path / "run", size=80, test=0.2))
     parts = defaultdict(set)
     for name, part in parts_of(tmp_path / "run").items():
         parts[name[:2]].add(part)
@@ -63,7 +62,7 @@ def test_every_folder_gives_its_share_to_the_test_set_and_no_stage_sees_it(tmp_p
         for n in range(count):
             draw_scene(100 * count + n, 64).save(tmp_path / "photos" / folder / f"{n}.png")
     run = opened(tmp_path / "photos", tmp_path / "run", folders="sea,hills", test=0.1)
-    photos = load_photos(run)
+    photos = prepared(run)
     count = Counter((name.split("/")[0], part) for name, part in parts_of(tmp_path / "run").items())
     assert (count["sea", "test"], count["hills", "test"]) == (2, 6)
     assert (count["sea", "valid"], count["hills", "valid"]) == (2, 6)
@@ -76,23 +75,23 @@ def test_frames_that_are_all_alike_are_split_all_the_same(tmp_path):
     (tmp_path / "photos").mkdir()
     for n in range(20):
         draw_scene(7, 64).point(lambda v, n=n: min(v + n % 3, 255)).save(tmp_path / "photos" / f"{n}.png")
-    photos = load_photos(opened(tmp_path / "photos", tmp_path / "run"))
+    photos = prepared(opened(tmp_path / "photos", tmp_path / "run"))
     assert (len(photos.train), len(photos.valid)) == (18, 2)
 
 
 def test_folders_that_are_not_there_are_named(scenes, tmp_path):
     with pytest.raises(UserError, match="nowhere holds no photos"):
-        load_photos(opened(scenes, tmp_path / "run", folders="nowhere"))
+        prepared(opened(scenes, tmp_path / "run", folders="nowhere"))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_changed_photo_is_decoded_again(scenes, tmp_path):
     data = shutil.copytree(scenes, tmp_path / "photos")
     run = opened(data, tmp_path / "run")
-    before = load_photos(run)
+    before = prepared(run)
     name = before.names[0]
     Image.new("RGB", (50, 50), (255, 0, 0)).save(data / name)
-    after = load_photos(opened(data, tmp_path / "run"))
+    after = prepared(opened(data, tmp_path / "run"))
     assert (after.squares[0, ..., 1:] == (255, 0, 0)).all()
     assert (after.squares[0, ..., 0] == 127).all()  # L* 53.24 of pure red as neutral grey
     assert np.array_equal(after.squares[1], before.squares[1])
@@ -104,7 +103,7 @@ def test_a_tall_photo_shows_its_upper_part_and_a_wide_one_its_middle(scenes, tmp
     ramp = np.repeat(np.arange(54, dtype=np.uint8)[:, None] * 4, 36, axis=1)
     Image.fromarray(ramp).save(folder / "a_tall.png")
     Image.fromarray(ramp.T.copy()).save(folder / "a_wide.png")
-    photos = load_photos(opened(folder, tmp_path / "run"))
+    photos = prepared(opened(folder, tmp_path / "run"))
     tall, wide = (photos.squares[photos.names.index(name)][..., 1].astype(int) for name in ("a_tall.png", "a_wide.png"))
     spare = 54 - 36
     assert abs(tall[0, 0] / 4 - 0.1 * spare) < 1
@@ -117,7 +116,7 @@ def test_photos_of_a_folder_can_be_shown_several_times_an_epoch(tmp_path, capsys
         for n in range(count):
             draw_scene(n + (100 if folder == "people" else 0), 40).save(tmp_path / "photos" / folder / f"{n}.png")
     run = opened(tmp_path / "photos", tmp_path / "run")
-    photos = load_photos(run)
+    photos = prepared(run)
     batches = color_batches(run, photos, SPACES["lab"], bs=2, often="people*4").train
     shown = Counter(batches._crops().rows.tolist())
     assert {row: shown[row] for row in photos.train} == {
@@ -132,10 +131,10 @@ def test_photos_of_a_folder_can_be_shown_several_times_an_epoch(tmp_path, capsys
 
 def test_a_photo_that_has_gone_is_named(scenes, tmp_path):
     data = shutil.copytree(scenes, tmp_path / "photos")
-    photos = load_photos(opened(data, tmp_path / "run"))
+    photos = prepared(opened(data, tmp_path / "run"))
     (data / photos.names[3]).unlink()
     with pytest.raises(UserError, match=f"{photos.names[3]}.*put it back"):
-        load_photos(opened(data, tmp_path / "run"))
+        prepared(opened(data, tmp_path / "run"))
 
 
 def test_a_users_own_grey_mirror_is_looked_at(scenes, tmp_path):
@@ -143,7 +142,7 @@ def test_a_users_own_grey_mirror_is_looked_at(scenes, tmp_path):
     grey.mkdir()
     for file in scenes.iterdir():
         Image.new("L", Image.open(file).size, 77).save(grey / file.name)
-    photos = load_photos(opened(scenes, tmp_path / "run", grey=str(grey)))
+    photos = prepared(opened(scenes, tmp_path / "run", grey=str(grey)))
     assert (photos.squares[..., 0] == 77).all()
 
 
@@ -152,7 +151,7 @@ def test_a_photo_without_grey_partner_is_left_out_and_listed(scenes, tmp_path):
     shutil.copytree(scenes, grey)
     missing = sorted(grey.iterdir())[5]
     missing.unlink()
-    photos = load_photos(opened(scenes, tmp_path / "run", grey=str(grey)))
+    photos = prepared(opened(scenes, tmp_path / "run", grey=str(grey)))
     with open(tmp_path / "run" / "unreadable.csv", newline="") as file:
         (listed,) = csv.DictReader(file)
     assert listed["file"] == missing.name
@@ -182,7 +181,7 @@ def test_a_folder_that_nothing_can_be_learned_from_is_refused_and_nothing_is_lef
         data.rmdir()
         data.write_text("x")
     with pytest.raises(UserError, match="data"):
-        load_photos(opened(data, tmp_path / "run"))
+        prepared(opened(data, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -196,7 +195,7 @@ def test_odd_photos_train_like_others(scenes, tmp_path):
     Image.fromarray(rng.integers(0, 255, (30, 30, 3), np.uint8)).quantize(16).save(data / "palette.png")
     Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30) * 70).save(data / "deep.png")
     (data / "cut.jpg").write_bytes((data / "sub" / "cmyk.jpg").read_bytes()[:200])
-    photos = load_photos(opened(data, tmp_path / "run"))
+    photos = prepared(opened(data, tmp_path / "run"))
     assert len(photos.train) + len(photos.valid) == 24 + 6
     assert "cut.jpg" in (tmp_path / "run" / "unreadable.csv").read_text()
 
@@ -218,26 +217,26 @@ def test_odd_photos_train_like_others(scenes, tmp_path):
 )
 def test_settings_that_make_no_sense_are_refused(options, message, scenes, tmp_path):
     with pytest.raises(UserError, match=message):
-        load_photos(open_run(data=str(scenes), run=str(tmp_path / "run"), **{"size": 32, **options}))
+        prepared(open_run(data=str(scenes), run=str(tmp_path / "run"), **{"size": 32, **options}))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_with_other_settings_is_refused_unless_forced(scenes, tmp_path):
-    load_photos(opened(scenes, tmp_path / "run"))
+    prepared(opened(scenes, tmp_path / "run"))
     with pytest.raises(UserError, match="holds a run with --size 32, not 48.*--force"):
         opened(scenes, tmp_path / "run", size=48)
-    assert load_photos(opened(scenes, tmp_path / "run")).squares.shape[1] == 36
-    load_photos(open_run(run=str(tmp_path / "run"), size=48, force=True))
+    assert prepared(opened(scenes, tmp_path / "run")).squares.shape[1] == 36
+    prepared(open_run(run=str(tmp_path / "run"), size=48, force=True))
     again = open_run(run=str(tmp_path / "run"))
-    assert load_photos(again).squares.shape[1] == 54
+    assert prepared(again).squares.shape[1] == 54
     assert again.photos == scenes  # what was not given again stays
 
 
 def test_forcing_settings_that_can_not_be_keeps_what_is_there(scenes, tmp_path):
-    load_photos(opened(scenes, tmp_path / "run"))
+    prepared(opened(scenes, tmp_path / "run"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no photos"):
-        load_photos(opened(tmp_path / "empty", tmp_path / "run", force=True))
+        prepared(opened(tmp_path / "empty", tmp_path / "run", force=True))
     assert (tmp_path / "run" / "split.csv").exists()
     assert open_run(run=str(tmp_path / "run")).photos == scenes
 
@@ -245,9 +244,9 @@ def test_forcing_settings_that_can_not_be_keeps_what_is_there(scenes, tmp_path):
 def test_unreadable_photos_are_noted_once_and_do_not_trouble_later_stages(scenes, tmp_path, capsys):
     data = shutil.copytree(scenes, tmp_path / "photos")
     (data / "broken.jpg").write_text("no photo")
-    load_photos(opened(data, tmp_path / "run"))
+    prepared(opened(data, tmp_path / "run"))
     assert "1 of 25 photos left out" in capsys.readouterr().out
-    load_photos(opened(data, tmp_path / "run"))
+    prepared(opened(data, tmp_path / "run"))
     assert capsys.readouterr().out == ""  # nothing is prepared or decoded again
 
 
@@ -263,12 +262,12 @@ def test_hidden_files_are_in_nobodys_way_and_stay(scenes, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".env").write_text("precious")
     with pytest.raises(UserError, match="at least 8"):
-        load_photos(opened(scenes, tmp_path / "run", limit=3))
+        prepared(opened(scenes, tmp_path / "run", limit=3))
     assert (tmp_path / "run" / ".env").read_text() == "precious"
 
 
 def test_the_run_folder_may_not_lie_in_the_photos(scenes, tmp_path):
     data = shutil.copytree(scenes, tmp_path / "photos")
     with pytest.raises(UserError, match="lies in the photo folder"):
-        load_photos(opened(data, data / "runs" / "mine"))
+        prepared(opened(data, data / "runs" / "mine"))
     assert not (data / "runs").exists()

@@ -5,7 +5,7 @@ import torch
 from helpers import TINY, opened
 
 from fastcolor import device, stage1_pretrain_gen
-from fastcolor.device import choose_precision, place
+from fastcolor.device import choose_precision
 from fastcolor.errors import UserError
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.registry import build
@@ -67,7 +67,7 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(scenes, tmp_pat
         return {**{n: p.grad.clone() for n, p in network.named_parameters()}, **{n: b.clone() for n, b in network.named_buffers()}}
 
     eager, names = learned(), list(network.state_dict())
-    assert place(network, opened(scenes, tmp_path / "run", compile=True)) is network
+    assert opened(scenes, tmp_path / "run", compile=True).machine.place(network) is network
     assert network._compiled_call_impl is not None  # else the comparison says nothing
     compiled = learned()
     assert list(network.state_dict()) == names

@@ -16,7 +16,7 @@ from fastcolor.networks.critics import PatchCritic, PatchCriticConfig
 from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCriticConfig
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import LabUNet, UNetConfig
-from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 from fastcolor.training.steps import bce, critic_loss
 
 
@@ -69,7 +69,7 @@ def test_fastais_networks_stand_still_as_well():
     generator = build(DynamicUnetConfig(arch="resnet18", size=64))
     critic = build(FastaiCriticConfig(space="rgb"))
     batches = DataLoaders(*(Batches([(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))] * 2) for _ in "tv"))
-    learn = gan_learner(batches, generator, critic, GeneratorLoss(50), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(batches, generator, critic, GANStep(GeneratorLoss(50), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
     watch = Watch()
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, lr=[1e-3, 5e-3], cbs=watch)
@@ -81,7 +81,7 @@ def test_fastais_networks_stand_still_as_well():
 def test_one_network_learns_while_every_parameter_and_buffer_of_the_other_stands_still(switcher, optimizer):
     generator, critic = networks()
     turns = make_switcher(switcher, critic_thresh=10.0, gen_thresh=None, n_crit=2, n_gen=1)
-    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(200), turns)
+    learn = gan_learner(loaders(), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), turns)
     if optimizer != "ours":  # momentum 0.9, and weight decay switched on
         learn.opt_func = partial(Adam, wd=0.1)
     watch = Watch()
@@ -94,7 +94,7 @@ def test_one_network_learns_while_every_parameter_and_buffer_of_the_other_stands
 
 
 def test_fastais_own_gan_learner_would_not_pass_this():
-    """The trap is still there in the fastai that is installed; when this fails, `StandStill` can go."""
+    """The trap is still there in the fastai that is installed; when this fails, `GANStep` may be simpler."""
     generator, critic = networks()
     learn = GANLearner(loaders(), generator, critic, GeneratorLoss(200), partial(critic_loss, bce), gen_first=True)
     watch = Watch()
@@ -105,7 +105,7 @@ def test_fastais_own_gan_learner_would_not_pass_this():
 
 def test_both_learning_rates_are_at_every_step_what_they_are_said_to_be():
     generator, critic = networks()
-    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(loaders(), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
     watch = Watch()
     with learn.no_bar(), learn.no_logging():
         learn.fit(3, lr=[1e-4, 5e-4], cbs=watch)
@@ -115,7 +115,7 @@ def test_both_learning_rates_are_at_every_step_what_they_are_said_to_be():
 def test_the_first_steps_length_is_the_learning_rate_of_the_network_that_learns():
     """Adam's first step without momentum moves every parameter with a gradient by lr: Kingma and Ba 2014, section 2.1."""
     generator, critic = networks()
-    learn = gan_learner(loaders(2), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(loaders(2), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
     before = state(generator)["head.weight"], state(critic)["body.7.parametrizations.weight.original"]
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, lr=[1e-4, 5e-4], wd=0)  # a step of the critic, then one of the generator
@@ -129,7 +129,7 @@ def test_the_first_steps_length_is_the_learning_rate_of_the_network_that_learns(
 class Passes(Callback):
     """For each batch: how often each network ran, and what the one that stands still keeps of it."""
 
-    order = 3  # behind GANTrainer, before StandStill clears gradients
+    order = 3  # behind GANTrainer
 
     def before_fit(self):
         self.ran, self.seen, self.fakes = [], [], []
@@ -151,7 +151,7 @@ class Passes(Callback):
 
 def test_a_turn_runs_each_network_as_often_as_it_must_and_computes_no_gradient_for_the_one_that_stands_still():
     generator, critic = networks()
-    learn = gan_learner(loaders(), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(loaders(), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
     passes = Passes()
     with learn.no_bar(), learn.no_logging():
         learn.fit(2, lr=[1e-3, 5e-3], cbs=passes)
@@ -178,7 +178,7 @@ def test_in_validation_a_fake_is_painted_once_and_judged_once(own_run, monkeypat
 class Modes(Callback):
     """Whether the networks are in training mode in validation, and whose turn it is when training begins and ends."""
 
-    order = 100
+    order = 20  # a step ends what other callbacks hear of the beginning of a batch
 
     def before_fit(self):
         self.validating, self.begins, self.ends = [], [], []
@@ -195,7 +195,7 @@ class Modes(Callback):
 
 def test_validation_measures_the_generator_at_rest_and_leaves_the_turn_as_it_was():
     generator, critic = networks()
-    learn = gan_learner(loaders(3), generator, critic, GeneratorLoss(200), make_switcher("fixed", 0, None, 2, 2))
+    learn = gan_learner(loaders(3), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 2, 2))
     modes = Modes()
     with learn.no_bar(), learn.no_logging():
         learn.fit(4, lr=[1e-4, 5e-4], cbs=modes)
@@ -207,7 +207,7 @@ def test_validation_measures_the_generator_at_rest_and_leaves_the_turn_as_it_was
 def test_the_critic_learns_to_tell_and_the_generator_to_fool_it():
     generator, critic = networks()
     dls = loaders(8)
-    learn = gan_learner(dls, generator, critic, GeneratorLoss(0), make_switcher("fixed", 0, None, 40, 40))
+    learn = gan_learner(dls, generator, critic, GANStep(GeneratorLoss(0), "gen_mse"), make_switcher("fixed", 0, None, 40, 40))
 
     def judged(image_of) -> float:
         with torch.no_grad():

@@ -4,11 +4,10 @@ import csv
 
 import numpy as np
 import pytest
-from helpers import opened
+from helpers import opened, prepared
 from PIL import Image
 
 from fastcolor.cli import run_command
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
 from fastcolor.photo.folders import find_photos
 from fastcolor.photo.read import open_photo
@@ -183,18 +182,18 @@ def joined(tmp_path):
 
 @pytest.mark.parametrize("no_cache", [False, True])
 def test_training_takes_joined_pictures_as_it_takes_two_mirror_folders(no_cache, joined, tmp_path):
-    mirrored = load_photos(opened(tmp_path / "two/B", tmp_path / "one", grey=str(tmp_path / "two/A"), no_cache=no_cache))
-    taken = load_photos(opened(joined, tmp_path / "other", pairs=True, no_cache=no_cache))
+    mirrored = prepared(opened(tmp_path / "two/B", tmp_path / "one", grey=str(tmp_path / "two/A"), no_cache=no_cache))
+    taken = prepared(opened(joined, tmp_path / "other", pairs=True, no_cache=no_cache))
     assert taken.names == mirrored.names
     rows = np.arange(10)
     assert np.array_equal(taken.squares[rows], mirrored.squares[rows])
     assert np.array_equal(taken.train, mirrored.train)
-    assert not np.array_equal(taken.squares[rows][..., 0], load_photos(opened(tmp_path / "two/B", tmp_path / "own")).squares[rows][..., 0])
+    assert not np.array_equal(taken.squares[rows][..., 0], prepared(opened(tmp_path / "two/B", tmp_path / "own")).squares[rows][..., 0])
 
 
 def test_a_picture_of_odd_width_is_left_out_of_training_with_a_reason(joined, tmp_path):
     Image.new("RGB", (97, 48)).save(joined / "odd.png")
-    photos = load_photos(opened(joined, tmp_path / "run", pairs=True))
+    photos = prepared(opened(joined, tmp_path / "run", pairs=True))
     assert reasons(tmp_path / "run") == {"odd.png": "is 97 pixels wide: an odd width has no two equal halves"}
     assert len(photos.train) + len(photos.valid) == 10
 
@@ -206,6 +205,6 @@ def test_pairs_and_a_grey_mirror_are_one_too_many(joined, tmp_path):
 
 
 def test_a_run_of_pairs_does_not_take_the_pictures_for_photos_later(joined, tmp_path):
-    load_photos(opened(joined, tmp_path / "run", pairs=True))
-    squares = load_photos(open_run(run=str(tmp_path / "run"), device="cpu")).squares
-    assert np.array_equal(squares[0], load_photos(opened(joined, tmp_path / "again", pairs=True)).squares[0])
+    prepared(opened(joined, tmp_path / "run", pairs=True))
+    squares = prepared(open_run(run=str(tmp_path / "run"), device="cpu")).squares
+    assert np.array_equal(squares[0], prepared(opened(joined, tmp_path / "again", pairs=True)).squares[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import Killed, kill_after_epoch
+from helpers import Killed, kill_after_epoch, prepared
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from skimage.color import rgb2lab
@@ -17,7 +17,6 @@ from fastcolor.color.metrics import ab_error
 from fastcolor.color.spaces import SPACES
 from fastcolor.colorize import onnx as export
 from fastcolor.data import batches
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.evaluate.command import judge_photos, painters_of
 from fastcolor.networks.checkpoint import load_network
@@ -30,7 +29,7 @@ from fastcolor.networks.classic import (
 )
 from fastcolor.photo.read import open_photo
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
-from fastcolor.runs.run import OUTPUTS, open_run
+from fastcolor.runs.run import open_run
 from fastcolor.scenes.folder import write_scenes
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.scenes.paintings import draw_painting
@@ -88,17 +87,17 @@ def runs(data, tmp_path_factory) -> dict[str, Path]:
 
 
 def history(run: Path) -> list[dict[str, str]]:
-    return open_run(run=str(run)).history()
+    return open_run(run=str(run)).folder.history()
 
 
 def files(run: Path, name: str) -> list[Path]:
-    return [run / file for file in OUTPUTS[name]]
+    return [run / file for file in RECIPES[name].OUTPUTS]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_folder_holds_weights_curves_and_samples(name, runs):
     found = {path.name for path in runs[name].iterdir()}
-    assert found - {"cache"} == {"config.json", "split.csv", "history.csv", "history.png", "samples", "resume", ".lock", *OUTPUTS[name]}
+    assert found - {"cache"} == {"config.json", "split.csv", "history.csv", "history.png", "samples", "resume", ".lock", *RECIPES[name].OUTPUTS}
     assert {path.name for path in (runs[name] / "samples").iterdir()} == {f"{name}_epoch00{n}.png" for n in (1, 2)}
     assert not list((runs[name] / "resume").iterdir())
     assert json.loads((runs[name] / "config.json").read_text())["stages"][name]["finished"]
@@ -127,7 +126,7 @@ def test_the_history_has_a_row_for_each_epoch_with_what_was_promised(name, runs)
 def test_the_warmth_in_the_history_is_that_of_the_photos_photos_of(runs, scenes):
     """Mean b and the share of blue, against scikit-image on the files."""
     run = open_run(run=str(runs["lab_cgan"]))
-    photos = load_photos(run)
+    photos = prepared(run)
     lab = np.stack([rgb2lab(photos.squares[row, 2:34, 2:34, 1:]) for row in photos.valid])
     row = history(runs["lab_cgan"])[0]
     assert float(row["mean_b_real"]) == pytest.approx(lab[..., 2].mean(), abs=0.05)
@@ -221,7 +220,7 @@ def test_cyclegan_shows_sheets_after_the_described_numbers_of_steps(data, tmp_pa
 def photos_of(run: Path, space: str, part: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Grey and colour photos of a run as images of a space; grey ones are what a network would give that did nothing."""
     opened = open_run(run=str(run), device="cpu")
-    x, y = getattr(batches.color_batches(opened, load_photos(opened), SPACES[space]), part).first(100)
+    x, y = getattr(batches.color_batches(opened, prepared(opened), SPACES[space]), part).first(100)
     return x.expand_as(y) if space.startswith("rgb") else torch.cat([x, torch.zeros_like(y[:, 1:])], dim=1), y
 
 
@@ -307,7 +306,7 @@ def test_a_recipes_weights_color_photos_of_any_size_and_keep_their_light(name, s
     assert np.abs(light[0] - light[1]).mean() < 0.5
 
 
-@pytest.mark.parametrize("file", OUTPUTS["cyclegan"])
+@pytest.mark.parametrize("file", cyclegan.OUTPUTS)
 def test_cyclegans_weights_change_light_and_keep_size_and_no_strength_is_the_photo(file, runs):
     original = photo(90, 61)
     painted = predict(original, runs["cyclegan"] / file)

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import TINY, opened, run_stages
+from helpers import TINY, opened, prepared, run_stages
 from PIL import Image
 from safetensors.torch import load_file
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan, train
 from fastcolor.data import batches
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.runs.run import open_run
@@ -82,10 +81,10 @@ def test_photos_that_were_exchanged_since_the_run_began_are_spoken_of(own_run, s
     config["settings"]["data"] = str(photos)
     (own_run / "config.json").write_text(json.dumps(config))
     run = open_run(run=str(own_run))
-    load_photos(run)
+    prepared(run)
     assert "not the same" not in capsys.readouterr().out
     Image.new("RGB", (40, 40), "red").save(min(photos.iterdir()))
-    load_photos(run)
+    prepared(run)
     assert f"note: the photos in {photos} are not the same as when the run was begun" in capsys.readouterr().out
 
 
@@ -94,19 +93,19 @@ def test_exchanged_grey_partners_and_cache_files_are_spoken_of_too(exchanged, sc
     photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
     if exchanged == "grey mirror":
         run = opened(scenes, tmp_path / "run", grey=str(photos))
-        load_photos(run)
+        prepared(run)
         Image.new("RGB", (40, 40), "red").save(min(photos.iterdir()))
     else:
-        squares = load_photos(opened(scenes, tmp_path / "first")).squares
+        squares = prepared(opened(scenes, tmp_path / "first")).squares
         file = shutil.copy(squares.filename, tmp_path / "photos.npy")
         run = opened(file, tmp_path / "run")
-        load_photos(run)
+        prepared(run)
         content = (tmp_path / "photos.npy").read_bytes()
         note = content[:-16].replace(b'"unreadable": []', b'"unreadable" : []')
         length = int.from_bytes(content[-16:-8], "little") + 1
         (tmp_path / "photos.npy").write_bytes(note + length.to_bytes(8, "little") + content[-8:])
     assert "not the same" not in capsys.readouterr().out
-    load_photos(run)
+    prepared(run)
     assert "are not the same as when the run was begun" in capsys.readouterr().out
 
 
@@ -117,17 +116,18 @@ def test_what_another_process_did_since_a_run_was_opened_is_kept(own_run):
     (own_run / "config.json").write_text(json.dumps(before))
     run = open_run(run=str(own_run), resume=True, device="cpu", precision="fp32")
     (own_run / "config.json").write_text(config)  # another process came to the end of all stages meanwhile
-    load_photos(run)
-    assert not run.start("stage1", **{name: json.loads(config)["stages"]["stage1"][name] for name in ("epochs", "bs")})
+    prepared(run)
+    with run.stage("stage1", **{name: json.loads(config)["stages"]["stage1"][name] for name in ("epochs", "bs")}) as is_needed:
+        assert not is_needed
     assert (own_run / "stage4_gen.safetensors").exists()
     assert json.loads((own_run / "config.json").read_text())["stages"].keys() == {"stage1", "stage2", "stage3", "stage4"}
 
 
 def test_a_run_that_another_process_began_otherwise_since_is_left_alone(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
-    load_photos(opened(scenes, tmp_path / "run", seed=7))
+    prepared(opened(scenes, tmp_path / "run", seed=7))
     with pytest.raises(UserError, match="another process has begun a run with other settings there"):
-        load_photos(run)
+        prepared(run)
     assert not run.lock.is_locked
 
 

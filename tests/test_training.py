@@ -6,12 +6,11 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import TINY, Killed, kill_after_epoch
+from helpers import TINY, Killed, kill_after_epoch, prepared
 
 from fastcolor import stage1_pretrain_gen, stage4_gan
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.networks.unet import UNetConfig
@@ -23,11 +22,11 @@ stage1 = partial(stage1_pretrain_gen.main, pretrained="none", **TINY)
 
 
 def weights(run, stage="stage1") -> dict[str, torch.Tensor]:
-    return load_network(open_run(run=str(run)).output(stage), "generator")[0].state_dict()
+    return load_network(open_run(run=str(run)).folder.output(stage), "generator")[0].state_dict()
 
 
 def rows(run, stage="stage1") -> list[dict]:
-    return [row for row in open_run(run=str(run)).history() if row["stage"] == stage]
+    return [row for row in open_run(run=str(run)).folder.history() if row["stage"] == stage]
 
 
 def same(first: dict, second: dict) -> bool:
@@ -98,7 +97,7 @@ def test_beginning_a_stage_anew_drops_what_later_ones_made_of_it(own_run):
     assert (own_run / "stage1_gen.safetensors").exists()
     assert not list(own_run.glob("stage[34]*"))
     assert not (own_run / "fakes").exists()
-    assert {row["stage"] for row in open_run(run=str(own_run)).history()} == {"stage1"}
+    assert {row["stage"] for row in open_run(run=str(own_run)).folder.history()} == {"stage1"}
 
 
 def test_what_is_saved_is_the_running_average_of_the_weights(scenes, tmp_path, monkeypatch):
@@ -161,14 +160,14 @@ def test_training_lowers_the_error_on_held_out_photos_below_that_of_grey(scenes,
     stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=20, lr=2e-3)
     run = rows(tmp_path / "run")
     opened = open_run(run=str(tmp_path / "run"))
-    targets = torch.cat([y for _, y in color_batches(opened, load_photos(opened), SPACES["lab"]).valid])
+    targets = torch.cat([y for _, y in color_batches(opened, prepared(opened), SPACES["lab"]).valid])
     grey_mse = targets[:, 1:].square().sum().item() / targets.numel()
     assert float(run[-1]["valid_mse"]) < 0.8 * grey_mse
     assert float(run[-1]["train_mse"]) < 0.5 * float(run[0]["train_mse"])
 
 
 def test_the_history_has_one_row_per_epoch_with_all_that_was_promised(finished_run):
-    assert [(row["stage"], row["epoch"]) for row in open_run(run=str(finished_run)).history()] == [
+    assert [(row["stage"], row["epoch"]) for row in open_run(run=str(finished_run)).folder.history()] == [
         (stage, epoch) for stage in ("stage1", "stage3", "stage4") for epoch in "12"
     ]
     expected = {
@@ -184,8 +183,8 @@ def test_the_history_has_one_row_per_epoch_with_all_that_was_promised(finished_r
 @pytest.mark.parametrize("stage", ["stage1", "stage4"])
 def test_the_last_rows_figures_are_those_of_the_saved_weights(finished_run, stage):
     run = open_run(run=str(finished_run), bs=4, device="cpu")
-    network, _ = load_network(run.output(stage), "generator")
-    batches = color_batches(run, load_photos(run), SPACES["lab"]).valid
+    network, _ = load_network(run.folder.output(stage), "generator")
+    batches = color_batches(run, prepared(run), SPACES["lab"]).valid
     with torch.no_grad():
         errors = torch.cat([(network(x) - y).square().flatten(1).mean(1) for x, y in batches])
     assert float(rows(finished_run, stage)[-1]["valid_mse"]) == pytest.approx(errors.mean().item(), rel=1e-3)
@@ -214,7 +213,7 @@ def test_weights_that_the_last_step_spoilt_are_not_saved(scenes, tmp_path):
     """With one batch an epoch, only validation can see it."""
     with pytest.raises(TrainingFailed, match="validation batch"):
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, lr=1e30, bs=22)
-    assert not open_run(run=str(tmp_path / "run")).output("stage1").exists()
+    assert not open_run(run=str(tmp_path / "run")).folder.output("stage1").exists()
 
 
 def test_bf16_trains_and_is_over_when_the_stage_is(scenes, tmp_path, monkeypatch):

@@ -13,14 +13,13 @@ Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, th
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
+from fastcolor.flags import at_least, one_of, read_batch_size
 from fastcolor.photo.folders import find_photos
-from fastcolor.runs.run import SAMPLE_SIZE
-from fastcolor.runs.settings import at_least, read_batch_size
-
-ARCHS = ("resnet18", "resnet34", "resnet50")
+from fastcolor.runs.settings import SAMPLE_SIZE
 
 
 def main(
@@ -50,47 +49,57 @@ def main(
     at_least(0.1, seconds=seconds, minutes=minutes)
     at_least(64, size=size)  # fastai's gan_critic takes nothing smaller
     bs = read_batch_size(bs)
-    if scaling + quality + transfer + precisions + inference + chroma > 1:
-        raise UserError("--scaling, --quality and the like are measured one at a time: give one of them")
-    for flag, value, known in (("pretrained", pretrained, ("none", "imagenet")), ("arch", arch, ARCHS)):
-        if value not in known:
-            raise UserError(f"--{flag} {value} does not exist here: give one of {', '.join(known)}")
+    one_of("pretrained", pretrained, ("none", "imagenet"))
+    one_of("arch", arch, ("resnet18", "resnet34", "resnet50"))
+    kinds = {"scaling": scaling, "quality": quality, "transfer": transfer, "precisions": precisions, "inference": inference}
+    asked = [name for name, is_asked in {**kinds, "chroma": chroma}.items() if is_asked]
+    if len(asked) > 1:
+        raise UserError(f"--{asked[0]} and --{asked[1]} can't be measured at once: give one of them")
     try:  # what only the benchmark needs is an extra, and imported here
-        from fastcolor.bench import chroma as by_chroma
-        from fastcolor.bench import inference as by_inference
         from fastcolor.bench import measure, tables
-        from fastcolor.bench import precisions as by_precision
-        from fastcolor.bench import quality as by_quality
-        from fastcolor.bench import scaling as by_scaling
-        from fastcolor.bench import speed as by_speed
-        from fastcolor.bench.workplace import workplace
-        from fastcolor.data.batches import BATCH
     except ModuleNotFoundError as error:
         raise UserError(f"the benchmark needs {error.name}: run `pip install '{error.name}'`, or install '.[bench]'") from None
 
     Path(out).mkdir(parents=True, exist_ok=True)  # before hours of measuring, not after
+    name = asked[0] if asked else "speed"
     chosen = {"device": device, "precision": precision, "compile": compile}
-    on_photos = {"data": data, "size": size, "bs": bs, "limit": limit, **chosen}
-    settings = {"size": size, "bs": bs, "data": Path(data).name if data else "drawn scenes", "compile": compile}
-    if scaling:
-        settings = {**settings, "bs": BATCH if bs == "auto" else bs, "data": "random bytes"}
-        name, result = "scaling", by_scaling.scaling(rounds, seconds, size, settings["bs"], **chosen)
-    elif precisions:
-        settings = {"size": SAMPLE_SIZE, "bs": BATCH, "data": "the drawn sample", "compile": False}
-        name, result = "precisions", by_precision.precisions(device, pretrained="none", critic_epochs=30)
-    elif transfer:
-        with workplace(**on_photos) as place:
-            name, result = "transfer", by_quality.transfer(place.run, place.photos, place.bs, 60 * minutes)
-    elif inference:
-        settings = {"weights": weights and Path(weights).name}
-        name, result = "inference", by_inference.inference(rounds, weights)
-    elif chroma:
-        photos = [Path(data, photo) for photo in find_photos(data)] if data else []
-        name, result = "chroma", by_chroma.chroma(photos, limit or len(photos) or by_chroma.SCENES)
-    elif quality:
-        with workplace(**on_photos) as place:
-            name, result = "quality", by_quality.quality(place, 60 * minutes, arch, pretrained)
-    else:
-        with workplace(**on_photos) as place:
-            name, result = "speed", by_speed.speed(place, rounds, seconds)
+    lengths = Lengths(rounds, seconds, 60 * minutes)
+    settings, result = _measured(name, data, weights, size, bs, limit, lengths, arch, pretrained, chosen)
     tables.write(name, {"machine": measure.machine(choose_device(device)), "settings": settings, **result}, Path(out))
+
+
+class Lengths(NamedTuple):
+    """How long is measured: rounds, the seconds of each, and the seconds of a training."""
+
+    rounds: int
+    seconds: float
+    training: float
+
+
+def _measured(
+    name: str, data: str | None, weights: str | None, size: int, bs: int | str | None, limit: int | None, lengths: Lengths,
+    arch: str, pretrained: str, chosen: dict,
+) -> tuple[dict, dict]:  # fmt: skip
+    """The settings and the result of one benchmark; `chosen` are device, precision, compile."""
+    from fastcolor.bench import chroma, inference, precisions, quality, scaling, speed
+    from fastcolor.bench.workplace import workplace
+    from fastcolor.data.batches import BATCH
+
+    settings = {"size": size, "bs": bs, "data": Path(data).name if data else "drawn scenes", "compile": chosen["compile"]}
+    if name == "scaling":
+        settings |= {"bs": BATCH if bs == "auto" else bs, "data": "random bytes"}
+        return settings, scaling.scaling(lengths.rounds, lengths.seconds, size, settings["bs"], **chosen)
+    if name == "precisions":
+        settings = {"size": SAMPLE_SIZE, "bs": BATCH, "data": "the drawn sample", "compile": False}
+        return settings, precisions.precisions(chosen["device"], pretrained="none", critic_epochs=30)
+    if name == "inference":
+        return {"weights": weights and Path(weights).name}, inference.inference(lengths.rounds, weights)
+    if name == "chroma":
+        photos = [Path(data, photo) for photo in find_photos(data)] if data else []
+        return settings, chroma.chroma(photos, limit or len(photos) or chroma.SCENES)
+    with workplace(data=data, size=size, bs=bs, limit=limit, **chosen) as place:
+        if name == "transfer":
+            return settings, quality.transfer(place.run, place.photos, place.bs, lengths.training)
+        if name == "quality":
+            return settings, quality.quality(place, lengths.training, arch, pretrained)
+        return settings, speed.speed(place, lengths.rounds, lengths.seconds)

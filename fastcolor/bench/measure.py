@@ -20,6 +20,7 @@ from fastai.learner import Learner
 
 import fastcolor
 from fastcolor.device import synchronize
+from fastcolor.training.order import Order
 
 WARM_UP = 2  # batches that are not counted; two, so that a GAN's networks have had a turn each
 
@@ -30,7 +31,7 @@ class Clock(Callback):
     `spent` has the seconds of each batch, `waited` those of them in which the loop stood still for its input.
     """
 
-    order = 100  # behind all others: the batch is done
+    order = Order.CLOCK
 
     def __init__(self, seconds: float, device: torch.device):
         self.seconds, self.device_used = seconds, device
@@ -59,7 +60,7 @@ class Clock(Callback):
 class Arrival(Callback):
     """Tells the clock when a batch has come."""
 
-    order = -100  # before all others
+    order = Order.ARRIVAL
 
     def __init__(self, clock: Clock):
         self.clock_told = clock

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fastcolor import train
-from fastcolor.data.cache import cache_folder, forget_gone_folders
-from fastcolor.runs.run import open_run
+from fastcolor.data.cache import forget_gone_folders
+from fastcolor.runs.run import cache_folder, open_run
 from fastcolor.training.report import held_out_metrics
 
 SEEDS = (42, 43, 44)

@@ -18,7 +18,7 @@ from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches, cut
 from fastcolor.data.cache import take
 from fastcolor.data.photos import Photos
-from fastcolor.device import place, synchronize
+from fastcolor.device import synchronize
 from fastcolor.evaluate.judge import load_lpips
 from fastcolor.networks.pretrained import load_pretrained
 from fastcolor.networks.registry import build
@@ -78,13 +78,13 @@ def quality(workplace: Workplace, seconds: float, arch: str, pretrained: str) ->
     """
     run, photos, bs = workplace.run, workplace.photos, workplace.bs
     judged = Judged(run, photos)
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     learn = stock.generator_learner(stock.generator_batches(workplace, bs), arch, pretrained == "imagenet")
     curves = {"stock": judged.curve("stock", learn, SPACES["rgb"], seconds, pretrained)}
     learn = our_learner(run, photos, bs, pretrained)
     curves["fastcolor"] = judged.curve("fastcolor", learn, SPACES["lab"], seconds, pretrained, workplace.preparation)
     about = {"arch": arch, "pretrained": pretrained, "preparation": workplace.preparation}
-    return {"precision": run.precision, "seconds": seconds, **about, **judged.reference, "curves": curves}
+    return {"precision": run.machine.precision, "seconds": seconds, **about, **judged.reference, "curves": curves}
 
 
 def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
@@ -94,15 +94,15 @@ def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
     for pretrained in ("none", "imagenet", "bundled"):
         learn = our_learner(run, photos, bs, pretrained)
         curves[pretrained] = judged.curve(pretrained, learn, SPACES["lab"], seconds, pretrained)
-    return {"precision": run.precision, "seconds": seconds, "trained_on": len(photos.train), **judged.reference, "curves": curves}
+    return {"precision": run.machine.precision, "seconds": seconds, "trained_on": len(photos.train), **judged.reference, "curves": curves}
 
 
 def our_learner(run: Run, photos: Photos, bs: int, pretrained: str) -> Learner:
     """fastcolor's generator as stage 1 trains it, beginning with what `pretrained` says."""
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     network = build(UNetConfig())
     load_pretrained(network, pretrained)
-    learn = generator_learner(color_batches(run, photos, SPACES["lab"], bs), place(network, run))
+    learn = generator_learner(color_batches(run, photos, SPACES["lab"], bs), run.machine.place(network))
     learn.add_cb(Precision(run))
     return learn
 
@@ -114,10 +114,10 @@ class Judged:
     """
 
     def __init__(self, run: Run, photos: Photos):
-        self.device, self.lpips = run.device, load_lpips(run.device)
-        squares = take(photos.squares, photos.valid[:JUDGED], run.device)
-        middle = torch.full((len(squares),), (squares.shape[1] - run.size) // 2, device=run.device)
-        crops = cut(squares, middle, middle, torch.zeros_like(middle, dtype=torch.bool), run.size)
+        self.device, self.lpips = run.machine.device, load_lpips(run.machine.device)
+        squares = take(photos.squares, photos.valid[:JUDGED], run.machine.device)
+        middle = torch.full((len(squares),), (squares.shape[1] - run.settings.size) // 2, device=run.machine.device)
+        crops = cut(squares, middle, middle, torch.zeros_like(middle, dtype=torch.bool), run.settings.size)
         self.grey, self.real = crops[:, :1], crops[:, 1:] / 255
         grey = self.grey.expand(-1, 3, -1, -1) / 255
         of_real = {"photos": len(self.real), "colorfulness_real": float(colorfulness(self.real).mean())}

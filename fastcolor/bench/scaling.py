@@ -11,7 +11,6 @@ from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches
 from fastcolor.data.cache import CHANNELS, resident
 from fastcolor.data.photos import MARGIN, Photos
-from fastcolor.device import place
 from fastcolor.errors import UserError
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import UNetConfig
@@ -49,12 +48,12 @@ def scaling(rounds: int, seconds: float, size: int, bs: int, counts: tuple[int, 
                     photos = _photos(whole, count, round(MARGIN * side), run)
                     loader = color_batches(run, photos, SPACES["lab"], batch)
                     if "input" in name:
-                        reached = timed_input(loader.train, seconds, run.device, batch)
+                        reached = timed_input(loader.train, seconds, run.machine.device, batch)
                     else:
-                        network = place(build(UNetConfig()), run)
+                        network = run.machine.place(build(UNetConfig()))
                         learn = generator_learner(loader, network)
                         learn.add_cb(Precision(run))
-                        reached = timed(learn, seconds, run.device, batch)
+                        reached = timed(learn, seconds, run.machine.device, batch)
                     settings[side, batch, count].append(reached["photos_per_s"])
                     figure = f"{reached['photos_per_s']:,.1f} photos/s"
                     print(f"round {number + 1} of {rounds}, {name}: {side} px, {batch} of {count:,} photos: {figure}", flush=True)
@@ -63,7 +62,7 @@ def scaling(rounds: int, seconds: float, size: int, bs: int, counts: tuple[int, 
         for name, settings in rows.items()
         for (side, batch, count), values in settings.items()
     ]
-    return {"precision": run.precision, "summary": summary}
+    return {"precision": run.machine.precision, "summary": summary}
 
 
 def _random_squares(file: Path, count: int, side: int) -> np.ndarray:
@@ -79,4 +78,4 @@ def _photos(whole: np.ndarray, count: int, side: int, run: Run) -> Photos:
     squares = whole[:count]
     if side != whole.shape[1]:
         squares = torch.randint(0, 256, (count, side, side, CHANNELS), dtype=torch.uint8).numpy()
-    return Photos(resident(squares, run.device), [], np.arange(count), np.arange(0))
+    return Photos(resident(squares, run.machine.device), [], np.arange(count), np.arange(0))

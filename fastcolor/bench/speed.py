@@ -8,15 +8,14 @@ from fastcolor.bench.measure import PeakMemory, spread, timed, timed_input
 from fastcolor.bench.workplace import Workplace
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches, critic_batches
-from fastcolor.device import place
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import UNetConfig
 from fastcolor.runs.run import Run
 from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.stage3_pretrain_critic import critic_learner
-from fastcolor.stage4_gan import WEIGHTS
-from fastcolor.training.gan import GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.losses import LOSSES
 from fastcolor.training.precision import Precision
 from fastcolor.training.stop import StopOnNaN
 
@@ -26,7 +25,7 @@ SYSTEMS = ("stock", "fastcolor")
 
 def measure_stock(stage: str, workplace: Workplace, bs: int, seconds: float) -> dict[str, float]:
     """One measurement of one stage of fastai's pipeline."""
-    device = workplace.run.device
+    device = workplace.run.machine.device
     if stage == "stage3":
         return timed(stock.critic_learner(stock.critic_batches(workplace, bs)), seconds, device, bs)
     dls = stock.generator_batches(workplace, bs)
@@ -43,17 +42,18 @@ def measure_fastcolor(stage: str, workplace: Workplace, bs: int, seconds: float)
     run, photos, lr = workplace.run, workplace.photos, 1e-4
     networks = _networks(stage, run)
     if stage == "input":
-        return timed_input(color_batches(run, photos, LAB, bs).train, seconds, run.device, bs)
+        return timed_input(color_batches(run, photos, LAB, bs).train, seconds, run.machine.device, bs)
     if stage == "stage1":
         learn = generator_learner(color_batches(run, photos, LAB, bs), *networks)
     elif stage == "stage3":  # photos in the place of fakes, which take as long to read
         learn = critic_learner(critic_batches(run, photos, photos.squares, LAB, bs), *networks)
     else:
         turns = make_switcher("fixed", 0, None, 1, 1)  # each network has every second batch, as in the stock pipeline
-        learn = gan_learner(color_batches(run, photos, LAB, bs), *networks, GeneratorLoss(WEIGHTS["mse", "lab"]), turns)
+        step = GANStep(GeneratorLoss(LOSSES["mse"].weights["lab"]), "gen_mse")
+        learn = gan_learner(color_batches(run, photos, LAB, bs), *networks, step, turns)
         lr = [1e-4, 5e-4]
     learn.add_cbs([Precision(run), StopOnNaN()])
-    return timed(learn, seconds, run.device, bs, lr)
+    return timed(learn, seconds, run.machine.device, bs, lr)
 
 
 LAB = SPACES["lab"]
@@ -64,7 +64,7 @@ def _networks(stage: str, run: Run) -> list[nn.Module]:
     generator = build(UNetConfig())
     critic = build(PatchCriticConfig())
     trained = {"stage1": [generator], "stage3": [critic], "stage4": [generator, critic]}.get(stage, [])
-    return [place(network, run) for network in trained]
+    return [run.machine.place(network) for network in trained]
 
 
 def _batch_sizes(workplace: Workplace) -> dict[str, dict[str, int]]:
@@ -94,14 +94,14 @@ def speed(workplace: Workplace, rounds: int, seconds: float) -> dict:
         for stage, title in STAGES.items():
             for system in SYSTEMS if number % 2 == 0 else SYSTEMS[::-1]:
                 torch.manual_seed(number)
-                with PeakMemory(workplace.run.device) as memory:
+                with PeakMemory(workplace.run.machine.device) as memory:
                     figures = MEASURE[system](stage, workplace, bs[system][stage], seconds)
                 row[stage][system] = {**figures, "memory_mb": memory.mb}
                 reached = figures["photos_per_s"]
                 print(f"round {number + 1} of {rounds}, {title}, {system}: {reached:,.1f} photos/s", flush=True)
         measured.append(row)
     summary = {stage: _summary([row[stage] for row in measured]) for stage in STAGES}
-    return {"precision": workplace.run.precision, "bs": bs, "rounds": measured, "summary": summary}
+    return {"precision": workplace.run.machine.precision, "bs": bs, "rounds": measured, "summary": summary}
 
 
 def _summary(rows: list[dict]) -> dict:

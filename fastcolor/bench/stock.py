@@ -36,10 +36,10 @@ def generator_batches(workplace: Workplace, bs: int) -> DataLoaders:
         get_x=partial(Path, workplace.grey),
         get_y=partial(Path, workplace.colour),
         splitter=IndexSplitter(range(len(train), len(train) + len(valid))),
-        item_tfms=Resize(workplace.run.size),
+        item_tfms=Resize(workplace.run.settings.size),
         batch_tfms=[*aug_transforms(max_zoom=2.0), Normalize.from_stats(*imagenet_stats)],
     )
-    return block.dataloaders([*train, *valid], bs=bs, device=workplace.run.device)
+    return block.dataloaders([*train, *valid], bs=bs, device=workplace.run.machine.device)
 
 
 def critic_batches(workplace: Workplace, bs: int) -> DataLoaders:
@@ -50,10 +50,10 @@ def critic_batches(workplace: Workplace, bs: int) -> DataLoaders:
         blocks=(ImageBlock, CategoryBlock(vocab=[workplace.colour.name, workplace.grey.name])),
         get_y=partial(_folder_below, workplace.colour.parent),
         splitter=IndexSplitter(range(2 * len(train), len(images))),
-        item_tfms=Resize(workplace.run.size),
+        item_tfms=Resize(workplace.run.settings.size),
         batch_tfms=Normalize.from_stats(*imagenet_stats),
     )
-    return block.dataloaders(images, bs=bs, device=workplace.run.device)
+    return block.dataloaders(images, bs=bs, device=workplace.run.machine.device)
 
 
 def _folder_below(top: Path, path: Path) -> str:

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 
 from fastcolor.data.batches import BATCH
 from fastcolor.data.photos import Photos, load_photos
+from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
 from fastcolor.photo.folders import convert_folder
 from fastcolor.photo.read import open_photo
@@ -56,6 +57,7 @@ def workplace(data: str | None, **options) -> Iterator[Workplace]:
         run = open_run(data=str(folder), run=str(Path(top, "run")), **options)
         run.cache = Path(top, "cache")
         begin = time.perf_counter()
+        prepare_photos(run)
         photos = load_photos(run)
         preparation = time.perf_counter() - begin
         made = Workplace(colour, grey, run, photos, preparation)

@@ -212,10 +212,10 @@ def shown_often(photos: Photos, often: str | None) -> np.ndarray:
     for word in often.split(",") if often else []:
         folder, _, times = word.partition("*")
         if not times.isdigit() or int(times) < 1:
-            raise UserError(f"--often {often} makes no sense: give FOLDER*TIMES, with commas between several")
+            raise UserError(f"--often must be FOLDER*TIMES, with commas between several, not {often}")
         mine = np.array([row for row in photos.train if photos.names[row].startswith(f"{folder}/")], int)
         if not len(mine):
-            print(f"--often {word}: no training photo lies in {folder}")
+            print(f"--often {word}: there is no training photo in {folder}")
         rows += [mine] * (int(times) - 1)
     return np.concatenate(rows)
 
@@ -279,7 +279,7 @@ def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
         grey, rgb = crops.split([1, 3], dim=1)
         return grey, space.image(grey, rgb)
 
-    folders = run.settings["folders"].split(",")
+    folders = run.settings.folders.split(",")
 
     def pictures(x: Tensor, y: Tensor, out: Tensor | None = None) -> Pictures:
         titles = folders if out is None else [folders[0], f"as {folders[1]}"]
@@ -297,16 +297,16 @@ def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
             )
         mine = replace(photos, train=train, valid=valid)
         sides.append(_loaders(run, [mine.squares], mine, make_batch, None, bs, order=i))
-    return DataLoaders(*(Unpaired(*pair, pictures) for pair in zip(*sides, strict=True)), path=run.path)
+    return DataLoaders(*(Unpaired(*pair, pictures) for pair in zip(*sides, strict=True)), path=run.folder.path)
 
 
 def _loaders(
     run: Run, arrays: list[Squares], photos: Photos, make_batch: Callable, pictures: Callable | None, bs: int, **variety
 ) -> DataLoaders:
-    common = {"size": run.size, "bs": bs, "device": run.device, "seed": run.seed}
+    common = {"size": run.settings.size, "bs": bs, "device": run.machine.device, "seed": run.settings.seed}
     train = PhotoBatches(arrays, photos.train, make_batch, pictures, **common, train=True, **variety)
     valid = PhotoBatches(arrays, photos.valid, make_batch, pictures, **{**common, "bs": min(bs, BATCH)}, train=False)
-    return DataLoaders(train, valid, path=run.path)
+    return DataLoaders(train, valid, path=run.folder.path)
 
 
 def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: nn.Module, usual: int = BATCH) -> int:
@@ -318,9 +318,9 @@ def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: n
     if isinstance(run.bs, int):
         return run.bs
     usual = min(usual, len(photos.train))
-    begun = run.config["stages"].get(stage)
+    begun = run.folder.config["stages"].get(stage)
     if run.bs == "auto" and begun and run.resume:
         return begun["bs"]
-    if run.bs == "auto" and run.device.type == "cuda":
-        return largest_batch(networks, channels, run, usual, most=len(photos.train) // FEWEST_STEPS)
+    if run.bs == "auto" and run.machine.device.type == "cuda":
+        return largest_batch(networks, channels, run.settings.size, run.machine, usual, len(photos.train) // FEWEST_STEPS)
     return usual

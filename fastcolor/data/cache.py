@@ -53,23 +53,18 @@ class OnDemand:
 Squares = np.ndarray | Tensor | OnDemand
 
 
-def cache_folder() -> Path:
-    """Where decoded photos are kept, for all runs: `fastcolor` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fastcolor")
+def cache_of(cache: Path, photos: Path, **settings) -> Path:
+    """The folder below `cache` for the squares of a folder of photos, decoded with these settings.
 
-
-def cache_of(run, photos: Path, **settings) -> Path:
-    """The folder below `run.cache` for the squares of a folder of photos, decoded with these settings.
-
-    Caches of folders that are there no longer are deleted.
+    Caches of folders that have gone are deleted.
     """
-    forget_gone_folders(run.cache)
+    forget_gone_folders(cache)
     key = hashlib.sha256(json.dumps([str(photos.resolve()), settings]).encode()).hexdigest()
-    return run.cache / f"{photos.resolve().name}-{key[:12]}"
+    return cache / f"{photos.resolve().name}-{key[:12]}"
 
 
 def forget_gone_folders(cache: Path) -> None:
-    """Delete the squares of folders that are there no longer."""
+    """Delete the squares of folders that have gone."""
     for array in cache.glob("*/[!.]*.npy"):
         if not Path(_read_note(array).get("photos", "")).is_dir():
             shutil.rmtree(array.parent, ignore_errors=True)
@@ -95,7 +90,7 @@ def cached(
                 _write_cache(array, photos, names, decode, shape)
     except OSError as error:
         raise UserError(
-            f"the cache {array} ({_size(shape)}) can't be written ({error.strerror}): free some space, or give --no-cache"
+            f"the cache {array} ({_size(shape)}) can't be written ({error.strerror}): free some space, or use --no-cache"
         ) from error
     _, squares, unreadable = held or _read_cache(array)
     return squares, unreadable
@@ -118,7 +113,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _write_cache(array: Path, photos: Path, names: list[str], decode: Callable, shape: tuple[int, ...]) -> None:
-    print(f"decoding {len(names):,} photos of {photos} to {shape[1]} px, once: {_size(shape)} in {array} (--no-cache does without)")
+    print(f"decoding {len(names):,} photos of {photos} to {shape[1]} px, once: {_size(shape)} in {array} (--no-cache avoids this)")
     for unfinished in array.parent.glob(f"{UNFINISHED}*"):  # somebody who was killed left it
         unfinished.unlink()
     with write_whole(array) as temporary:
@@ -142,10 +137,10 @@ def open_cache(file: Path, side: int) -> tuple[list[str], np.ndarray, list[tuple
     """
     held = _read_cache(file)
     if not held:
-        raise UserError(f"{file} is damaged or no cache file: give a folder of photos, or a .npy file of fastcolor's cache")
+        raise UserError(f"{file} is damaged or not a cache file: give a folder of photos, or a .npy file of fastcolor's cache")
     if held[1].shape[1] != side:
         raise UserError(
-            f"{file} holds squares of {held[1].shape[1]} px, this --size takes {side}: make it with the same --size"
+            f"{file} holds squares of {held[1].shape[1]} px, but this --size needs {side}: make it with the same --size"
         )
     return held
 

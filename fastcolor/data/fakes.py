@@ -16,7 +16,7 @@ from fastcolor.runs.run import Run
 def paint(run: Run, network: nn.Module, space, squares: Tensor) -> np.ndarray:
     """Fakes `(n, side, side, 3)` sRGB uint8 of squares `(n, side, side, 4)` uint8, of which only grey is looked at."""
     grey = squares.permute(0, 3, 1, 2)[:, :1].contiguous()
-    with run.autocast():
+    with run.machine.autocast():
         image = network(space.inputs(grey))
     return (space.to_rgb(image) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
@@ -25,10 +25,10 @@ def load_fakes(run: Run, photos: Photos, generator: nn.Module, space, at_once: i
     """Fakes of all photos as squares (grey stays empty): training photos' from stage 2, held-out ones painted now, `at_once`
     photos at the most in a batch."""
     count, side = photos.squares.shape[:2]
-    files = {row: run.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
+    files = {row: run.folder.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
     painted = {}
     for rows in np.array_split(photos.valid, -(-len(photos.valid) // at_once)):
-        painted |= zip(rows, paint(run, generator, space, take(photos.squares, rows, run.device)), strict=True)
+        painted |= zip(rows, paint(run, generator, space, take(photos.squares, rows, run.machine.device)), strict=True)
 
     def decode(row: int) -> np.ndarray:
         square = np.zeros((side, side, CHANNELS), np.uint8)
@@ -38,15 +38,15 @@ def load_fakes(run: Run, photos: Photos, generator: nn.Module, space, at_once: i
             elif row in files:  # else it was left out
                 square[..., 1:] = np.array(open_photo(files[row]))
         except UnreadablePhoto as error:
-            command = f"python -m fastcolor.stage2_generate_fakes --run {run.path} --force"
+            command = f"python -m fastcolor.stage2_generate_fakes --run {run.folder.path} --force"
             raise UserError(f"{error}: run `{command}`") from None
         return square
 
     if run.cache is None:
         return OnDemand(decode, count, side)
     held_out = [run.photos / photos.names[row] for row in photos.valid]
-    made_of = [run.output("stage1"), *held_out, *files.values()]
-    stamps = [run.precision, at_once, [file_stamp(file) for file in made_of]]
-    with run.held():
-        fakes, _ = cached(run.path / "cache", run.output("stage2"), photos.names, stamps, decode, side)
-    return resident(fakes, run.device)
+    made_of = [run.folder.output("stage1"), *held_out, *files.values()]
+    stamps = [run.machine.precision, at_once, [file_stamp(file) for file in made_of]]
+    with run.folder.held():
+        fakes, _ = cached(run.folder.cache, run.folder.output("stage2"), photos.names, stamps, decode, side)
+    return resident(fakes, run.machine.device)

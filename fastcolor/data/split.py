@@ -19,8 +19,8 @@ LEFT_OUT = "unreadable"
 PARTS = ("train", "valid", "test", LEFT_OUT)  # what stands in split.csv
 
 
-def read_split(run: Run) -> dict[str, str]:
-    path = run.path / "split.csv"
+def read_split(path: Path) -> dict[str, str]:
+    """The part of each photo, by its name, from a run's split.csv; nothing where there is none yet."""
     if not path.exists():
         return {}
     try:
@@ -29,19 +29,20 @@ def read_split(run: Run) -> dict[str, str]:
     except (KeyError, csv.Error):
         split = {}
     if not split or not all(is_inside(name) and part in PARTS for name, part in split.items()):
-        raise UserError(f"{path} is damaged or no run's split: begin anew with another --run")
+        raise UserError(f"{path} is damaged or not a run's split: begin anew with another --run")
     return split
 
 
 def write_split(run: Run, names: list[str], squares: Squares, unreadable: set[int]) -> dict[str, str]:
     """Hold out seeded shares of each top folder's readable photos, near duplicates together; once written, split.csv decides."""
     readable = [row for row in range(len(names)) if row not in unreadable]
-    shares = {"test": run.settings["test"], "valid": max(min(VALID_SHARE, VALID_MOST / len(readable)), 2 / len(readable))}
+    shares = {"test": run.settings.test, "valid": max(min(VALID_SHARE, VALID_MOST / len(readable)), 2 / len(readable))}
     folders = defaultdict(list)
     for group in _groups(squares, readable):
         folders[Path(names[group[0]]).parts[:-1][:1]].append(group)
-    rng = np.random.default_rng(run.seed)
-    part_of, owed = dict.fromkeys(readable, "train"), dict.fromkeys(shares, 0.0)  # photos; what one folder can't give the next does
+    rng = np.random.default_rng(run.settings.seed)
+    part_of = dict.fromkeys(readable, "train")
+    owed = dict.fromkeys(shares, 0.0)  # photos; what one folder lacks, the next one makes up for
     for groups in folders.values():
         groups = [groups[i] for i in rng.permutation(len(groups))]
         count = sum(map(len, groups))
@@ -52,7 +53,7 @@ def write_split(run: Run, names: list[str], squares: Squares, unreadable: set[in
                 part_of |= dict.fromkeys(group, part)
                 owed[part] -= len(group)
     split = {name: part_of.get(row, LEFT_OUT) for row, name in enumerate(names)}
-    write_csv(run.path / "split.csv", ("file", "part"), split.items())
+    write_csv(run.folder.split, ("file", "part"), split.items())
     return split
 
 

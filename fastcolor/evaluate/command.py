@@ -28,10 +28,10 @@ from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.data.aging import age
 from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.files import progress_bar, write_csv, write_whole
+from fastcolor.flags import at_least
 from fastcolor.photo.folders import find_photos, write_unreadable
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
-from fastcolor.runs.settings import at_least
 from fastcolor.training.report import print_table, sheet
 
 SEED = 42  # of --limit

@@ -19,16 +19,14 @@ import fastcolor
 from fastcolor.color.spaces import SPACES
 from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
+from fastcolor.flags import SIZES
 from fastcolor.networks.registry import build, config_of_file
 
 FORMAT = 1
 """Version of the metadata's layout; a file of a newer one is refused."""
 
 MOST_HEADER = 1 << 22
-"""Bytes of names, shapes and metadata: ten times what our largest state has. A million empty tensors would take a minute."""
-
-SIZES = range(32, 4097)
-"""Sides, in pixels, that a network may be trained at, and a weights file say that it was: below, 1/16 is a pixel or less."""
+"""Bytes of names, shapes and metadata, ten times what our largest file has: reading a million empty tensors takes a minute."""
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
     """Write named tensors and JSON metadata as one safetensors file, whole or not at all; the same bytes for the same content."""
@@ -58,7 +56,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
     path, beginning = Path(path), b""
     try:
         if not os.path.isfile(path):  # a pipe would be waited for
-            what = "is no file" if os.path.exists(path) else "does not exist"
+            what = "is not a file" if os.path.exists(path) else "does not exist"
             raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote ({kind})")
         with open(path, "rb") as file:
             beginning = file.read(8)
@@ -73,7 +71,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
         raise UserError(f"{path} can't be read ({one_line(error.strerror or error)}): check its name and permissions") from None
     except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # the last two: absurd shapes, deep nesting
         is_pickle = beginning[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-        why = f"is truncated or no weights file ({one_line(error)})"
+        why = f"is truncated, or not a weights file ({one_line(error)})"
         what = "is a pickle, which could run code when loaded" if is_pickle else why
         raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote, or run the stage again") from None
     if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
@@ -124,7 +122,7 @@ def load_network(path: str | Path, kind: str) -> tuple[nn.Module, dict]:
 
 
 def _rebuilt(kind: str, config: dict, tensors: dict[str, Tensor]) -> nn.Module:
-    """The network of a config with the weights of a file; nothing is allocated before it is known that they fit."""
+    """The network of a config with the weights of a file. Nothing is allocated before it is known that they fit."""
     with torch.device("meta"), _Unfilled():
         network = build(config_of_file(kind, config))
     wanted = network.state_dict()
@@ -133,7 +131,7 @@ def _rebuilt(kind: str, config: dict, tensors: dict[str, Tensor]) -> nn.Module:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves first weights as they are: on the meta device there are none, and normal_ would take 8 s, for its imports."""
+    """Skips the drawing of first weights: the meta device holds none, and normal_ takes 8 s there, for its imports."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in (Tensor.normal_, nn.init.normal_):
@@ -149,18 +147,18 @@ def _like(wanted: Tensor | None, name: str, value: Tensor) -> Tensor:
         raise TypeError(f"{name} is {value.dtype}")
     value = value.to(wanted.dtype, copy=True)  # a copy: safetensors' own lies in the file
     if not value.isfinite().all():
-        raise ValueError(f"{name} has values that are no numbers")
+        raise ValueError(f"{name} has values that are not numbers")
     return value
 
 
 def check_size(size: object) -> None:
-    """Raise ValueError for what is no side, in pixels, that a file may say its network was trained at."""
+    """Raise ValueError unless `size` is a side, in pixels, that a network may have been trained at."""
     if type(size) is not int or size not in SIZES:
         raise ValueError(f"size is {size!r}")
 
 
 def _check_use(about: dict, space: str) -> None:
-    """Raise KeyError or ValueError for what a file says of its network's use and can't be so."""
+    """Raise KeyError or ValueError where a file says something impossible about how its network is used."""
     check_size(about["size"])
     keeps_light = about.get("keeps_light", True)
     if type(keeps_light) is not bool or not keeps_light and SPACES[space].channels == 1:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import nn
 
 from fastcolor.errors import UserError
+from fastcolor.flags import one_of
 from fastcolor.networks.classic import (
     ColorCritic,
     ColorCriticConfig,
@@ -69,8 +70,7 @@ def config_of_flag(kind: str, name: str, **given) -> object:
     Raises UserError for a name or a value that does not exist.
     """
     known = {name: row.config for name, row in NETWORKS.items() if row.kind == kind and row.has_flag}
-    if name not in known:
-        raise UserError(f"--{kind} {name} does not exist: give one of {', '.join(known)}")
+    one_of(kind, name, known)
     own = {field.name for field in fields(known[name])}
     try:
         return known[name](**{field: value for field, value in given.items() if field in own})

@@ -23,19 +23,22 @@ from fastcolor.color.metrics import colorfulness
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, unpaired_batches
 from fastcolor.data.photos import load_photos
-from fastcolor.device import place
+from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
+from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.classic import PatchGANConfig, ResnetConfig
 from fastcolor.networks.registry import build
 from fastcolor.photo.write import save_photo
-from fastcolor.runs.run import OUTPUTS, Run, open_recipe, open_run
-from fastcolor.runs.settings import at_least
+from fastcolor.runs.folder import RunFolder
+from fastcolor.runs.run import open_recipe, open_run
+from fastcolor.training.adversarial import critic_loss, least_squares
 from fastcolor.training.fit import fit
 from fastcolor.training.report import evaluating, sheet
-from fastcolor.training.steps import ImagePool, Networks, Step, critic_loss, least_squares, recipe_learner
+from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner
 
 NAME = "cyclegan"
+OUTPUTS = ("photo_to_monet.safetensors", "monet_to_photo.safetensors")
 GENERATORS, CRITICS = ["to_monet", "to_photo"], ["monet_critic", "photo_critic"]
 SHEETS = (46, 575, 2300)  # steps after which the description that this follows shows a picture
 SHEET_ROWS = 4
@@ -90,52 +93,53 @@ def main(
 ):
     """Train CycleGAN: photographs to Monet and back."""
     options["folders"] = _folders(options)
-    run = open_recipe(NAME, 256, 64, **options)
-    epochs = (10 if run.is_sample else 60) if epochs is None else epochs
+    run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
+    epochs = (10 if run.settings.is_sample else 60) if epochs is None else epochs
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, cycle=cycle, identity=identity, blocks=blocks)
-    at_least(SMALLEST, size=run.size)
+    at_least(SMALLEST, size=run.settings.size)
     space = SPACES["rgb_unit"]
 
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     generators = {name: build(ResnetConfig(blocks=blocks)) for name in GENERATORS}
     looks = PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="group")
     networks = Networks(**generators, **{name: build(looks) for name in CRITICS})
+    prepare_photos(run)
     photos = load_photos(run)
     for network in networks.children():
-        place(network, run)
+        run.machine.place(network)
     bs = batch_size(run, NAME, photos, space.channels, networks.to_monet, usual=4)
     dls = unpaired_batches(run, photos, space, bs)
-    if not run.start(NAME, blocks=blocks, epochs=epochs, lr=lr, cycle=cycle, identity=identity, bs=bs):
-        return
-
-    step = CycleStep(cycle, identity, lambda steps: sample(run.path / "samples" / f"{NAME}_step{steps:05d}.png"))
-    learn = recipe_learner(dls, networks, step, groups=[GENERATORS, CRITICS])
-    falling = ParamScheduler({"lr": combine_scheds([0.5, 0.5], [SchedNo(lr, lr), SchedLin(lr, 0.0)])})
 
     def sample(path: Path) -> None:
         cycle_sheet(path, networks, space, dls)
 
-    fit(
-        learn,
-        run,
-        NAME,
-        lambda: learn.fit(epochs, lr=lr, cbs=falling),
-        losses=lambda learn: step.losses,
-        metrics=lambda learn: cycle_metrics(networks, space, learn.x, learn.pred, learn.y),
-        save=lambda: save_both(run, networks),
-        sample=sample,
-    )
+    with run.stage(NAME, blocks=blocks, epochs=epochs, lr=lr, cycle=cycle, identity=identity, bs=bs) as is_needed:
+        if not is_needed:
+            return
+        step = CycleStep(cycle, identity, lambda steps: sample(run.folder.sample_grid(NAME, f"_step{steps:05d}")))
+        learn = recipe_learner(dls, networks, step, groups=[GENERATORS, CRITICS])
+        falling = ParamScheduler({"lr": combine_scheds([0.5, 0.5], [SchedNo(lr, lr), SchedLin(lr, 0.0)])})
+        fit(
+            learn,
+            run,
+            NAME,
+            lambda: learn.fit(epochs, lr=lr, cbs=falling),
+            losses=lambda learn: step.losses,
+            metrics=lambda learn: cycle_metrics(networks, space, learn.x, learn.pred, learn.y),
+            save=lambda: save_both(run.folder, networks, run.settings.size),
+            sample=sample,
+        )
 
 
 def _folders(options: dict) -> str | None:
     """The two folders: given, of an existing run, or the sample's. Raises UserError unless they are two."""
     folders = options.get("folders")
     if folders is None and options.get("data") is None:
-        path = Path(options.get("run") or "runs/cyclegan-sample")
-        return None if (path / "config.json").exists() else "photos,paintings"
+        run = RunFolder(options.get("run") or "runs/cyclegan-sample")
+        return None if run.config_file.exists() else "photos,paintings"
     if folders is None or len(set(folders.split(","))) != 2:
-        raise UserError("give the photographs' and the paintings' folders below --data, as --folders PHOTOS,PAINTINGS")
+        raise UserError("--folders is missing: name the folders of photos and of paintings below --data, as --folders PHOTOS,PAINTINGS")
     return folders
 
 
@@ -151,10 +155,10 @@ def cycle_metrics(networks: Networks, space, x: Tensor, monet: Tensor, y: Tensor
     }
 
 
-def save_both(run: Run, networks: Networks) -> None:
+def save_both(folder: RunFolder, networks: Networks, size: int) -> None:
     """Both directions, each a weights file of its own."""
-    for name, file in zip(GENERATORS, OUTPUTS[NAME], strict=True):
-        save_network(run.path / file, getattr(networks, name), "generator", recipe=NAME, size=run.size, keeps_light=False)
+    for name, file in zip(GENERATORS, folder.outputs_of(NAME), strict=True):
+        save_network(file, getattr(networks, name), "generator", recipe=NAME, size=size, keeps_light=False)
 
 
 def cycle_sheet(path: Path, networks: Networks, space, dls) -> None:

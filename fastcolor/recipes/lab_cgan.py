@@ -19,18 +19,20 @@ from fastcolor.color.metrics import blue_share
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches
 from fastcolor.data.photos import load_photos
-from fastcolor.device import place
+from fastcolor.data.prepare import prepare_photos
+from fastcolor.flags import at_least, power_of_two
 from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
 from fastcolor.networks.registry import build
 from fastcolor.runs.run import open_recipe, open_run
-from fastcolor.runs.settings import at_least, power_of_two
+from fastcolor.training.adversarial import adversarial_loss, critic_loss, gradient_penalty
 from fastcolor.training.fit import fit
 from fastcolor.training.history import image_metrics
 from fastcolor.training.report import sample_grid
-from fastcolor.training.steps import Networks, Step, adversarial_loss, critic_loss, gradient_penalty, recipe_learner
+from fastcolor.training.steps import Networks, Step, recipe_learner
 
 NAME = "lab_cgan"
+OUTPUTS = ("lab_cgan.safetensors",)
 PENALTY, CRITIC_STEPS = 10.0, 5  # of WGAN-GP (Gulrajani et al. 2017, algorithm 1)
 
 
@@ -80,39 +82,41 @@ def main(
     **options,
 ):
     """Train a conditional GAN that paints a and b onto L."""
-    run = open_recipe(NAME, 256, 64, **options)
-    epochs = (20 if run.is_sample else 30) if epochs is None else epochs
+    run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
+    epochs = (20 if run.settings.is_sample else 30) if epochs is None else epochs
     is_wgan = adversarial == "wgan-gp"
     lr = (1e-4 if is_wgan else 2e-4) if lr is None else lr
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, l1=l1)
     adversarial_loss(adversarial)  # refuses a name that does not exist before anything is made
-    depth = power_of_two(run.size, 32, 256)
+    depth = power_of_two(run.settings.size, 32, 256)
     space = SPACES["lab_unit"]
 
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     generator = build(SkipUNetConfig(space=space.name, depth=depth, norm="instance"))
     critic = build(PatchGANConfig(space=space.name, inputs=3, norm="none" if is_wgan else "instance"))
+    prepare_photos(run)
     photos = load_photos(run)
-    networks = Networks(generator=place(generator, run), critic=place(critic, run))
+    networks = Networks(generator=run.machine.place(generator), critic=run.machine.place(critic))
     bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)
-    if not run.start(NAME, adversarial=adversarial, epochs=epochs, lr=lr, l1=l1, bs=bs):
-        return
-
     dls = color_batches(run, photos, space, bs)
-    step = LabCGANStep(adversarial, l1)
-    betas = (0.0, 0.9) if is_wgan else (0.5, 0.999)
-    learn = recipe_learner(dls, networks, step, betas=betas, groups=[["generator"], ["critic"]])
-    fit(
-        learn,
-        run,
-        NAME,
-        lambda: learn.fit(epochs, lr=lr),
-        losses=lambda learn: step.losses,
-        metrics=lambda learn: {**image_metrics(learn.pred, learn.y, space), **warmth(learn.pred, learn.y, space)},
-        save=lambda: save_network(run.output(NAME), generator, "generator", recipe=NAME, size=run.size),
-        sample=lambda path: sample_grid(path, generator, space, dls),
-    )
+
+    with run.stage(NAME, adversarial=adversarial, epochs=epochs, lr=lr, l1=l1, bs=bs) as is_needed:
+        if not is_needed:
+            return
+        step = LabCGANStep(adversarial, l1)
+        betas = (0.0, 0.9) if is_wgan else (0.5, 0.999)
+        learn = recipe_learner(dls, networks, step, betas=betas, groups=[["generator"], ["critic"]])
+        fit(
+            learn,
+            run,
+            NAME,
+            lambda: learn.fit(epochs, lr=lr),
+            losses=lambda learn: step.losses,
+            metrics=lambda learn: {**image_metrics(learn.pred, learn.y, space), **warmth(learn.pred, learn.y, space)},
+            save=lambda: save_network(run.folder.output(NAME), generator, "generator", recipe=NAME, size=run.settings.size),
+            sample=lambda path: sample_grid(path, generator, space, dls),
+        )
 
 
 if __name__ == "__main__":

@@ -17,19 +17,21 @@ from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches
 from fastcolor.data.photos import load_photos
-from fastcolor.device import place
+from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
+from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.classic import ColorCriticConfig, EncoderDecoderConfig
 from fastcolor.networks.registry import build
 from fastcolor.runs.run import open_recipe, open_run
-from fastcolor.runs.settings import at_least
+from fastcolor.training.adversarial import bce
 from fastcolor.training.fit import fit
 from fastcolor.training.history import image_metrics
 from fastcolor.training.report import sample_grid
-from fastcolor.training.steps import Networks, Step, bce, recipe_learner
+from fastcolor.training.steps import Networks, Step, recipe_learner
 
 NAME = "lab_gan"
+OUTPUTS = ("lab_gan.safetensors",)
 MINI_EPOCH = 320  # photos
 
 
@@ -76,38 +78,40 @@ def main(
     **options,
 ):
     """Train a GAN that paints a and b onto L, with nothing but the critic to go by."""
-    run = open_recipe(NAME, 256, 64, **options)
-    epochs = (200 if run.is_sample else 3000) if epochs is None else epochs
+    run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
+    epochs = (200 if run.settings.is_sample else 3000) if epochs is None else epochs
     at_least(1, epochs=epochs, micro=micro, sample_every=sample_every, save_every=save_every)
     at_least(0, lr=lr, critic_lr=critic_lr)
-    if run.size % 16:
-        raise UserError(f"--size {run.size} is no multiple of 16: give 64, 128, 256")
+    if run.settings.size % 16:
+        raise UserError(f"--size must be a multiple of 16 (64, 128, 256), not {run.settings.size}")
     space = SPACES["lab_unit"]
 
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     generator = build(EncoderDecoderConfig(space=space.name))
-    critic = build(ColorCriticConfig(space=space.name, size=run.size))
+    critic = build(ColorCriticConfig(space=space.name, size=run.settings.size))
+    prepare_photos(run)
     photos = load_photos(run)
-    networks = Networks(generator=place(generator, run), critic=place(critic, run))
+    networks = Networks(generator=run.machine.place(generator), critic=run.machine.place(critic))
     bs = min(run.bs if isinstance(run.bs, int) else MINI_EPOCH, len(photos.train))
-    if not run.start(NAME, epochs=epochs, lr=lr, critic_lr=critic_lr, micro=micro, bs=bs):
-        return
-
     dls = color_batches(run, photos, space, bs, most=1)
-    step = LabGANStep(micro)
-    learn = recipe_learner(dls, networks, step, groups=[["generator"], ["critic"]])
-    fit(
-        learn,
-        run,
-        NAME,
-        lambda: learn.fit(epochs, lr=[lr, critic_lr]),
-        losses=lambda learn: step.losses,
-        metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
-        save=lambda: save_network(run.output(NAME), generator, "generator", recipe=NAME, size=run.size),
-        sample=lambda path: sample_grid(path, generator, space, dls),
-        save_every=save_every,
-        sample_every=sample_every,
-    )
+
+    with run.stage(NAME, epochs=epochs, lr=lr, critic_lr=critic_lr, micro=micro, bs=bs) as is_needed:
+        if not is_needed:
+            return
+        step = LabGANStep(micro)
+        learn = recipe_learner(dls, networks, step, groups=[["generator"], ["critic"]])
+        fit(
+            learn,
+            run,
+            NAME,
+            lambda: learn.fit(epochs, lr=[lr, critic_lr]),
+            losses=lambda learn: step.losses,
+            metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
+            save=lambda: save_network(run.folder.output(NAME), generator, "generator", recipe=NAME, size=run.settings.size),
+            sample=lambda path: sample_grid(path, generator, space, dls),
+            save_every=save_every,
+            sample_every=sample_every,
+        )
 
 
 if __name__ == "__main__":

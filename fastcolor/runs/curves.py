@@ -4,16 +4,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fastcolor.files import write_whole
-from fastcolor.runs.run import Run
+from fastcolor.runs.folder import RunFolder
 
 APART = ("stage", "epoch", "warning", "photos_per_s", "seconds", "peak_mb")
 MEASURED = ("psnr", "colorfulness", "hue_diversity", "mean_b", "blue_share")  # each with its `_real`, where there is one
 
 
-def draw_history(run: Run) -> None:
+def draw_history(folder: RunFolder) -> None:
     """Draw a run's history into `history.png`: for each stage or recipe a row of panels, losses first."""
     by_stage: dict[str, list[dict[str, str]]] = {}
-    for row in run.history():
+    for row in folder.history():
         by_stage.setdefault(row["stage"], []).append(row)
     if not by_stage:
         return
@@ -36,5 +36,5 @@ def draw_history(run: Run) -> None:
                 axis.plot(*zip(*points, strict=True), ".--" if name.endswith("_real") else ".-", label=name, markersize=3)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.legend(fontsize=6)
-    with write_whole(run.path / "history.png") as temporary:
+    with write_whole(folder.history_picture) as temporary:
         figure.savefig(temporary, dpi=80)

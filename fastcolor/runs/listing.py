@@ -1,22 +1,22 @@
-"""What the run folders hold: weights to choose from, histories, pictures.
+"""What the page shows of run folders: weights to choose from, histories, pictures.
 
 Names that come from a browser are only ever looked up in what is listed here, never made into a path.
 """
 
-import csv
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from fastcolor.errors import UserError
+from fastcolor.runs.folder import RunFolder
 from fastcolor.weights import BUNDLED
 
 SHIPPED = "shipped"
 """What the weights that come with fastcolor are called; a run's are called RUN/FILE."""
-
-
 
 
 class Weights(NamedTuple):
@@ -27,24 +27,25 @@ class Weights(NamedTuple):
     keeps_light: bool
 
 
-def run_folders(runs: Path) -> dict[str, Path]:
+def run_folders(runs: Path) -> dict[str, RunFolder]:
     """The run folders in `runs` by their names, the one that was written to last first."""
     found = []
     try:
-        for folder in runs.iterdir():
-            written = [file.stat().st_mtime for name in ("history.csv", "config.json") if (file := folder / name).is_file()]
-            if written and folder.name.isprintable():  # others can't be shown
-                found.append((max(written), folder))
+        for path in runs.iterdir():
+            folder = RunFolder(path)
+            written = [file.stat().st_mtime for file in (folder.history_file, folder.config_file) if file.is_file()]
+            if written and path.name.isprintable():  # others can't be shown
+                found.append((max(written), path.name, folder))
     except OSError:  # there is no such folder, or it has just gone
         pass
-    return {folder.name: folder for _, folder in sorted(found, reverse=True)}
+    return {name: folder for _, name, folder in sorted(found, key=lambda each: each[:2], reverse=True)}
 
 
 def weights_found(runs: Path) -> dict[str, Weights]:
     """All generators' weights, by the names that the page knows them by: those that ship, then the runs'."""
     found = {SHIPPED: read_weights(BUNDLED)._replace(path=None)}
     for name, folder in run_folders(runs).items():
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in sorted(folder.path.glob("*.safetensors")):
             if weights := read_weights(file):
                 found[f"{name}/{file.stem}"] = weights
     return found
@@ -62,35 +63,30 @@ def read_weights(path: Path) -> Weights | None:
         return None
 
 
-def describe(folder: Path) -> dict:
-    """What the page shows of a run: its stages and whether each is finished, its history, the names of its pictures."""
-    try:
-        stages = json.loads((folder / "config.json").read_text(encoding="utf-8"))["stages"]
-        stages = [{"name": name, "finished": bool(about["finished"])} for name, about in stages.items()]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        stages = []
+def describe(folder: RunFolder) -> dict:
+    """What the page shows of a run: its stages and whether each is finished, its history, the names of its pictures.
+
+    Of a damaged file nothing is shown.
+    """
+    stages, history = [], []
+    with suppress(UserError, OSError):
+        folder.read()
+        stages = [{"name": name, "finished": about["finished"]} for name, about in folder.config["stages"].items()]
+    with suppress(UserError, OSError):
+        history = [{name: value or "" for name, value in row.items()} for row in folder.history()]
     return {
         "stages": stages,
-        "history": read_history(folder / "history.csv"),
-        "written": written_inside(folder, folder / "history.csv"),
-        "pictures": [{"name": name, "written": written_inside(folder, path)} for name, path in pictures(folder).items()],
+        "history": history,
+        "written": written_inside(folder.path, folder.history_file),
+        "pictures": [{"name": name, "written": written_inside(folder.path, path)} for name, path in pictures(folder).items()],
     }
 
 
-def read_history(path: Path) -> list[dict[str, str]]:
-    """The rows of a history.csv, one per stage and epoch; none where there is no such file."""
-    try:
-        with open(path, newline="", encoding="utf-8", errors="replace") as file:
-            return [{name: value or "" for name, value in row.items() if name} for row in csv.DictReader(file)]
-    except (OSError, csv.Error):
-        return []
-
-
-def pictures(folder: Path) -> dict[str, Path]:
+def pictures(folder: RunFolder) -> dict[str, Path]:
     """A run's sample grids, the oldest first, then its sheets, by file name; no link that leads out of the run."""
-    samples = sorted((written, path) for path in folder.glob("samples/*.png") if (written := written_inside(folder, path)))
-    sheets = [folder / name for name in ("coloured.png", "contact_sheet.png") if written_inside(folder, folder / name)]
-    return {path.name: path for path in [*(path for _, path in samples), *sheets] if path.name.isprintable()}
+    grids = sorted((written, path) for path in folder.sample_grids() if (written := written_inside(folder.path, path)))
+    sheets = [path for path in (folder.coloured, folder.contact_sheet) if written_inside(folder.path, path)]
+    return {path.name: path for path in [*(path for _, path in grids), *sheets] if path.name.isprintable()}
 
 
 def written_inside(folder: Path, path: Path) -> float | None:

@@ -1,4 +1,4 @@
-"""What a training was made with, as config.json records it, so that it can be made again."""
+"""What a training was made with, as config.json records it: what is needed to make it again."""
 
 import platform
 import shlex
@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 
 import fastcolor
+from fastcolor.device import Machine
 
 LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pillow")
 """Those whose arithmetic is in the weights."""
 
 
-def provenance(device: torch.device, compiled: bool) -> dict:
+def provenance(machine: Machine) -> dict:
     """Command, date, git revision, versions, and what else the last digits of the weights depend on."""
-    on_gpu = device.type == "cuda"
+    device, on_gpu = machine.device, machine.device.type == "cuda"
     return {
         "command": shlex.join(sys.argv),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -28,21 +29,21 @@ def provenance(device: torch.device, compiled: bool) -> dict:
         "python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
         "device": device.type,
-        "compiled": compiled,
+        "compiled": machine.compile,
         "processor": torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "threads": torch.get_num_threads(),
     }
 
 
 def differences(before: dict, now: dict) -> str:
-    """In what a training goes on otherwise than it began: "torch 2.14.0 -> 2.15.0"; empty where it ends in the same bytes."""
-    of_no_weight = ("command", "date", "python")
-    changed = [name for name in now if name not in of_no_weight and before.get(name) != now[name]]
+    """What has changed since a training began: "torch 2.14.0 -> 2.15.0"; empty where it will end in the same bytes."""
+    harmless = ("command", "date", "python")
+    changed = [name for name in now if name not in harmless and before.get(name) != now[name]]
     return ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in changed)
 
 
 def git_revision() -> str | None:
-    """The commit that this package is of, with "-dirty" where files were changed since; None where it is no checkout."""
+    """The commit that this package comes from, with "-dirty" where files were changed since; None outside a checkout."""
     top = Path(fastcolor.__file__).resolve().parents[1]
     if not (top / ".git").exists() or not shutil.which("git"):
         return None

@@ -1,73 +1,84 @@
-"""What flags and a run's files may say: looked at, and refused in one sentence where it makes no sense."""
+"""The settings of a run: chosen when it is begun, and the same for all its stages."""
 
-from math import inf
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from fastcolor.errors import UserError
 from fastcolor.files import is_inside
-from fastcolor.networks.checkpoint import SIZES
+from fastcolor.flags import SIZES, at_least
+
+PHOTO_SIZE, SAMPLE_SIZE = 128, 96  # training side in pixels: real photos as in lesson 7, the drawn sample smaller
+SEED = 42
 
 
-def at_least(least: float, **values: float | None) -> None:
-    """Raise UserError for a flag whose value is given and below `least`."""
-    for name, value in values.items():
-        if value is not None and not value >= least:
-            raise UserError(f"--{name.replace('_', '-')} {value} makes no sense: give at least {least}")
+@dataclass(frozen=True)
+class Settings:
+    """What config.json has under `settings`; the flags of `open_run` say what each is. None: not given."""
+
+    data: str | None = None  # None: the drawn sample set
+    grey: str | None = None
+    pairs: bool | None = None
+    size: int | None = None  # pixels
+    limit: int | None = None
+    folders: str | None = None
+    test: float | None = None
+    seed: int | None = None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the run trains on the drawn sample set: no `--data` was given."""
+        return self.data is None
+
+    def check(self) -> None:
+        """Raise UserError for a value that can't be right, TypeError for one of the wrong type (in a damaged config.json)."""
+        types = {"pairs": bool, "size": int, "limit": int, "test": float | int, "seed": int}
+        for name, value in asdict(self).items():
+            if value is not None and not isinstance(value, types.get(name, str)) or isinstance(value, str) and "\0" in value:
+                raise TypeError(f"{name} is {value!r}")
+        at_least(SIZES[0], size=self.size)
+        if self.size is not None and self.size not in SIZES:
+            raise UserError(f"--size must be {SIZES[-1]} or less, not {self.size}")
+        at_least(1, limit=self.limit)
+        at_least(0, seed=self.seed, test=self.test)
+        if (self.seed or 0) >= 2**63:
+            raise UserError(f"--seed must be below 2**63, not {self.seed}")
+        if (self.test or 0) > 0.5:
+            raise UserError(f"--test must be a share of 0.5 or less, not {self.test}: the rest is trained on")
+        for folder in self.folders.split(",") if self.folders is not None else ():
+            if not is_inside(folder):
+                raise UserError(f"--folders must name folders below --data, with commas between them, not {self.folders}")
+
+    def or_defaults(self) -> "Settings":
+        """The same with defaults for what a run has to have and was not given."""
+        defaults = {"size": SAMPLE_SIZE if self.is_sample else PHOTO_SIZE, "seed": SEED, "test": 0.0}
+        return self.over(Settings(**defaults))
+
+    def over(self, other: "Settings") -> "Settings":
+        """`other`, with those values replaced that are given here."""
+        return Settings(**asdict(other) | {name: value for name, value in asdict(self).items() if value is not None})
 
 
-def power_of_two(size: int, least: int, most: int) -> int:
-    """How often a training side can be halved. Raises UserError for one that is no power of two within these bounds."""
-    depth = size.bit_length() - 1
-    if size != 2**depth or not least <= size <= most:
-        powers = ", ".join(str(2**i) for i in range(least.bit_length() - 1, most.bit_length()))
-        raise UserError(f"--size {size} is no power of two that this network takes: give one of {powers}")
-    return depth
+def read_settings(values: dict) -> Settings:
+    """The settings that config.json holds. Raises UserError, TypeError, KeyError or ValueError for what no run has written."""
+    settings = Settings(**{name: values.get(name) for name in asdict(Settings())})
+    settings.check()
+    if None in (settings.size, settings.test, settings.seed):
+        raise ValueError("a setting that has a default is missing")
+    return settings
 
 
-def read_batch_size(text: int | str | None) -> int | str | None:
-    """What `--bs` says: a number, auto, or None for the default. Raises UserError for anything else."""
-    if text is None or text == "auto":
-        return text
-    try:
-        count = int(text)
-    except ValueError:
-        raise UserError(f"--bs {text} is no number: give photos per batch, or auto") from None
-    at_least(2, bs=count)  # batch norm can do nothing with one
-    return count
-
-
-def check_settings(settings: dict) -> None:
-    """Raise UserError for settings of a run, None where not given, that make no sense; TypeError for those of another kind."""
-    kinds = {"pairs": bool, "size": int, "limit": int, "test": float | int, "seed": int}
-    for name, value in settings.items():
-        if value is not None and not isinstance(value, kinds.get(name, str)) or isinstance(value, str) and "\0" in value:
-            raise TypeError(f"{name} is {value!r}")
-    at_least(SIZES[0], size=settings["size"])
-    if settings["size"] is not None and settings["size"] not in SIZES:
-        raise UserError(f"--size {settings['size']} is too large: give at most {SIZES[-1]}")
-    at_least(1, limit=settings["limit"])
-    at_least(0, seed=settings["seed"], test=settings["test"])
-    if (settings["seed"] or 0) >= 2**63:
-        raise UserError(f"--seed {settings['seed']} is too large: give one below 2**63")
-    if (settings["test"] or 0) > 0.5:
-        raise UserError(f"--test {settings['test']} leaves too few to train on: give a share, 0.5 at most")
-    for folder in settings["folders"].split(",") if settings["folders"] is not None else ():
-        if not is_inside(folder):
-            raise UserError(f"--folders {settings['folders']} names no folders below --data: give names with commas between them")
-
-
-def check_stage(about: dict) -> None:
-    """Raise TypeError or KeyError for what config.json can't say of a stage."""
-    made_with = about.get("made_with", [])
-    if not isinstance(about["finished"], bool) or type(about["bs"]) is not int or about["bs"] < 1:
-        raise TypeError("finished or bs")
-    if not isinstance(made_with, list) or not all(isinstance(made, dict) for made in made_with):
-        raise TypeError("made_with")
-
-
-def check_row(row: dict[str, str]) -> None:
-    """Raise KeyError, TypeError or ValueError for what is no row of a history, or none that can be drawn: numbers but for
-    `stage` and `warning`."""
-    numbers = [float(row[name] or 0) for name in row.keys() - {"stage", "warning"}]
-    names = [row["stage"], *row]
-    if not 1 <= int(row["epoch"]) < 10**6 or any(1e30 < abs(number) < inf for number in numbers) or not all(map(str.isidentifier, names)):
-        raise ValueError(row)
+def given_settings(
+    data: str | None, grey: str | None, pairs: bool, size: int | None, limit: int | None, folders: str | None,
+    test: float | None, seed: int | None,
+) -> Settings:  # fmt: skip
+    """The settings that flags give. Raises UserError for what can't be right."""
+    for folder in (data, grey):
+        is_cache = folder == data and str(folder).endswith(".npy") and Path(folder).is_file()
+        if folder is not None and not is_cache and not Path(folder).is_dir():
+            raise UserError(f"{folder} is not a folder: give a folder of photos")
+    if pairs and grey:
+        raise UserError("--pairs and --grey can't be used together: pairs hold their own grey half")
+    data, grey = (folder and str(Path(folder).resolve()) for folder in (data, grey))
+    settings = Settings(data, grey, pairs or None, size, limit, folders, test, seed)
+    settings.check()
+    return settings

@@ -3,6 +3,8 @@
 from fastai.callback.core import Callback
 from torch import nn
 
+from fastcolor.training.order import Order
+
 
 class Averaged(Callback):
     """Keep a running average of a network's weights over about `steps` steps (Polyak averaging), batch norm's statistics too.
@@ -10,7 +12,7 @@ class Averaged(Callback):
     During validation, in which weights are saved and samples drawn, the average stands in the network.
     """
 
-    order = 57  # behind History (55), which saves; before Resumable (61), which keeps the network as it is trained
+    order = Order.AVERAGED
 
     def __init__(self, network: nn.Module, steps: float):
         self.network, self.decay = network, 1 - 1 / steps

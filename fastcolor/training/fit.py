@@ -1,6 +1,6 @@
-"""What all stages share around fastai's loop: history, samples, Ctrl-C, precision, averages. One callback each.
+"""What all stages and recipes share around fastai's loop: history, samples, Ctrl-C, precision, averages. One callback each.
 
-fastai's callbacks have an attribute `run` of their own (a switch), so the run folder is called `folder` in here.
+fastai's callbacks have an attribute `run` of their own (a switch), so our run is called `opened` in them.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from fastcolor.files import shows_progress
 from fastcolor.runs.curves import draw_history
 from fastcolor.runs.run import Run
 from fastcolor.training.average import Averaged
-from fastcolor.training.history import SHOWN, History
+from fastcolor.training.history import History
 from fastcolor.training.precision import Precision, go_in_memory
 from fastcolor.training.resume import Resumable
 from fastcolor.training.stop import StopOnCtrlC, StopOnNaN
@@ -35,7 +35,7 @@ def fit(
     save_every: int = 1,
     sample_every: int = 1,
 ) -> None:
-    """Call `go()`, which calls one of fastai's fit methods once, with all that stages share, and end the stage.
+    """Call `go()`, which calls one of fastai's fit methods once, with all that stages share. To be called inside `run.stage`.
 
     `losses` gives named scalars of a training batch, `metrics` named values per photo of a validation batch. After every
     `save_every` epochs, and the last one, `save()` writes the weights, and the state to resume from is kept; after every
@@ -49,13 +49,13 @@ def fit(
     shared = [precision, resumable, history, stop, check, *filter(None, [averaged])]
     if not shows_progress():
         learn.remove_cb(ProgressCallback)
-    with run.held(), stop.listening():
+    with stop.listening():
         try:
             with learn.added_cbs(shared), learn.no_logging():
                 go_in_memory(go, learn, precision, resumable)
         finally:
             precision.contexts.close()  # a batch that was broken off has left it open
-        draw_history(run)
+        draw_history(run.folder)
         if check.failed:
             raise TrainingFailed(
                 f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
@@ -65,6 +65,4 @@ def fit(
                 if averaged:
                     averaged.swap()
                 save()
-            raise KeyboardInterrupt(f"{stage} stopped, its weights are in {run.output(stage)}; --resume goes on")
-        run.finish(stage)
-SHOWN |= {"train_chroma", "train_photo", "gen_photo", "gen_l1", "cycle_l1", "psnr", "colorfulness", "photos_per_s", "seconds"}
+            raise KeyboardInterrupt(f"{stage} stopped; its weights are in {run.folder.output(stage)}, and --resume goes on from here")

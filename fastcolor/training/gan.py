@@ -1,10 +1,11 @@
-"""The adversarial step: fastai's GANLearner with what it gets wrong mended, all in this file.
+"""Stage 4's adversarial step, on fastai's GANLearner: what happens in a turn of each network stands in `GANStep.take`.
 
-fastai 2.8 has one optimiser for both networks and swaps modes in places that forget each other. Mended here:
+GANLearner stays: its trainer says whose turn it is, its switchers decide when it changes, its loss is validation's. What
+fastai 2.8 gets wrong is mended here:
   1. The network that should stand still moves: `zero_grad` leaves zero gradients, and Adam's averages and weight decay
-     go on with those. Its gradients are set to None, which fastai's optimisers skip.
+     go on with those. `Step.turn` leaves no gradients at all, as for the recipes.
   2. At the start of each epoch fastai puts both networks into training mode, so that batch norm and spectral norm of the
-     one that stands still drift; in validation it puts the generator into training mode.
+     one that stands still drift; in validation it puts the generator into training mode. `turn` sets the modes anew.
   3. Validation leaves the trainer in generator mode whatever mode training was in.
   4. Each batch that the generator learned from is copied to the CPU, for a display that no longer exists.
   5. `GANDiscriminativeLR` divides after the switcher may have switched, so that learning rates drift; it is not used:
@@ -23,9 +24,9 @@ from fastai.optimizer import Adam
 from fastai.vision.gan import AdaptiveGANSwitcher, FixedGANSwitcher, GANLearner
 from torch import Tensor, nn
 
-from fastcolor.errors import UserError
-from fastcolor.runs.settings import at_least
-from fastcolor.training.steps import bce, critic_loss
+from fastcolor.flags import at_least, one_of
+from fastcolor.training.adversarial import bce, critic_loss
+from fastcolor.training.steps import Step
 
 
 class GeneratorLoss:
@@ -42,24 +43,43 @@ class GeneratorLoss:
         return self.adversarial + self.weight * self.distance
 
 
-class StandStill(Callback):
-    """While one network trains, every parameter and buffer of the other stays as it is."""
+class GANStep(Step):
+    """One turn of the generator, or one of the critic. `column` is what the distance is called in the history."""
 
-    order = 5  # behind GANTrainer (0), whose events are put right here; fastai looks at `order`, not at `run_after`
+    name = "stand_still"  # what it was called when states to resume from were first written
+    rests_in_eval = True  # as lesson 7's GAN has it
+    training_mode = False  # the critic begins
+
+    def __init__(self, loss: GeneratorLoss, column: str):
+        self.loss_of, self.column = loss, column
+
+    def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """x the generator's input `(N, C, H, W)`, y photos as images `(N, 3, H, W)`, of the generator's space."""
+        nothing, is_generators = x.new_tensor(float("nan")), self.gan_trainer.gen_mode
+        adversarial = distance = judged = nothing
+        if is_generators:
+            with self.turn("generator"):
+                fake = self.generator(x).float()
+                self.backward(self.loss_of(self.critic(fake), fake, y))
+            adversarial, distance = self.loss_of.adversarial, self.loss_of.distance
+        else:
+            with self.turn("critic"):
+                judged = critic_loss(bce, self.critic(y), self.critic(self.generator(x)))
+                self.backward(judged)
+        share = x.new_tensor(float(is_generators))
+        return {"gen_adversarial": adversarial, self.column: distance, "critic_loss": judged, "generator_share": share}
+
+    def before_batch(self):
+        if self.training and not self.gan_trainer.gen_mode:  # in the critic's turn GANTrainer has swapped them
+            self.learn.xb, self.learn.yb = self.yb, self.xb
+        self.learn.pred = self.learn.xb[0][:0]  # what GANTrainer will copy: nothing
+        super().before_batch()
 
     def before_fit(self):
         self.training_mode = self.gan_trainer.gen_mode
 
-    def before_train(self):  # fastai's TrainEvalCallback has just put both networks into training mode
+    def before_train(self):
         self.gan_trainer.switch(self.training_mode)
-
-    def before_step(self):
-        trainer = self.gan_trainer
-        for parameter in (trainer.critic if trainer.gen_mode else trainer.generator).parameters():
-            parameter.grad = None
-
-    def after_step(self):
-        self.learn.pred = self.pred[:0]  # what GANTrainer will copy
 
     def after_train(self):
         self.training_mode = self.gan_trainer.gen_mode
@@ -105,11 +125,8 @@ def make_switcher(name: str, critic_thresh: float, gen_thresh: float | None, n_c
     `gen_thresh` (None: one step). fixed: `n_crit` steps of the critic, `n_gen` of the generator, in turn.
     """
     at_least(1, n_crit=n_crit, n_gen=n_gen)
-    if name == "adaptive":
-        return AdaptiveGANSwitcher(gen_thresh, critic_thresh)
-    if name == "fixed":
-        return FixedSwitcher(n_crit, n_gen)
-    raise UserError(f"--switcher {name} does not exist: give adaptive or fixed")
+    one_of("switcher", name, ("adaptive", "fixed"))
+    return AdaptiveGANSwitcher(gen_thresh, critic_thresh) if name == "adaptive" else FixedSwitcher(n_crit, n_gen)
 
 
 # fastai's own GANTrainer keeps the networks under names that its Learner passes on, and is warned of by fastai.
@@ -117,18 +134,18 @@ warnings.filterwarnings("ignore", message="You are shadowing an attribute \\((ge
 
 
 def gan_learner(
-    dls: DataLoaders, generator: nn.Module, critic: nn.Module, loss: GeneratorLoss, switcher: Callback
+    dls: DataLoaders, generator: nn.Module, critic: nn.Module, step: GANStep, switcher: Callback
 ) -> GANLearner:
-    """GANLearner over both networks that stands still where it should. Fit it with `lr=[generator's, critic's]`."""
+    """GANLearner over both networks, whose training batches are `step`'s. Fit it with `lr=[generator's, critic's]`."""
     return GANLearner(
         dls,
         generator,
         critic,
-        loss,
+        step.loss_of,
         partial(critic_loss, bce),
         switcher=switcher,
         switch_eval=True,
         opt_func=partial(Adam, mom=0.0, sqr_mom=0.99, wd=1e-3),  # lesson 7's betas and weight decay
         splitter=lambda model: [list(model.generator.parameters()), list(model.critic.parameters())],
-        cbs=StandStill(),
+        cbs=step,
     )

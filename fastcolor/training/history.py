@@ -12,30 +12,30 @@ from fastcolor.color.metrics import colorfulness, hue_diversity, mean_hue, psnr
 from fastcolor.device import peak_memory
 from fastcolor.runs.curves import draw_history
 from fastcolor.runs.run import Run
+from fastcolor.training.order import Order
 from fastcolor.training.resume import is_due
 
-# What of a history's row stands on the screen too, as far as fits there.
-SHOWN = {"epoch", "train_mse", "valid_mse", "valid_bce", "gen_adversarial", "gen_mse", "critic_loss", "critic_accuracy"}
-
-
+# What of a history's row stands on the screen beside the losses, as far as fits there.
+SHOWN = {"epoch", "valid_mse", "valid_bce", "critic_accuracy", "psnr", "colorfulness", "photos_per_s", "seconds"}
 DRAW_EVERY = 60  # seconds between two drawings of history.png, which takes most of one
 
 
 class History(Callback):
     """One row per epoch: means of the losses over training, of the metrics over validation; time, speed, warnings."""
 
-    order = 55  # before Resumable: a row may be written twice, and dropped on resuming, but never go missing
+    order = Order.HISTORY
 
     def __init__(
         self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable, save_every: int,
         sample_every: int,
     ):  # fmt: skip
-        self.folder, self.stage, self.save_every, self.sample_every = run, stage, save_every, sample_every
+        self.folder, self.device_used = run.folder, run.machine.device
+        self.stage, self.save_every, self.sample_every = stage, save_every, sample_every
         self.losses_of, self.metrics_of, self.write_weights, self.write_sample = losses, metrics, save, sample
-        self.shown, self.drawn = False, time.perf_counter()
+        self.has_head, self.drawn = False, time.perf_counter()
 
     def before_train(self):
-        self.named, self.batches, self.begin = defaultdict(list), 0, time.perf_counter()
+        self.named, self.losses, self.batches, self.begin = defaultdict(list), set(), 0, time.perf_counter()
 
     def resume_state(self) -> dict:
         """What a resumed epoch has to know: its losses so far, and what they took."""
@@ -54,7 +54,8 @@ class History(Callback):
     def after_loss(self):  # not after_batch: by then a GAN's switcher may have given the turn to the other network
         for name, value in (self.losses_of if self.training else self.metrics_of)(self.learn).items():
             self.named[name].append(value.detach().float())
-        self.batches += self.training
+        if self.training:
+            self.losses, self.batches = {*self.named}, self.batches + 1
 
     def after_train(self):
         self.photos_per_s = self.batches * self.dls.train.bs / (time.perf_counter() - self.begin)
@@ -63,27 +64,27 @@ class History(Callback):
         row = {"stage": self.stage, "epoch": str(self.epoch + 1)}
         row |= {name: summary(name, values) for name, values in self.named.items()}
         row |= {"photos_per_s": f"{self.photos_per_s:.1f}", "seconds": f"{time.perf_counter() - self.begin:.1f}"}
-        row |= {"peak_mb": peak_memory(self.folder.device), "warning": "; ".join(warnings(row))}
+        row |= {"peak_mb": peak_memory(self.device_used), "warning": "; ".join(warnings(row))}
         self.folder.write_history([*self.folder.history(), row])
         if is_due(self.learn, self.save_every):
             self.write_weights()
         if is_due(self.learn, self.sample_every):
-            self.write_sample(self.folder.path / "samples" / f"{self.stage}_epoch{self.epoch + 1:03d}.png")
-            self._show({name: value for name, value in row.items() if name in SHOWN}, row["warning"])
+            self.write_sample(self.folder.sample_grid(self.stage, f"_epoch{self.epoch + 1:03d}"))
+            self._show({name: value for name, value in row.items() if name in SHOWN | self.losses}, row["warning"])
         if time.perf_counter() - self.drawn > DRAW_EVERY:
             draw_history(self.folder)
             self.drawn = time.perf_counter()
 
     def _show(self, row: dict[str, str], warning: str) -> None:
         bar = getattr(getattr(self.learn, "progress", None), "mbar", None)
-        for cells in [list(row.values())] if self.shown else [list(row), list(row.values())]:
+        for cells in [list(row.values())] if self.has_head else [list(row), list(row.values())]:
             if bar:
                 bar.write(cells, table=True)
             else:
                 print("  ".join(cell.ljust(max(len(name), 8)) for name, cell in zip(row, cells, strict=True)))
         if warning:
             (bar.write if bar else print)(f"warning: {warning}")
-        self.shown = True
+        self.has_head = True
 
 
 def summary(name: str, values: list[Tensor]) -> str:

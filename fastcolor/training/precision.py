@@ -16,11 +16,12 @@ from torch import Tensor
 from fastcolor.errors import UserError, is_out_of_memory
 from fastcolor.files import UNFINISHED
 from fastcolor.runs.run import Run
+from fastcolor.training.order import Order
 from fastcolor.training.resume import Resumable
 
 
 def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision", resumable: Resumable) -> None:
-    """Call `go()`; where memory runs out, once more from the last state, sparingly: the result is the same to the bit.
+    """Call `go()`. Where memory runs out, go on once more from the last state, using less: the result is the same to the bit.
 
     With smaller batches it would not be: batch norm would see other photos together. Raises UserError where it does not help.
     """
@@ -40,9 +41,9 @@ def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision",
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if not precision.is_sparing:
-            where = "main memory" if precision.folder.device.type == "cuda" else "files"
-            print(f"memory is too small for a batch: what the backward pass needs waits in {where} now; slower, same result")
-    raise UserError("there is not enough memory for a batch: give a smaller --bs or --size, with --force")
+            where = "main memory" if precision.opened.machine.device.type == "cuda" else "files"
+            print(f"memory is too small for a batch: what the backward pass needs waits in {where} now; slower, but the result is the same")
+    raise UserError("there is not enough memory for a batch: begin anew with a smaller --bs or --size, and --force")
 
 
 class Precision(Callback):
@@ -51,16 +52,16 @@ class Precision(Callback):
     If `is_sparing`, what the backward pass needs waits elsewhere: see `elsewhere`.
     """
 
-    order = 10  # as fastai's
+    order = Order.PRECISION
     is_sparing = False
 
     def __init__(self, run: Run):
-        self.folder, self.contexts = run, ExitStack()
+        self.opened, self.contexts = run, ExitStack()
 
     def before_batch(self):
-        self.contexts.enter_context(self.folder.autocast())
+        self.contexts.enter_context(self.opened.machine.autocast())
         if self.is_sparing and self.training:
-            self.contexts.enter_context(elsewhere(self.folder))
+            self.contexts.enter_context(elsewhere(self.opened))
 
     def after_pred(self):
         self.learn.pred = self.pred.float()
@@ -74,9 +75,9 @@ def elsewhere(run: Run) -> torch.autograd.graph.saved_tensors_hooks:
 
     Not torch's save_on_cpu, which forgets strides: other kernels would compute the backward pass, to other last digits.
     """
-    if run.device.type == "cuda":
-        return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.to("cpu"), lambda saved: saved.to(run.device))
-    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: Filed(tensor, run.path), Filed.read)
+    if run.machine.device.type == "cuda":
+        return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.to("cpu"), lambda saved: saved.to(run.machine.device))
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: Filed(tensor, run.folder.path), Filed.read)
 
 
 class Filed:

@@ -82,13 +82,14 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
     of the first of these photos.
     """
     photos = load_photos(run)
-    spare = (photos.squares.shape[1] - run.size) // 2
-    middle = slice(spare, spare + run.size)
+    size = run.settings.size
+    spare = (photos.squares.shape[1] - size) // 2
+    middle = slice(spare, spare + size)
     real = take(photos.squares, photos.valid, torch.device("cpu"))[:, middle, middle, 1:].permute(0, 3, 1, 2).float() / 255
     images = {"grey": grey_of_lab(rgb_to_lab(real))}
     pixels = [np.asarray((photo.permute(1, 2, 0) * 255).round().byte()) for photo in real]
     for name, stage in (("stage 1", "stage1"), ("GAN", "stage4")):
-        colorizer = Colorizer(run.output(stage), device="cpu")
+        colorizer = Colorizer(run.folder.output(stage), device="cpu")
         fakes = [torch.from_numpy(colorizer.pixels(photo)) for photo in pixels]
         images[name] = torch.stack(fakes).permute(0, 3, 1, 2) / 255
     images["real"] = real

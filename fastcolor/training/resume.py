@@ -18,6 +18,7 @@ from torch import Tensor
 from fastcolor.errors import UserError, one_line
 from fastcolor.networks.checkpoint import load_tensors, save_tensors
 from fastcolor.runs.run import Run
+from fastcolor.training.order import Order
 
 
 class Resumable(Callback):
@@ -27,11 +28,12 @@ class Resumable(Callback):
     """
 
     is_begun = False
-    order = 61  # behind fastai's Recorder (50) and ProgressCallback (60), which can't do without their before_epoch
+    order = Order.RESUMABLE
 
     def __init__(self, run: Run, stage: str, every: int):
-        self.folder, self.stage, self.every, self.resumes = run, stage, every, run.resume
-        self.path = run.resume_state(stage)
+        self.folder, self.seed, self.save_every = run.folder, run.settings.seed, run.save_every
+        self.stage, self.every, self.resumes = stage, every, run.resume
+        self.path = run.folder.state(stage)
 
     def before_fit(self):
         self.state = load_state(self.path) if self.resumes else None
@@ -60,11 +62,11 @@ class Resumable(Callback):
             self.load()
 
     def load(self) -> None:
-        """Go on from the state, which is needed no longer then."""
+        """Go on from the state, which is then no longer needed."""
         try:
             share = self.state[1]["pct_train"]
             if not 0 <= share <= 1:
-                raise ValueError("its share of the training is none")
+                raise ValueError("its share of the training is not between 0 and 1")
             self.learn.pct_train = float(share)
             load_learner(self.learn, *self.state)
         except (RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -78,11 +80,11 @@ class Resumable(Callback):
     def before_batch(self):
         if self.training:
             self.learn.iter += self.begin
-            torch.manual_seed(int(np.random.SeedSequence([self.folder.seed, self.epoch, self.iter]).generate_state(1)[0]))
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch, self.iter]).generate_state(1)[0]))
 
     def after_batch(self):
         done = self.iter + 1
-        if self.training and done % self.folder.save_every == 0 and done < self.n_iter:
+        if self.training and done % self.save_every == 0 and done < self.n_iter:
             self.keep(self.epoch, done)
 
     def after_epoch(self):
@@ -111,7 +113,10 @@ def before(path: Path) -> Path:
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict] | None:
-    """The last state that is whole, of a stage whose last one is in `path`; says so where one is damaged. None: there is none."""
+    """The last undamaged state of a stage, looked for in `path` and then in the one before; None where there is none.
+
+    A damaged one is announced.
+    """
     for file in (path, before(path)):
         if not file.exists():
             continue
@@ -144,12 +149,14 @@ def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
 
 
 def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Put what `learner_state` gave back into a Learner of the same networks. Raises ValueError, or what torch and Python
-    raise where names are missing, for what is of other ones."""
+    """Put back what `learner_state` gave, into a Learner of the same networks.
+
+    Raises ValueError, or what torch and Python raise where names are missing, for the state of other networks.
+    """
     device = next(learn.model.parameters()).device
     plain = [*metadata["optimizer"], *metadata["callbacks"].values()]
     if not all(isinstance(value, int | float) and 0 <= value < 2**53 for values in plain for value in values.values()):
-        raise ValueError("a value is no count, no time and no loss")
+        raise ValueError("a value is not a count, a time or a loss")
     tensors = {name: value.to(device) for name, value in tensors.items()}
     learn.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, average in _average(learn).items():
@@ -168,7 +175,7 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
 
 
 def _as(parameter: Tensor, value: Tensor) -> Tensor:
-    """What an optimiser keeps of a parameter, laid out in memory as that is: its steps take half of the time then."""
+    """What an optimiser keeps of a parameter, in the same memory layout: its steps take half the time then."""
     if (value.shape, value.dtype) != (parameter.shape, parameter.dtype):
         raise ValueError(f"the optimiser keeps {list(value.shape)} {value.dtype} of a parameter {list(parameter.shape)}")
     return torch.empty_like(parameter, requires_grad=False).copy_(value)

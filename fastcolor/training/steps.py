@@ -1,11 +1,11 @@
-"""Half steps: what the recipes' adversarial steps are made of. Each recipe's own step stands in its module.
+"""Half steps: what an adversarial step is made of. Each recipe's own step stands in its module, stage 4's in `gan`.
 
 fastai's loop runs around them: epochs, batches, validation, callbacks. `Step` takes the place of its forward, backward and
 optimiser step in training. One optimiser holds all networks, a parameter group for each, and a half step moves one of
-them: the others' parameters get no gradient and their batch norm keeps its statistics, to the last bit.
+them while the others stand still.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,7 +18,7 @@ from fastai.optimizer import Adam
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fastcolor.errors import UserError
+from fastcolor.training.order import Order
 
 
 class Networks(nn.Module):
@@ -34,23 +34,23 @@ class Networks(nn.Module):
 
 
 class Step(Callback):
-    """One adversarial step for each training batch. A recipe's `take(x, y)` says what it is.
+    """One adversarial step for each training batch. A recipe's `take(x, y)`, or stage 4's, says what it is.
 
     `take` gives back the named losses, scalars; nan for what had no turn. The networks are the step's attributes: fastai
     hands on what a callback lacks to the Learner, and that to its model.
     """
 
-    order = 70  # behind Precision (10), which opens autocast around a batch, and ParamScheduler (60), which sets the rate
+    order = Order.STEP
+    rests_in_eval = False  # whether the networks that stand still are in evaluation mode meanwhile
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """The recipe's step on a batch."""
+        """The step on a batch."""
         raise NotImplementedError
 
     def before_batch(self):
         if not self.training:
             return
         self.losses = self.take(*self.learn.xb, *self.learn.yb)
-        self.learn.loss = next(iter(self.losses.values()))
         self.learn("after_loss")  # whoever looks at a batch's losses does so then
         raise CancelBatchException  # the rest has been done here
 
@@ -61,10 +61,19 @@ class Step(Callback):
 
     @contextmanager
     def turn(self, *names: str) -> Iterator[None]:
-        """A half step of the networks `names`: inside, losses are made and given to `backward`; at its end those move."""
+        """A half step of the networks `names`: inside, losses are made and given to `backward`; at its end those move.
+
+        All other networks stand still, to the last bit: no gradient reaches their parameters, and their batch norm keeps its
+        statistics. They have no gradient at all, rather than zeros: fastai's optimisers skip what has none, but with zeros
+        Adam's averages and weight decay would go on moving it.
+        """
         resting = [network for name, network in self.model.named_children() if name not in names]
         parameters = [parameter for network in resting for parameter in network.parameters()]
         norms = [m for network in resting for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        if self.rests_in_eval:
+            self.model.train()
+            for network in resting:
+                network.eval()
         for parameter in parameters:
             parameter.requires_grad_(False)
         for norm in norms:
@@ -76,9 +85,11 @@ class Step(Callback):
                 parameter.requires_grad_(True)
             for norm in norms:
                 norm.track_running_stats = True
-        self.opt.step()  # fastai's optimisers skip what has no gradient; with zeros, momentum would go on
+        self.learn("before_step")  # as in fastai's own loop, for callbacks that look at steps
+        self.opt.step()
         for parameter in self.model.parameters():
             parameter.grad = None
+        self.learn("after_step")
 
     def backward(self, loss: Tensor) -> None:
         """Add a loss's gradients to those of this half step."""
@@ -104,49 +115,6 @@ def recipe_learner(
         splitter=lambda model: [[p for name in names for p in getattr(model, name).parameters()] for names in groups],
         cbs=step,
     )
-
-
-def bce(logits: Tensor, is_real: bool) -> Tensor:
-    """Binary cross-entropy of logits with one label for all: a scalar."""
-    logits = logits.float()
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(is_real)))
-
-
-def critic_loss(judge: Callable[[Tensor, bool], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """The mean of the halves real and fake of a critic's scores, judged by one of ADVERSARIAL: a scalar."""
-    return (judge(real, True) + judge(fake, False)) / 2
-
-
-def least_squares(scores: Tensor, is_real: bool) -> Tensor:
-    """LSGAN (Mao et al. 2017, equation 9, a = 0, b = c = 1), without the halves: a scalar."""
-    return (scores.float() - float(is_real)).square().mean()
-
-
-def wasserstein(scores: Tensor, is_real: bool) -> Tensor:
-    """WGAN (Arjovsky et al. 2017, algorithm 1): a scalar, unbounded; the critic tries to score real above fake."""
-    return -scores.float().mean() if is_real else scores.float().mean()
-
-
-ADVERSARIAL: dict[str, Callable[[Tensor, bool], Tensor]] = {"bce": bce, "lsgan": least_squares, "wgan-gp": wasserstein}
-"""What `--adversarial` names: the loss of a critic's scores that should say real, or fake."""
-
-
-def adversarial_loss(name: str) -> Callable[[Tensor, bool], Tensor]:
-    """The loss of that name. Raises UserError for another one."""
-    if name not in ADVERSARIAL:
-        raise UserError(f"--adversarial {name} does not exist: give one of {', '.join(ADVERSARIAL)}")
-    return ADVERSARIAL[name]
-
-
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """How far the critic's slope is from one between real and fake images `(N, ...)`: mean of (norm - 1) squared.
-
-    Gulrajani et al. 2017, algorithm 1, lines 4 to 7, without the factor of 10. The score of an image is its patches' mean.
-    """
-    share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-    between = (share * real + (1 - share) * fake).detach().requires_grad_(True)
-    (slope,) = torch.autograd.grad(critic(between).float().mean(dim=1).sum(), between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
 
 
 class ImagePool:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from fastai.callback.core import Callback, CancelFitException
 
+from fastcolor.training.order import Order
+
 
 class StopOnNaN(Callback):
     """End the fit before a loss that is no number can spoil the weights, or weights that it has spoilt be saved."""
@@ -24,7 +26,7 @@ class StopOnNaN(Callback):
 class StopOnCtrlC(Callback):
     """The first Ctrl-C ends the fit after its batch, in good order; the second ends it at once."""
 
-    order = 90  # when every other callback is through with the batch
+    order = Order.STOP
     asked = False
 
     @contextmanager

@@ -19,13 +19,12 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from helpers import TINY, opened, run_stages
+from helpers import TINY, opened, prepared, run_stages
 
 from fastcolor import files, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
 from fastcolor.data import cache
 from fastcolor.data import photos as data
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_tensors, save_tensors
 from fastcolor.networks.classic import PatchGAN
@@ -374,7 +373,6 @@ from fastcolor import stage1_pretrain_gen
 from fastcolor.networks.checkpoint import load_tensors, save_tensors
 from fastcolor.networks.classic import PatchGAN
 from fastcolor.cli import run_command
-from fastcolor.data.photos import load_photos
 keep = resume.Resumable.keep
 def slow(callback, *where):
     keep(callback, *where)
@@ -572,9 +570,9 @@ def test_two_runs_that_want_the_same_squares_decode_them_once(scenes, tmp_path, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     monkeypatch.setattr(cache, "_write_cache", slow)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(load_photos, opened(scenes, tmp_path / "first"))
+        first = pool.submit(prepared, opened(scenes, tmp_path / "first"))
         began.wait()
-        second = load_photos(opened(scenes, tmp_path / "second"))
+        second = prepared(opened(scenes, tmp_path / "second"))
         assert np.array_equal(first.result().squares, second.squares)
     printed = capsys.readouterr().out
     assert printed.count("decoding 24 photos") == 1

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import opened
+from helpers import opened, prepared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photo_files import exif, mutated, noise, save, whole_files
@@ -32,7 +32,6 @@ from fastcolor import stage1_pretrain_gen
 from fastcolor.colorize import onnx as export
 from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.data.cache import MAGIC, open_cache
-from fastcolor.data.photos import load_photos
 from fastcolor.errors import UnreadablePhoto, UserError, one_line
 from fastcolor.evaluate.command import painters_of
 from fastcolor.networks import pretrained
@@ -492,46 +491,46 @@ def test_a_cache_file_nested_deeply_is_refused(cache_file, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def prepared(scenes, tmp_path_factory):
+def split_run(scenes, tmp_path_factory):
     """A run folder whose photos are split."""
     path = tmp_path_factory.mktemp("hostile") / "run"
-    load_photos(opened(scenes, path))
+    prepared(opened(scenes, path))
     return path
 
 
-def tried(prepared, file, content):
+def tried(split_run, file, content):
     """What opening a run says whose `file` has that content, or None if it is opened; the file is put back."""
-    kept = (prepared / file).read_bytes()
-    (prepared / file).write_bytes(content)
+    kept = (split_run / file).read_bytes()
+    (split_run / file).write_bytes(content)
     try:
-        run = open_run(run=str(prepared), device="cpu", precision="fp32")
-        photos = load_photos(run)
+        run = open_run(run=str(split_run), device="cpu", precision="fp32")
+        photos = prepared(run)
         assert all((run.photos / name).resolve().is_relative_to(run.photos.resolve()) for name in photos.names)
     except UserError as error:
         assert str(error).isprintable(), str(error)
         return str(error)
     finally:
-        (prepared / file).write_bytes(kept)
+        (split_run / file).write_bytes(kept)
     return None
 
 
 @given(seed=st.integers(0, 2**32), extra=st.text(max_size=20))
 @settings(seeded, max_examples=40)
-def test_a_changed_split_is_refused_in_one_sentence_or_names_photos_inside(prepared, seed, extra):
-    rng, kept = random.Random(seed), (prepared / "split.csv").read_bytes()
+def test_a_changed_split_is_refused_in_one_sentence_or_names_photos_inside(split_run, seed, extra):
+    rng, kept = random.Random(seed), (split_run / "split.csv").read_bytes()
     lines = kept.split(b"\r\n")
     hostile = [b"../../secret.png,train", b"/etc/passwd,train", b"a\0b.png,valid", b"\xff.png,train", b"a.png", b",", b'"', b"a.png,other"]
     lines[rng.randrange(len(lines))] = rng.choice([*hostile, extra.encode("utf-8", "surrogatepass")])
     content = b"\r\n".join(lines) if rng.random() < 0.7 else mutated(kept, kept, rng)
-    tried(prepared, "split.csv", content)
+    tried(split_run, "split.csv", content)
 
 
 @given(seed=st.integers(0, 2**32))
 @settings(seeded, max_examples=40)
-def test_a_changed_config_is_refused_in_one_sentence_or_opens(prepared, seed):
-    rng, kept = random.Random(seed), (prepared / "config.json").read_bytes()
+def test_a_changed_config_is_refused_in_one_sentence_or_opens(split_run, seed):
+    rng, kept = random.Random(seed), (split_run / "config.json").read_bytes()
     content = json.dumps(changed(json.loads(kept), rng)).encode() if rng.random() < 0.7 else mutated(kept, kept, rng)
-    tried(prepared, "config.json", content)
+    tried(split_run, "config.json", content)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ import torch
 from helpers import run_stages
 
 from fastcolor.recipes import cyclegan
-from fastcolor.runs.run import MODULES, OUTPUTS, STAGES, open_run
+from fastcolor.runs.folder import STAGES
+from fastcolor.runs.run import open_run
 from fastcolor.scenes.folder import write_scenes
 from fastcolor.training.steps import ImagePool
 
@@ -39,7 +40,7 @@ MAINS = {
 }
 # A process of this kind has imported everything and computed nothing: its forks begin at once, and may use threads.
 context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-context.set_forkserver_preload(["fastcolor.train", *(f"fastcolor.recipes.{name}" for name in OUTPUTS if name not in STAGES)])
+context.set_forkserver_preload(["fastcolor.train", *(f"fastcolor.recipes.{name}" for name in MAINS if name not in STAGES)])
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +61,19 @@ def begun(photos, tmp_path_factory) -> Path:
 def options_of(name: str, photos: Path, begun: Path, run: Path) -> dict:
     """What a stage or recipe is begun with; a later stage in a copy of the run, as the one before it left that."""
     options = {**SMALL, **MAINS[name], "run": str(run)}
-    if name in STAGES[1:]:
+    if name in ("stage2", "stage3", "stage4"):
         shutil.copytree(begun, run)
-        held = open_run(run=str(run))
-        held.drop(*STAGES[STAGES.index(name) :])
+        stages = list(STAGES)
+        open_run(run=str(run)).folder.drop(*stages[stages.index(name) :])
         return options
     if name == "cyclegan":
         options["folders"] = "day,night"
     return {**options, "data": str(photos)}
+
+
+def module_of(name: str):
+    """The module of a stage or recipe."""
+    return importlib.import_module(STAGES[name][0] if name in STAGES else f"fastcolor.recipes.{name}")
 
 
 def work(name: str, options: dict, cache: str, change: int | None) -> None:
@@ -85,7 +91,7 @@ def work(name: str, options: dict, cache: str, change: int | None) -> None:
     for call in ("replace", "unlink", "rmdir"):
         setattr(os, call, partial(dying, getattr(os, call)))
     cyclegan.ImagePool = partial(ImagePool, 5)  # or it would never be full
-    importlib.import_module(MODULES.get(name, f"fastcolor.recipes.{name}")).main(**options)
+    module_of(name).main(**options)
 
 
 def train(name: str, options: dict, seconds: float | None = None, change: int | None = None) -> bool:
@@ -102,7 +108,7 @@ def train(name: str, options: dict, seconds: float | None = None, change: int | 
 
 def result_of(name: str, run: Path) -> tuple[dict[str, bytes], list]:
     """The bytes of all that a stage saves for the next ones, and its rows of the history without times."""
-    outputs = [run / output for output in OUTPUTS[name]]
+    outputs = [run / STAGES[name][1]] if name in STAGES else [run / output for output in module_of(name).OUTPUTS]
     files = [file for output in outputs for file in (sorted(output.rglob("*")) if output.is_dir() else [output])]
     with open(run / "history.csv", newline="") as file:
         rows = [[cell for cell in row.items() if cell[0] not in TIMED] for row in csv.DictReader(file) if row["stage"] == name]

@@ -1,0 +1,118 @@
+"""What has to be there before a run's photos can be loaded: the sample drawn, photos chosen and looked through, the split.
+
+This is the module that deletes what other settings had made, and that writes into the run folder.
+"""
+
+import hashlib
+import json
+import shutil
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from fastcolor.data.cache import open_cache
+from fastcolor.data.photos import file_stamp, side_of, squares_of
+from fastcolor.data.split import read_split, write_split
+from fastcolor.errors import UserError
+from fastcolor.photo.folders import find_photos, write_unreadable
+from fastcolor.runs.run import Run
+from fastcolor.scenes.folder import write_scenes
+from fastcolor.scenes.landscapes import draw_scene
+from fastcolor.scenes.paintings import draw_painting
+
+FEWEST = 8  # photos: below it there is nothing to learn from and nothing to hold out
+SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
+
+
+def prepare_photos(run: Run) -> None:
+    """Prepare what is not there yet: clear what other settings left, draw the sample, choose and decode photos, split them.
+
+    Raises UserError for a folder without enough readable photos. Nothing is left of a run that could not begin.
+    """
+    folder = run.folder
+    if folder.path.resolve().is_relative_to(run.photos.resolve()):
+        raise UserError(f"the run folder {folder.path} lies in the photo folder {run.photos}: give another --run")
+    if not run.settings.is_sample and not run.photos.is_file():
+        find_photos(run.photos)  # before anything is made or deleted
+    with folder.held():
+        was_new = all(entry.name == ".lock" for entry in folder.path.iterdir())
+        try:
+            if run.is_changed:
+                folder.clear()
+                folder.begin(run.settings)
+            folder.save()
+            if run.settings.is_sample:
+                draw_sample(run)
+            split = read_split(folder.split) or split_photos(run)
+            trained_on = sum(part == "train" for part in split.values())
+            if isinstance(run.bs, int) and run.bs > trained_on:
+                raise UserError(f"--bs must be {trained_on} or less, the number of training photos, not {run.bs}")
+            note_data(run, list(split))
+        except UserError:
+            if was_new:  # a better try would trip over what is left
+                shutil.rmtree(folder.path, ignore_errors=True)
+            raise
+
+
+def draw_sample(run: Run) -> None:
+    """Draw scenes into the run folder's sample; for a recipe with two folders, paintings of other scenes into the second."""
+    if not run.settings.folders:
+        write_scenes(run.photos, SAMPLE_COUNT, SAMPLE_SIDE)
+        return
+    folders = run.settings.folders.split(",")
+    if len(folders) != 2:
+        raise UserError(f"--folders {run.settings.folders}: the drawn sample has two (photos, paintings): name two, or give --data")
+    for seed, (folder, draw) in enumerate(zip(folders, (draw_scene, draw_painting), strict=True)):
+        write_scenes(run.photos / folder, SAMPLE_COUNT // 2, SAMPLE_SIDE, seed, draw)
+
+
+def split_photos(run: Run) -> dict[str, str]:
+    """Look through the photos that the settings choose, list those that can't be read, and write the split of the others."""
+    names = choose_photos(run)
+    squares, unreadable = squares_of(run, names)
+    report_unreadable(run, unreadable, names)
+    return write_split(run, names, squares, {row for row, _ in unreadable})
+
+
+def choose_photos(run: Run) -> list[str]:
+    """Names of the photos, or of the `--limit` of them that the seed picks, sorted."""
+    folders, limit = run.settings.folders, run.settings.limit
+    is_cache = run.photos.is_file()
+    held = names = open_cache(run.photos, side_of(run))[0] if is_cache else [str(path) for path in find_photos(run.photos)]
+    if folders:
+        by_folder = {folder: [name for name in names if Path(name).parts[0] == folder] for folder in folders.split(",")}
+        for folder, found in by_folder.items():
+            if not found:
+                raise UserError(f"{run.photos / folder} holds no photos: give --folders that are below --data")
+        names = sorted(chain.from_iterable(by_folder.values()))
+    if limit:
+        picked = np.random.default_rng(run.settings.seed).permutation(len(names))[:limit]
+        names = [names[i] for i in sorted(picked)]
+    if is_cache and names != held:
+        raise UserError(f"{run.photos} doesn't hold the photos that --folders and --limit choose: make the cache file with those")
+    return names
+
+
+def report_unreadable(run: Run, unreadable: list[tuple[int, str]], names: list[str]) -> None:
+    """List the photos that can't be read. Raises UserError where the others are too few."""
+    count = len(names)
+    write_unreadable(run.folder.unreadable, [(Path(names[row]), reason) for row, reason in unreadable])
+    if unreadable:
+        print(f"{len(unreadable):,} of {count:,} photos left out, see {run.folder.unreadable}")
+    if count - len(unreadable) < FEWEST:
+        first = f"; {names[unreadable[0][0]]} {unreadable[0][1]}" if unreadable else ""
+        raise UserError(f"{run.photos} holds {count - len(unreadable)} readable photos{first}: training needs at least {FEWEST}")
+
+
+def note_data(run: Run, names: list[str]) -> None:
+    """Write into config.json what tells these photos from others: how many, and SHA-256 of their names and of the files'
+    sizes in bytes, grey partners' too."""
+    grey = run.settings.grey
+    files = [run.photos] if run.photos.is_file() else [Path(top, name) for top in (run.photos, grey) if top for name in names]
+    sizes = [file_stamp(file)[0] for file in files]
+    found = {"photos": len(names), "sha256": hashlib.sha256(json.dumps([names, sizes]).encode()).hexdigest()}
+    if run.folder.config.get("data", found) != found:
+        print(f"note: the photos in {run.photos} have changed since the run began: it goes on with those that are there now")
+    run.folder.config["data"] = found
+    run.folder.save()

@@ -1,0 +1,236 @@
+"""A run folder: where everything in it lies, config.json, history.csv, and who may write there. Needs no torch.
+
+    runs/NAME/  config.json  split.csv  history.csv  history.png  unreadable.csv  samples/  fakes/  sample/  cache/  resume/
+                stage1_gen.safetensors  stage3_critic.safetensors  stage4_gen.safetensors  coloured.png  contact_sheet.png
+                or a recipe's weights, as the recipe names them
+
+config.json holds the version that wrote it, the settings that no stage may change, and for each stage its own settings,
+what it was made with, and whether it is finished.
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from math import inf
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+import fastcolor
+from fastcolor.errors import UserError
+from fastcolor.files import UNFINISHED, write_csv, write_whole
+from fastcolor.runs.settings import Settings, read_settings
+
+STAGES = {
+    "stage1": ("fastcolor.stage1_pretrain_gen", "stage1_gen.safetensors"),
+    "stage2": ("fastcolor.stage2_generate_fakes", "fakes"),
+    "stage3": ("fastcolor.stage3_pretrain_critic", "stage3_critic.safetensors"),
+    "stage4": ("fastcolor.stage4_gan", "stage4_gen.safetensors"),
+}
+"""The four stages in their order, each with its module and what it leaves for the next. Recipes stand alone, and name theirs."""
+
+
+class RunFolder:
+    """A run folder, there or not yet. `config` is what config.json holds, or will hold."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.outputs = {stage: (output,) for stage, (_, output) in STAGES.items()}  # a recipe adds its own
+        self.config: dict = {}
+        self.lock = FileLock(self.path / ".lock", is_singleton=True)  # one for all that open the folder in this process
+
+    @property
+    def config_file(self) -> Path:
+        """Settings and stages, see above."""
+        return self.path / "config.json"
+
+    @property
+    def history_file(self) -> Path:
+        """A row for each stage and epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def history_picture(self) -> Path:
+        """The curves of the history."""
+        return self.path / "history.png"
+
+    @property
+    def split(self) -> Path:
+        """Which photos are trained on and which are held out."""
+        return self.path / "split.csv"
+
+    @property
+    def unreadable(self) -> Path:
+        """The photos that were left out, and why."""
+        return self.path / "unreadable.csv"
+
+    @property
+    def sample(self) -> Path:
+        """The drawn sample set, where the run trains on it."""
+        return self.path / "sample"
+
+    @property
+    def cache(self) -> Path:
+        """Stage 3's decoded fakes."""
+        return self.path / "cache"
+
+    @property
+    def coloured(self) -> Path:
+        """A held-out photo, coloured by stage 4's generator."""
+        return self.path / "coloured.png"
+
+    @property
+    def contact_sheet(self) -> Path:
+        """Held-out photos in grey, after stages 1 and 4, and as they are."""
+        return self.path / "contact_sheet.png"
+
+    def sample_grid(self, stage: str, when: str = "") -> Path:
+        """A picture of what `stage` has learned; `when` says after which epoch or step ("_epoch001")."""
+        return self.path / "samples" / f"{stage}{when}.png"
+
+    def sample_grids(self, stage: str = "") -> list[Path]:
+        """The pictures of a stage that are there, or of all."""
+        return sorted((self.path / "samples").glob(f"{stage}*.png"))
+
+    def output(self, stage: str) -> Path:
+        """What a stage or recipe leaves: its weights file (the first one where it has several), or the folder of fakes."""
+        return self.outputs_of(stage)[0]
+
+    def outputs_of(self, stage: str) -> list[Path]:
+        """All that a stage or recipe leaves."""
+        return [self.path / name for name in self.outputs.get(stage, (f"{stage}.safetensors",))]
+
+    def state(self, stage: str) -> Path:
+        """The last state that `stage` can go on from; the one before lies beside it."""
+        return self.path / "resume" / f"{stage}.safetensors"
+
+    def read(self) -> Settings | None:
+        """Read config.json into `config`, and give the run's settings; None for a folder that is new or empty.
+
+        Raises UserError for a damaged file, and for a path at which there is something else.
+        """
+        if not self.config_file.exists():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.glob("[!.]*"))):
+                raise UserError(f"{self.path} is not a run folder: give another --run")
+            return None
+        try:
+            config = json.loads(self.config_file.read_text())
+            settings = read_settings(config["settings"])
+            for about in config["stages"].values():
+                _check_stage(about)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
+            raise UserError(
+                f"{self.config_file} is damaged, or not written by fastcolor: give another --run, or delete the folder"
+            ) from None
+        self.config = {**config, "settings": asdict(settings)}
+        return settings
+
+    def begin(self, settings: Settings) -> None:
+        """Begin a run with these settings: no stages yet, and nothing written."""
+        self.config = {"fastcolor": fastcolor.__version__, "settings": asdict(settings), "stages": {}}
+
+    def save(self) -> None:
+        """Write config.json."""
+        with write_whole(self.config_file, lasting=True) as temporary:
+            temporary.write_text(json.dumps(self.config, indent=2) + "\n")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from writing into the folder until the block ends, or this process, however it ends.
+
+        What another process has noted in config.json since this one read it is taken over. Raises UserError where another
+        process is at work in the folder, or has begun a run with other settings there.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{self.path} is being used by another process: wait until it ends, or give another --run") from None
+        try:
+            if self.lock.lock_counter == 1:
+                self._tidy()
+            yield
+        finally:
+            self.lock.release()
+
+    def _tidy(self) -> None:
+        for unfinished in self.path.rglob(f"{UNFINISHED}*"):
+            unfinished.unlink()  # somebody who was killed left it
+        known = self.config["settings"]
+        if self.config_file.exists() and self.read() != Settings(**known):
+            raise UserError(f"{self.path}: another process has begun a run with other settings there: give another --run")
+
+    def drop(self, *stages: str) -> None:
+        """Delete what `stages` left: their notes in config.json first, so that nothing half deleted passes for finished;
+        output, resume state, samples, rows of the history."""
+        rows = self.history()  # before anything is deleted: it may be damaged
+        for stage in stages:
+            self.config["stages"].pop(stage, None)
+        self.save()
+        for output in (path for stage in stages for path in self.outputs_of(stage)):
+            if output.is_dir():
+                shutil.rmtree(output)
+            output.unlink(missing_ok=True)
+        for stage in stages:
+            self.forget_states(stage)
+            for picture in self.sample_grids(stage):
+                picture.unlink()
+        self.write_history([row for row in rows if row["stage"] not in stages])
+
+    def clear(self) -> None:
+        """Delete all that was made with the settings in config.json: the stages' outputs, split, sample and cache.
+
+        config.json keeps these settings until all is gone: a folder in which this was interrupted is still theirs.
+        """
+        self.drop(*{**self.outputs, **self.config["stages"]})
+        for stale in (self.sample, self.cache):
+            shutil.rmtree(stale, ignore_errors=True)
+        self.split.unlink(missing_ok=True)
+
+    def forget_states(self, stage: str) -> None:
+        """Delete the states that `stage` would go on from."""
+        for state in self.state(stage).parent.glob(f"{stage}*"):
+            state.unlink()
+
+    def history(self) -> list[dict[str, str]]:
+        """The rows of history.csv, one per stage and epoch. Raises UserError for a file that is no history."""
+        if not self.history_file.exists():
+            return []
+        try:
+            with open(self.history_file, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            for row in rows:
+                _check_row(row)
+        except (csv.Error, KeyError, TypeError, ValueError):
+            raise UserError(f"{self.history_file} is damaged or not a history: delete it, or give another --run") from None
+        return rows
+
+    def write_history(self, rows: list[dict]) -> None:
+        """Replace history.csv; columns in the order in which the rows bring them, empty where a row has none."""
+        if not rows:
+            self.history_file.unlink(missing_ok=True)
+            return
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        write_csv(self.history_file, columns, [[row.get(name, "") for name in columns] for row in rows])
+
+
+def _check_stage(about: dict) -> None:
+    """Raise TypeError or KeyError for what config.json can't say of a stage."""
+    made_with = about.get("made_with", [])
+    if not isinstance(about["finished"], bool) or type(about["bs"]) is not int or about["bs"] < 1:
+        raise TypeError("finished or bs")
+    if not isinstance(made_with, list) or not all(isinstance(made, dict) for made in made_with):
+        raise TypeError("made_with")
+
+
+def _check_row(row: dict[str, str]) -> None:
+    """Raise KeyError, TypeError or ValueError for what is no row of a history, or none that can be drawn: numbers but for
+    `stage` and `warning`."""
+    numbers = [float(row[name] or 0) for name in row.keys() - {"stage", "warning"}]
+    names = [row["stage"], *row]
+    is_number = 1 <= int(row["epoch"]) < 10**6 and not any(1e30 < abs(number) < inf for number in numbers)
+    if not is_number or not all(map(str.isidentifier, names)):
+        raise ValueError(row)
