@@ -186,7 +186,7 @@ def too_many_pixels() -> bytes:
     ("content", "said"),
     [
         (b"", "x.jpg: is empty"),
-        (b"I am a letter", "x.jpg: is none of JPEG, "),
+        (b"I am a letter", "x.jpg: is not a JPEG, "),
         (too_many_pixels(), "pixels"),
         (b"\x89PNG\r\n\x1a\n", "x.jpg: is a broken PNG file"),
     ],

@@ -141,7 +141,7 @@ def test_a_bad_file_has_a_sentence_in_its_own_card(open_page, tmp_path):
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:2000])
     choose(page, tmp_path / "letter.jpg", good, tmp_path / "cut.png")
     said = dict(zip(page.locator(".name").all_text_contents(), page.locator(".state").all_text_contents(), strict=True))
-    assert said["letter.jpg"].startswith("This file is none of JPEG, PNG, ")
+    assert said["letter.jpg"].startswith("This file is not a JPEG, PNG, ")
     assert said["cut.png"].startswith("This file can't be decoded")
     assert said["old.png"] == "96 × 64 pixels, in colour"
     assert page.locator(".failed").count() == 2

@@ -211,7 +211,7 @@ def test_inputs_that_are_not_there_are_listed_and_the_others_coloured(capsys):
 def test_a_photo_that_the_format_cannot_hold_is_listed(capsys):
     save("a.png", np.zeros((1, 17_000), np.uint8))
     assert call("a.png", "-o", "out", "--format", "webp") == 1
-    assert "out/a.webp: 17,000 x 1 pixels can't be written as WEBP" in capsys.readouterr().err.replace(os.sep, "/")
+    assert "out/a.webp: 17,000 x 1 pixels can't be written as WebP" in capsys.readouterr().err.replace(os.sep, "/")
     assert files_below("out") == []
 
 

@@ -286,7 +286,7 @@ def test_unreadable_and_small_photos_are_named_and_do_not_stop_the_others(folder
     result = evaluated(folder)
     assert result["photos"] == 6
     printed = capsys.readouterr().out
-    assert "a/broken.jpg was left out: is none of JPEG" in printed.replace("\\", "/")
+    assert "a/broken.jpg was left out: is not a JPEG" in printed.replace("\\", "/")
     assert "small.png is below 32 px: left out of LPIPS" in printed
     assert "broken.jpg" in Path("evaluation/unreadable.csv").read_text()
 

@@ -159,7 +159,9 @@ def test_a_loop_of_links_ends(tree, tmp_path):
     assert convert_folder(tree, tmp_path / "dst", copy).written == 3
 
 
-@pytest.mark.parametrize("name, said", [("empty", "holds no photos"), ("none", "does not exist"), ("file", "is a file")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("empty", "holds no photos"), ("none", "does not exist"), ("file", "is a file")]
+)
 def test_a_folder_without_photos_is_told_from_a_missing_one(tmp_path, name, said):
     (tmp_path / "empty" / "sub.png").mkdir(parents=True)
     (tmp_path / "file").write_text("")
@@ -167,7 +169,7 @@ def test_a_folder_without_photos_is_told_from_a_missing_one(tmp_path, name, said
         find_photos(tmp_path / name)
 
 
-def test_a_folder_that_may_not_be_read_is_told_of(tree, monkeypatch):
+def test_a_folder_that_can_not_be_read_is_reported(tree, monkeypatch):
     scandir = os.scandir
 
     def forbid(path):
@@ -180,7 +182,7 @@ def test_a_folder_that_may_not_be_read_is_told_of(tree, monkeypatch):
     assert [str(photo) for photo in find_photos(tree, told.append)] == ["a.png"]
     assert [error.filename for error in told] == [str(tree / "sub")]
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(UserError, match="may not be read: check its permissions"):
+    with pytest.raises(UserError, match="can't be read: check its permissions"):
         find_photos(tree)
 
 

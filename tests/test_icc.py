@@ -93,9 +93,9 @@ def test_srgb_under_another_name_changes_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("profile", "note"),
     [
-        (b"no profile at all", "broken ICC profile left out"),
-        (icc_profile()[:200], "broken ICC profile left out"),
-        (icc_profile(primaries=None, name="Grey"), "ICC profile Grey left out, since it is not one for RGB"),
+        (b"no profile at all", "broken ICC profile ignored"),
+        (icc_profile()[:200], "broken ICC profile ignored"),
+        (icc_profile(primaries=None, name="Grey"), "ICC profile Grey ignored: it is not made for RGB"),
     ],
 )
 def test_a_useless_icc_profile_is_left_out(tmp_path, profile, note):

@@ -194,7 +194,8 @@ def test_training_takes_joined_pictures_as_it_takes_two_mirror_folders(no_cache,
 def test_a_picture_of_odd_width_is_left_out_of_training_with_a_reason(joined, tmp_path):
     Image.new("RGB", (97, 48)).save(joined / "odd.png")
     photos = prepared(opened(joined, tmp_path / "run", pairs=True))
-    assert reasons(tmp_path / "run") == {"odd.png": "is 97 pixels wide: an odd width has no two equal halves"}
+    odd = "is 97 pixels wide, so its halves are not equal: make the width even"
+    assert reasons(tmp_path / "run") == {"odd.png": odd}
     assert len(photos.train) + len(photos.valid) == 10
 
 

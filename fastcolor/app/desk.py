@@ -21,7 +21,7 @@ import numpy as np
 
 from fastcolor.colorize.folder import Job, color_all, renamed
 from fastcolor.errors import UserError
-from fastcolor.photo.formats import opened, pages_of
+from fastcolor.photo.opening import opened, pages_of
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.listing import SHIPPED, weights_found

@@ -15,8 +15,9 @@ import numpy as np
 
 from fastcolor.errors import UserError
 from fastcolor.files import progress_bar
-from fastcolor.photo.folders import SUFFIXES, find_photos
-from fastcolor.photo.formats import MEMORY, memory_of
+from fastcolor.photo.folders import find_photos
+from fastcolor.photo.formats import SUFFIXES
+from fastcolor.photo.opening import MEMORY, memory_of
 from fastcolor.photo.page import Photo
 from fastcolor.photo.read import read_photo
 from fastcolor.photo.write import write_photo

@@ -1,4 +1,4 @@
-"""Folders of photos: find them, convert a tree in parallel, list what can't be read."""
+"""Folders of photos: find them, convert them all, list those that can't be read."""
 
 import os
 from collections.abc import Callable
@@ -7,34 +7,22 @@ from pathlib import Path
 
 from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.files import in_threads, progress_bar, write_csv
-
-SUFFIXES = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".gif": "GIF",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-}
-"""What counts as a photo in a folder, and the format in which such a file is written."""
+from fastcolor.photo.formats import SUFFIXES
 
 
 def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
-    """All files below `folder` named like photos, as sorted paths relative to it.
+    """All files below `folder` with a suffix of a photo, as sorted paths relative to it.
 
-    Links to folders are not followed, hidden files and folders (.thumbnails) left out; `unreadable` is told of folders
-    that may not be read. Raises UserError if `folder` is missing, is a file, may not be read, or holds no photo.
+    Links to folders are not followed; hidden files and folders (.thumbnails) are left out. `unreadable` is called with
+    the error for each folder that can't be read. Raises UserError if `folder` is missing, is a file, can't be read, or
+    holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {what}: give a folder of photos")
     if not os.access(folder, os.R_OK | os.X_OK):
-        raise UserError(f"{folder} may not be read: check its permissions")
+        raise UserError(f"{folder} can't be read: check its permissions")
     found = [
         Path(root, name).relative_to(folder)
         for root, _, names in os.walk(folder, onerror=unreadable)
@@ -43,7 +31,7 @@ def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None
     ]
     found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     if not found:
-        raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that does")
+        raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that has some")
     return sorted(found)
 
 
@@ -68,15 +56,15 @@ def convert_folder(
 ) -> Summary:
     """Call `convert(source_file, target_file)` for every photo below `src` that is not there yet below `dst`.
 
-    `photos`, relative to `src`, are all that `find_photos` finds unless given. `convert` writes through `save_photo` or `write_whole`
-    and may raise UnreadablePhoto; such files are listed in `dst/unreadable.csv`. Threads, one per core: decoding,
-    resizing and encoding release Python's lock. Raises UserError if not one file could be read, or, if `strict`,
-    if any could not.
+    `photos`, relative to `src`, are all that `find_photos` finds, unless given. `convert` writes by `save_photo` or
+    `write_whole`, and may raise UnreadablePhoto; such files are listed in `dst/unreadable.csv`. It runs in one thread
+    per core: decoding, resizing and encoding release Python's lock. Raises UserError if no file could be read, or, with
+    `strict`, if any could not.
     """
     src, dst = Path(src), Path(dst)
     photos = find_photos(src) if photos is None else photos
     if src.resolve() in (dst.resolve(), *dst.resolve().parents) or dst.resolve() in src.resolve().parents:
-        raise UserError(f"one of {src} and {dst} lies in the other: give another folder, originals are never touched")
+        raise UserError(f"{src} and {dst} must be separate folders: give another one, originals are never touched")
     summary = Summary()
     waiting = [photo for photo in photos if not (dst / photo).exists()]
     summary.skipped = len(photos) - len(waiting)
@@ -94,9 +82,9 @@ def convert_folder(
         else:
             summary.unreadable.append(result)
     write_unreadable(dst / "unreadable.csv", summary.unreadable)
-    if summary.unreadable and (strict or not summary.written + summary.skipped):
+    readable = summary.written + summary.skipped
+    if summary.unreadable and (strict or not readable):
         photo, reason = min(summary.unreadable)
-        readable = summary.written + summary.skipped
         what = f"{len(summary.unreadable):,} photos could not be read" if readable else "no photo could be read"
         raise UserError(f"{src}: {what}, the first is {photo} ({reason}); see {dst}/unreadable.csv")
     return summary

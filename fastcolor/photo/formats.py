@@ -1,79 +1,53 @@
-"""Opens photo files that may be anything: hardened decoders only, nothing too large, each failure in one sentence."""
+"""The image formats: all that the package knows of one stands in its row of `FORMATS`; to add one, add a row."""
 
-import errno
-import logging
-import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
+from PIL.ExifTags import Base
+from PIL.PngImagePlugin import PngInfo
 
-from fastcolor.errors import UnreadablePhoto, one_line
-from fastcolor.photo.deep import is_deep
+from fastcolor.photo.deep import PNG_XMP, write_png, write_tiff
+from fastcolor.photo.metadata import Metadata
+from fastcolor.photo.page import Page
 
-# Only these decoders are tried: a file decides by its content, and Pillow's rarer formats are rarely hardened. JPEG's
-# reads MPO too, which many phones write as .jpg; HEIF's is tried on HEIC files alone, where it is installed.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-_BEGINNINGS = {
-    b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WebP", b"BM": "BMP", b"II": "TIFF", b"MM": "TIFF", b"GIF8": "GIF"
-}  # fmt: skip
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO/IEC 23008-12, B and C
-
-# A photo is read, coloured and written within 2 GB: the program itself takes some 500 MB, which leaves so much for
-# pixels. At 7 bytes for each, as most files need, that makes 200 megapixels, the most that a camera phone has.
-MEMORY = 1_400_000_000
-MOST_PAGES = 1000
 MOST_SCANNED = 10**10  # pixels times scans of a progressive JPEG, seconds: 400 scans of 81 megapixels fit into 200 kB
 MOST_OF_RLE = 10_000_000  # pixels: Pillow decodes RLE, which BMP may have (compression 1 and 2), byte by byte in Python
-# Bytes for each pixel while a file is decoded: 4 of Pillow's, 3 of ours, and what the format's own library holds.
-_NEEDS = {"JPEG": 7, "MPO": 7, "PNG": 7, "GIF": 7, "BMP": 10, "TIFF": 10, "WEBP": 16, "HEIF": 16}
-# Pillow warns above its limit and refuses above twice that. Whoever has lifted it keeps that.
-if Image.MAX_IMAGE_PIXELS is not None:
-    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MEMORY // 7 // 2)
-# Odd metadata is no reason for a warning in the middle of progress; what matters is noted with the photo.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-_REASONS = {
-    errno.ENOENT: "there is no such file",
-    errno.EACCES: "may not be read: check its permissions",
-    errno.EPERM: "may not be read: check its permissions",
-    errno.ELOOP: "is a link that leads in a circle",
-}
+Writer = Callable[[BinaryIO, list[Page], Metadata, list[str]], None]
+"""Writes pages and what is known of the photo into an open file, and adds a note for each thing that gets lost."""
 
 
-@contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
-    """A photo file as Pillow opens it, nothing decoded yet. What goes wrong in the block becomes UnreadablePhoto."""
-    beginning = b""
-    try:
-        mode = Path(path).stat().st_mode
-        if not stat.S_ISREG(mode):  # a pipe would be waited for
-            raise UnreadablePhoto(path, "is a folder, not a photo" if stat.S_ISDIR(mode) else "is no ordinary file")
-        with open(path, "rb") as file:
-            beginning = file.read(12)
-            file.seek(0)
-            heic = beginning[4:8] == b"ftyp" and beginning[8:] in _HEIC_BRANDS
-            if heic and not knows_heic():
-                raise UnreadablePhoto(path, "is a HEIC photo: pip install 'fastcolor[heic]' lets it be read")
-            with Image.open(file, formats=("HEIF",) if heic else FORMATS) as image:
-                yield image
-    except UnreadablePhoto:
-        raise
-    except Image.UnidentifiedImageError:
-        raise UnreadablePhoto(path, _what_else(beginning)) from None
-    except (Image.DecompressionBombError, MemoryError):
-        raise UnreadablePhoto(path, "has far more pixels than fit into memory: make it smaller first") from None
-    except Exception as error:  # decoders raise almost anything (OSError, SyntaxError, struct.error) on broken data
-        reason = _REASONS.get(getattr(error, "errno", None)) or f"can't be decoded ({one_line(error)})"
-        raise UnreadablePhoto(path, reason) from error
+@dataclass(frozen=True)
+class Format:
+    """How files of one format are recognised, read and written."""
+
+    name: str  # as messages say it
+    pillow: tuple[str, ...]  # Pillow's names: the first one opens and writes it, an opened file may have any
+    suffixes: tuple[str, ...]  # lower case; files named so count as photos, and are written in this format
+    begins: bytes  # regular expression that matches a file's first 12 bytes
+    memory: int  # bytes a pixel while decoding: 4 of Pillow's, 3 of ours, and what the format's own library holds
+    codec: Callable[[], bool] | None = None  # makes Pillow know the format; False if `extra` is not installed
+    extra: str | None = None  # the extra of this package (pip install 'fastcolor[extra]') that brings the codec
+
+    # reading
+    pages: bool = False  # several pages are read and written; other formats give the first of their pictures
+    inverts_cmyk: bool = False  # only files with Adobe's mark hold inverted CMYK; Pillow takes all for such
+    refusal: Callable[[Path, Image.Image], str | None] | None = None  # why not to decode an opened page, if so
+
+    # writing
+    alpha: bool = True  # holds transparency
+    loss: str | None = None  # noted with every photo: what the format can't keep
+    limits: dict[str, int] = field(default_factory=dict)  # bytes of exif, xmp, comment; no limit for what is not named
+    defaults: dict[str, object] = field(default_factory=dict)  # of Pillow's encoder, where we want others than Pillow
+    options: Callable[[int, Metadata], dict] = lambda quality, metadata: {}  # of Pillow's encoder, for `write_photo`
+    writer: Writer | None = None  # our own, if photos of 8 bits are not written by Pillow
+    deep_writer: Writer | None = None  # our own, of 16 bits; without one, 16 bits are reduced to 8
 
 
-@cache
 def knows_heic() -> bool:
     """Whether pillow-heif is installed; Pillow knows HEIC from then on."""
     try:
@@ -84,58 +58,137 @@ def knows_heic() -> bool:
     return True
 
 
-def _what_else(beginning: bytes) -> str:
-    if not beginning:
-        return "is empty"
-    kind = next((name for start, name in _BEGINNINGS.items() if beginning.startswith(start)), None)
-    if kind is None:
-        return f"is none of {', '.join(FORMATS)}, HEIC"
-    return f"is a broken {kind} file, or one of a rare kind: save it anew in an image editor"
+def _too_many_scans(path: Path, image: Image.Image) -> str | None:
+    if "progressive" not in image.info:
+        return None
+    with open(path, "rb") as file:  # the marker of a scan can't stand in its data, and rarely does elsewhere
+        scans = sum(block.count(b"\xff\xda") for block in iter(lambda: file.read(1 << 20), b""))
+    if image.width * image.height * scans <= MOST_SCANNED:
+        return None
+    return "is a progressive JPEG with far too many scans, which would take minutes to read: save it again"
 
 
-def memory_for(image: Image.Image) -> int:
-    """About how many bytes an opened image, nothing decoded yet, takes while it is read."""
-    bytes_each = _NEEDS[image.format] + 3 * ("progressive" in image.info) + 6 * is_deep(image)
-    return image.width * image.height * bytes_each
+def _large_rle(path: Path, image: Image.Image) -> str | None:
+    if image.info.get("compression") not in (1, 2) or image.width * image.height <= MOST_OF_RLE:
+        return None
+    return "is a large BMP file with RLE compression, which would take minutes to read: save it uncompressed"
 
 
-def refuse_too_large(path: str | Path, image: Image.Image, memory: int) -> None:
-    """Raise UnreadablePhoto for an opened image that takes too long, or `memory` bytes, with others, if too many."""
-    if image.info.get("compression") in (1, 2) and image.width * image.height > MOST_OF_RLE:
-        raise UnreadablePhoto(path, "is a large BMP file compressed by RLE, which takes minutes: save it uncompressed")
-    if "progressive" in image.info and image.width * image.height * _scans(path) > MOST_SCANNED:
-        raise UnreadablePhoto(path, "is a JPEG file of far too many scans, which takes minutes: save it anew")
-    if memory > MEMORY:
-        need = f"{memory / 1e9:.1f} GB of memory, more than {MEMORY / 1e9:.1f}"
-        raise UnreadablePhoto(path, f"has so many pixels that they would take {need}: make it smaller first")
+def _odd_tiff(path: Path, image: Image.Image) -> str | None:
+    """What Pillow would read wrongly without saying so."""
+    tags = image.tag_v2
+    if tags.get(Base.PlanarConfiguration) == 2 and max(tags.get(Base.BitsPerSample, (1,))) > 8:
+        return "has 16-bit channels in separate planes: save it with interleaved channels"
+    covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
+    return "is damaged: some of its rows are missing" if covered < image.width * image.height else None
 
 
-def _scans(path: str | Path) -> int:
-    """About how many scans a JPEG file has: the marker can't stand in their data, and rarely does elsewhere."""
-    with open(path, "rb") as file:
-        return sum(block.count(b"\xff\xda") for block in iter(lambda: file.read(1 << 20), b""))
+def _quality(quality: int, metadata: Metadata) -> dict:
+    return {"quality": quality}
 
 
-def pages_of(path: str | Path, image: Image.Image) -> list[int]:
-    """`memory_for` each page of an opened image; all but TIFF have one. Raises UnreadablePhoto if they are too much."""
-    pages = []
-    while True:
-        pages.append(memory_for(image))
-        refuse_too_large(path, image, sum(pages))
-        if image.format != "TIFF":
-            return pages
-        try:
-            image.seek(len(pages))  # not n_frames: Pillow takes minutes to count the pages of a file made of them
-        except EOFError:
-            return pages
-        if len(pages) == MOST_PAGES:
-            raise UnreadablePhoto(path, f"has more than {MOST_PAGES:,} pages: split it")
+def _webp(quality: int, metadata: Metadata) -> dict:
+    return {"quality": quality, "lossless": quality == 100}
 
 
-def memory_of(path: str | Path) -> int:
-    """About how many bytes it takes to read a photo file, going by what its header says; 0 for what can't be read."""
-    try:
-        with opened(path) as image:
-            return sum(pages_of(path, image))
-    except UnreadablePhoto:
-        return 0
+def _png(quality: int, metadata: Metadata) -> dict:
+    text = PngInfo()
+    if metadata.xmp:
+        text.add(b"iTXt", PNG_XMP + metadata.xmp)
+    return {"compress_level": 3, "pnginfo": text}  # twice as fast as Pillow's 6, and no larger on photos
+
+
+# A file's content decides, not its name, and only these decoders are tried: Pillow's rarer ones are rarely hardened.
+FORMATS = (
+    Format(
+        "JPEG",
+        pillow=("JPEG", "MPO"),  # MPO, several pictures in a file: many phones write it as .jpg
+        suffixes=(".jpg", ".jpeg"),
+        begins=rb"\xff\xd8",
+        memory=7,
+        inverts_cmyk=True,
+        refusal=_too_many_scans,
+        alpha=False,
+        limits={"exif": 65533, "xmp": 65504, "comment": 65533},  # one segment, less XMP's own heading
+        defaults={"quality": 95, "subsampling": 0},  # colour at full resolution: it is learned from, and painted
+        options=_quality,
+    ),
+    Format(
+        "PNG",
+        pillow=("PNG",),
+        suffixes=(".png",),
+        begins=rb"\x89PNG",
+        memory=7,
+        options=_png,
+        deep_writer=write_png,
+    ),
+    Format(
+        "WebP",
+        pillow=("WEBP",),
+        suffixes=(".webp",),
+        begins=rb"RIFF....WEBP",
+        memory=16,
+        defaults={"lossless": True},
+        options=_webp,
+    ),
+    Format(
+        "BMP",
+        pillow=("BMP",),
+        suffixes=(".bmp",),
+        begins=rb"BM",
+        memory=10,
+        refusal=_large_rle,
+        alpha=False,
+        limits={"exif": 0, "xmp": 0},
+    ),
+    Format(
+        "TIFF",
+        pillow=("TIFF",),
+        suffixes=(".tif", ".tiff"),
+        begins=rb"II|MM",
+        memory=10,
+        pages=True,
+        refusal=_odd_tiff,
+        writer=write_tiff,
+        deep_writer=write_tiff,
+    ),
+    Format(
+        "GIF",
+        pillow=("GIF",),
+        suffixes=(".gif",),
+        begins=rb"GIF8",
+        memory=7,
+        loss="reduced to 256 colours: GIF can't hold more (--format png keeps all)",
+        limits={"exif": 0, "xmp": 0},
+    ),
+    Format(
+        "HEIC",
+        pillow=("HEIF",),
+        suffixes=(".heic", ".heif"),
+        begins=rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)",  # ISO/IEC 23008-12, B and C
+        memory=16,
+        codec=knows_heic,
+        extra="heic",
+        options=_quality,
+    ),
+)
+
+SUFFIXES = {suffix: format for format in FORMATS for suffix in format.suffixes}
+"""What counts as a photo in a folder, and the format in which such a file is written."""
+
+_BY_PILLOW = {name: format for format in FORMATS for name in format.pillow}
+
+
+def format_of(path: str | Path) -> Format:
+    """The format in which a file of this name is written. Raises KeyError for a suffix that is not in `SUFFIXES`."""
+    return SUFFIXES[Path(path).suffix.lower()]
+
+
+def format_in(beginning: bytes) -> Format | None:
+    """The format of a file's content, by its first 12 bytes, whatever its name; None if it is no format of ours."""
+    return next((format for format in FORMATS if re.match(format.begins, beginning, re.DOTALL)), None)
+
+
+def format_opened(image: Image.Image) -> Format:
+    """The format of a file that Pillow has opened."""
+    return _BY_PILLOW[image.format]

@@ -1,4 +1,4 @@
-"""A photo in memory: its pages' pixels, what its file says of it, and what could not be kept."""
+"""A photo in memory: the pixels of its pages, what its file says of it, and notes on what could not be kept."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ class Page:
 
 @dataclass
 class Photo:
-    """What is in a photo file; all but TIFF have one page. `notes` are half sentences on what is not as in the file."""
+    """What is in a photo file; all but TIFF have one page. `notes` say in short what is not as in the file."""
 
     pages: list[Page]
     metadata: Metadata = field(default_factory=Metadata)
     notes: list[str] = field(default_factory=list)
 
 
-def to_bytes(values: np.ndarray) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
     """uint16 values of any shape as uint8, rounded; uint8 as they are."""
     if values.dtype == np.uint8:
         return values
@@ -38,21 +38,21 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def in_strips(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """The same rows of arrays, a strip at a time: what is worked out in wider numbers takes little memory so."""
+    """The same rows of some arrays, a strip at a time, so that work in wider numbers takes little memory."""
     rows = 1 + STRIP // arrays[0].shape[1]
     for top in range(0, len(arrays[0]), rows):
         yield tuple(array[top : top + rows] for array in arrays)
 
 
-def flat(page: Page) -> np.ndarray:
-    """A page as 8-bit RGB `(H, W, 3)`, transparency laid over white."""
-    pixels = to_bytes(page.pixels)
+def over_white(page: Page) -> np.ndarray:
+    """A page as 8-bit RGB `(H, W, 3)`, transparent parts over white."""
+    pixels = to_uint8(page.pixels)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
     if page.alpha is None:
         return pixels
-    flat = np.empty_like(pixels)
-    for source, alpha, target in in_strips(pixels, to_bytes(page.alpha), flat):
+    mixed = np.empty_like(pixels)
+    for source, alpha, target in in_strips(pixels, to_uint8(page.alpha), mixed):
         alpha = alpha[..., None].astype(np.uint16)
         target[...] = (source * alpha + 255 * (255 - alpha) + 127) // 255
-    return flat
+    return mixed

@@ -1,4 +1,4 @@
-"""One photo file: any kind in, upright sRGB pixels out, and back into a file with all that the first one said of it."""
+"""Reads one photo file of any kind: upright sRGB pixels, and what the file says of the photo besides."""
 
 from pathlib import Path
 
@@ -8,12 +8,13 @@ from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto
 from fastcolor.photo.deep import is_deep, joined, lower_byte, raw_mode, read_as
-from fastcolor.photo.formats import memory_for, opened, pages_of, refuse_too_large
+from fastcolor.photo.formats import format_opened
 from fastcolor.photo.icc import Profile, load_profile
 from fastcolor.photo.metadata import BROKEN, Metadata, read_metadata
-from fastcolor.photo.page import STRIP, Page, Photo, flat, to_bytes
+from fastcolor.photo.opening import memory_for, opened, pages_of, refuse
+from fastcolor.photo.page import STRIP, Page, Photo, over_white, to_uint8
 
-# What makes a stored picture upright, by EXIF's orientation (EXIF 3.0, 4.6.5.1): views, that cost nothing.
+# What makes a stored picture upright, by EXIF's orientation (EXIF 3.0, 4.6.5.1): views, which cost nothing.
 _TURNS = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],
@@ -24,11 +25,11 @@ _TURNS = {
     7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
     8: lambda x: x.swapaxes(0, 1)[::-1],
 }
-_BACK = {6: 8, 8: 6}  # what undoes a turn; all others undo themselves
+_BACK = {6: 8, 8: 6}  # the turn that undoes a turn; all others undo themselves
 
 
 def read_photo(path: str | Path) -> Photo:
-    """All pages of a photo file, in the depth that they have there. Raises UnreadablePhoto, with the reason."""
+    """All pages of a photo file, with 8 or 16 bits as in the file. Raises UnreadablePhoto, with the reason."""
     with opened(path) as image:
         notes, count = [], len(pages_of(path, image))
         pages = [_read_page(path, image, number, notes, is_last=number == count - 1) for number in range(count)]
@@ -38,17 +39,17 @@ def read_photo(path: str | Path) -> Photo:
 def open_photo(path: str | Path, least: int | None = None) -> Image.Image:
     """Any photo as an upright 8-bit sRGB image: 16 bits scaled, transparency over white, the first of several pages.
 
-    With `least`, a large JPEG may come reduced, with no side below so many pixels, which is several times faster.
-    Raises UnreadablePhoto, with the reason, for whatever can't be decoded.
+    With `least`, a large JPEG may come reduced, with no side shorter than `least` pixels, which is several times
+    faster. Raises UnreadablePhoto, with the reason, for whatever can't be decoded.
     """
     with opened(path) as image:
-        refuse_too_large(path, image, memory_for(image))
+        refuse(path, image, memory_for(image))
         if least:
             image.draft(None, (least, least))
-        if _is_plain(image) and _orientation(image) == 1:  # most photos of a training set; nothing is to be worked out
+        if _is_plain(image) and _orientation(image) == 1:  # most photos of a training set: nothing to convert
             image.load()
             return image.copy()
-        return Image.fromarray(flat(_read_page(path, image, 0, [], is_last=True)[0]))
+        return Image.fromarray(over_white(_read_page(path, image, 0, [], is_last=True)[0]))
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -56,36 +57,26 @@ def as_rgb(image: Image.Image) -> Image.Image:
     if _is_plain(image):
         return image.copy()
     profile = _profile(image, [])
-    return Image.fromarray(flat(_srgb(_converted(image, profile, 1), profile, [])))
+    return Image.fromarray(over_white(_srgb(_converted(image, profile, 1), profile, [])))
 
 
 def _read_page(
     path: str | Path, image: Image.Image, number: int, notes: list[str], is_last: bool
 ) -> tuple[Page, Metadata]:
     image.seek(number)
-    if image.format == "TIFF":
-        _refuse_odd_tiff(path, image)
-    elif getattr(image, "is_animated", False):
-        notes.append("of the several pictures in it only the first is kept")
+    format = format_opened(image)
+    if getattr(image, "is_animated", False) and not format.pages:
+        notes.append("only the first of its pictures is kept")
     profile = _profile(image, notes)
     if is_deep(image):
         page, metadata = _deep_page(path, image, notes, is_last)
     else:
-        if image.format in ("JPEG", "MPO") and image.mode == "CMYK" and "adobe" not in image.info:
-            read_as(image, "CMYK")  # only files with Adobe's mark are inverted; Pillow takes all for such
+        if format.inverts_cmyk and image.mode == "CMYK" and "adobe" not in image.info:
+            read_as(image, "CMYK")
         image.load()
         metadata = read_metadata(image, notes)
         page = _converted(image, profile, _orientation(image))
     return _srgb(page, profile, notes), metadata
-
-
-def _refuse_odd_tiff(path: str | Path, image: Image.Image) -> None:
-    """Raise UnreadablePhoto for what Pillow would read wrongly without a word."""
-    if image.tag_v2.get(Base.PlanarConfiguration) == 2 and max(image.tag_v2.get(Base.BitsPerSample, (1,))) > 8:
-        raise UnreadablePhoto(path, "has 16 bits a channel in separate planes: save it with interleaved channels")
-    covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
-    if covered < image.width * image.height:
-        raise UnreadablePhoto(path, "is damaged: it lacks some of its rows")
 
 
 def _deep_page(path: str | Path, image: Image.Image, notes: list[str], is_last: bool) -> tuple[Page, Metadata]:
@@ -110,15 +101,15 @@ def _deep_page(path: str | Path, image: Image.Image, notes: list[str], is_last: 
 
 
 def _srgb(page: Page, profile: Profile | None, notes: list[str]) -> Page:
-    """A page whose profile has been applied: 8 bits had it done in strips, 16 bits are done here."""
+    """A page in sRGB: for 8 bits `_converted` has applied the profile, for 16 bits it is applied here."""
     if profile is None or page.pixels.dtype == np.uint8:
         return page
     try:
         profile.deep_to_srgb(page.pixels)
     except ValueError:
-        notes.append("16 bits reduced to 8, since an ICC profile of tables is applied to no more")
-        pixels = profile.to_srgb(Image.fromarray(to_bytes(page.pixels)).convert(profile.mode))
-        return Page(np.asarray(pixels), page.alpha if page.alpha is None else to_bytes(page.alpha))
+        notes.append("16 bits reduced to 8: an ICC profile with lookup tables is applied in 8 bits only")
+        pixels = profile.to_srgb(Image.fromarray(to_uint8(page.pixels)).convert(profile.mode))
+        return Page(np.asarray(pixels), page.alpha if page.alpha is None else to_uint8(page.alpha))
     return page
 
 
@@ -140,19 +131,19 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _profile(image: Image.Image, notes: list[str]) -> Profile | None:
-    """The ICC profile to be undone, if the image has one that is not sRGB and fits it; what becomes of it is noted."""
+    """The image's ICC profile, if it has one that fits it and is not sRGB; what is done with it is noted."""
     if not image.info.get("icc_profile"):
         return None
     try:
         profile = load_profile(image.info["icc_profile"])
     except ValueError:
-        notes.append("broken ICC profile left out")
+        notes.append("broken ICC profile ignored")
         return None
     if profile is None:
         return None
     grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
     if not {"RGB": image.mode not in ("CMYK", "LAB"), "CMYK": image.mode == "CMYK", "L": grey}[profile.mode]:
-        notes.append(f"ICC profile {profile.name} left out, since it is not one for {image.mode}")
+        notes.append(f"ICC profile {profile.name} ignored: it is not made for {image.mode}")
         return None
     notes.append(f"ICC profile {profile.name} converted to sRGB")
     return profile
@@ -164,7 +155,7 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _converted(image: Image.Image, profile: Profile | None, orientation: int) -> Page:
-    """A loaded image as upright sRGB, 16 bits still in their profile's colours; in strips, which spares memory."""
+    """A loaded image as upright sRGB, but 16 bits still in their profile's colours; in strips, which saves memory."""
     if image.mode in ("I", "F"):
         image = _scaled(image)
     height, width = image.height, image.width
@@ -209,5 +200,5 @@ def halves(picture: Path) -> tuple[Image.Image, Image.Image]:
     both = open_photo(picture)
     width, height = both.size
     if width % 2:
-        raise UnreadablePhoto(picture, f"is {width} pixels wide: an odd width has no two equal halves")
+        raise UnreadablePhoto(picture, f"is {width} pixels wide, so its halves are not equal: make the width even")
     return both.crop((0, 0, width // 2, height)), both.crop((width // 2, 0, width, height))

@@ -45,7 +45,7 @@ from fastcolor.networks.classic import (
 )
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.registry import build
-from fastcolor.photo.formats import memory_of
+from fastcolor.photo.opening import memory_of
 from fastcolor.photo.page import Photo
 from fastcolor.photo.read import open_photo, read_photo
 from fastcolor.photo.write import write_photo
