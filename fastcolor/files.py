@@ -1,4 +1,4 @@
-"""Photos in folders: find them, write whole files or none, convert a tree in parallel."""
+"""Files written whole or not at all, work in threads, and progress bars."""
 
 import csv
 import os
@@ -16,9 +16,9 @@ from fastcore.imports import IN_NOTEBOOK
 
 
 def progress_bar(items: Iterable, total: int | None = None, unit: str | None = None) -> Iterator:
-    """Wrap `items` in fastprogress's bar, with how many of `unit` are done in a second; silent where nobody looks.
+    """Wrap `items` in fastprogress's bar, with how many of `unit` are done in a second.
 
-    That is where output goes into a file or a pipe.
+    No bar is drawn where output goes into a file or a pipe.
     """
     if not shows_progress():
         yield from items
@@ -38,20 +38,21 @@ def shows_progress() -> bool:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative path, as a file from elsewhere names it, stays below the folder that it is appended to."""
+    """Whether a path that a file from elsewhere names stays below the folder that it is appended to."""
     path = PurePath(name)
-    return bool(path.parts) and not path.is_absolute() and not path.drive and ".." not in path.parts and "\0" not in name
+    is_relative = bool(path.parts) and not path.is_absolute() and not path.drive
+    return is_relative and ".." not in path.parts and "\0" not in name
 
 
 UNFINISHED = ".part-"
-"""What names of files begin with that are being written; a killed process leaves them behind."""
+"""How the names of files begin that are being written; a killed process leaves such files behind."""
 
 
 @contextmanager
 def write_whole(path: str | Path, lasting: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not.
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, else delete it.
 
-    `lasting`: not before the disk has the content, or after a power cut there may be a name without any.
+    With `lasting`, it is renamed only once the content is on the disk: otherwise a power cut may leave an empty file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,7 @@ os.umask(_UMASK)
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterator:
-    """`function` of each item, in the order of completion, one thread per core, few items ahead of the consumer."""
+    """`function` of each item, in order of completion: one thread per core, only a few items ahead of the consumer."""
     items = iter(items)
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
@@ -91,7 +92,7 @@ def in_threads(function: Callable, items: Iterable) -> Iterator:
 
 
 def in_order(function: Callable, items: Iterable, ahead: int = 2) -> Iterator:
-    """`function` of each item, in their order, worked out by one thread while the consumer is busy with earlier ones."""
+    """`function` of each item, in their order: one thread works while the consumer is busy with earlier ones."""
     with ThreadPoolExecutor(1) as pool:
         waiting = deque()
         try:
@@ -106,7 +107,7 @@ def in_order(function: Callable, items: Iterable, ahead: int = 2) -> Iterator:
 
 
 def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Iterable]) -> None:
-    """Write a CSV file in UTF-8, whole or not at all; file names that are not text, as Linux allows, stay the same."""
+    """Write a CSV file in UTF-8, whole or not at all; file names that are not UTF-8 keep their bytes."""
     text = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
     with write_whole(path, lasting=True) as temporary, open(temporary, "w", **text) as file:
         writer = csv.writer(file)

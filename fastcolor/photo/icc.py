@@ -1,7 +1,7 @@
-"""ICC profiles: pixels in whatever colour space their file says become sRGB.
+"""ICC profiles: pixels in the colour space that their file names become sRGB.
 
-littleCMS, which Pillow brings, does it for 8 bits a channel; Pillow has no way to it for 16. Those are worked out here,
-for profiles of curves and a matrix: Adobe RGB, Display P3, ProPhoto, nearly all of cameras, screens and editors.
+littleCMS, which comes with Pillow, does it for 8 bits a channel, but Pillow can't use it for 16. Those are worked out
+here, for profiles of curves and a matrix: Adobe RGB, Display P3, ProPhoto, nearly all of cameras, screens and editors.
 """
 
 import re
@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image, ImageCms
 
 MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""The colour spaces that photos' profiles are for, and Pillow's modes for them."""
+"""The colour spaces that profiles of photos are for, and Pillow's modes for them."""
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-_CODES = 1 << 20  # so finely is linear light looked up: sRGB's steepest part, at black, is 13 times as steep as linear
+_CODES = 1 << 20  # steps in the table of linear light: at black sRGB is steepest, 13 times as steep as linear
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Profile:
     def deep_to_srgb(self, pixels: np.ndarray) -> None:
         """Turn uint16 `(H, W)` or `(H, W, 3)` pixels into sRGB, in place. Raises ValueError for a profile of tables."""
         curves, matrix, codes = _deep_tables(self.data)
-        for rows in np.array_split(pixels, 1 + (pixels.size >> 20)):  # in floats a strip takes many times its memory
+        for rows in np.array_split(pixels, 1 + (pixels.size >> 20)):  # in strips: floats take many times the memory
             if pixels.ndim == 2:
                 linear = curves[-1][rows]  # for an RGB profile all curves are alike, or neutral would not be neutral
             else:
@@ -46,13 +46,13 @@ class Profile:
 
 @lru_cache(16)
 def load_profile(data: bytes) -> Profile | None:
-    """The profile in `data`; None for one that is sRGB, whatever its name. Raises ValueError for one of no use here."""
+    """The profile in `data`; None for one that is sRGB, whatever its name. Raises ValueError if it can't be used."""
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(data))
         mode = MODES[profile.profile.xcolor_space.strip()]
         transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
     except (OSError, KeyError, TypeError, ImageCms.PyCMSError) as error:
-        raise ValueError("the ICC profile is broken, or not one of photos") from error
+        raise ValueError("the ICC profile is broken, or not for photos") from error
     if mode != "CMYK" and _changes_nothing(transform, mode):
         return None
     name = re.sub(r"[^\w().,+-]+", " ", profile.profile.profile_description or "").strip()
@@ -75,7 +75,7 @@ def _deep_tables(data: bytes) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]
     """
     profile = ImageCms.ImageCmsProfile(BytesIO(data)).profile
     if not profile.is_matrix_shaper or profile.clut[ImageCms.Intent.PERCEPTUAL][0]:
-        raise ValueError("the ICC profile has tables")
+        raise ValueError("the ICC profile has lookup tables")
     names = ("rTRC", "gTRC", "bTRC") if profile.xcolor_space == "RGB " else ("kTRC",)
     try:
         with np.errstate(all="ignore"):

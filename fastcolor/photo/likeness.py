@@ -1,16 +1,19 @@
-"""Near duplicates: fingerprints of photos, and which of them show the same."""
+"""Near duplicates: fingerprints of photos, and which of the photos show the same."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
-HASH_BITS = 12  # of 64 that may differ between duplicates; only to find candidates quickly,
-LIKENESS = 0.3  # of the contrast: the thumbnails of duplicates differ by less on average
+HASH_BITS = 12  # of 64 that may differ between duplicates; this only finds candidates quickly
+LIKENESS = 0.3  # of the contrast: on average the thumbnails of duplicates differ by less
 
 
 def fingerprint(photo: Image.Image) -> dict[str, str]:
-    """What tells whether two photos show the same: `dhash` and `thumbnail` of an RGB image; see Look."""
+    """What tells whether two photos show the same: hex strings of an RGB image, of any size.
+
+    `dhash` is 64 bits, whether each of 8 x 8 cells is lighter than the one before; `thumbnail` is 16 x 16 x 3 uint8.
+    """
     small = photo.resize((64, 64), Image.Resampling.BOX)
     cells = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX))
     bits = np.packbits(cells[:, 1:] > cells[:, :-1])
@@ -18,8 +21,11 @@ def fingerprint(photo: Image.Image) -> dict[str, str]:
 
 
 def alike(prints: list[dict[str, str]]) -> Iterator[tuple[int, int, float, float]]:
-    """Which of some `fingerprint`s belong to near duplicates: for each, the number of the first that shows the same, its
-    own, by what share of the contrast they differ, and in how many of 64 hash bits."""
+    """Which `fingerprint`s belong to near duplicates of an earlier one.
+
+    Gives for each: the index of the first photo that shows the same, its own index, by what share of the contrast the
+    two differ (0 to `LIKENESS`), and in how many of 64 hash bits.
+    """
     bits, thumbnails = (_bytes_of(prints, name) for name in ("dhash", "thumbnail"))
     signs = np.unpackbits(bits, axis=1).astype(np.float32) * 2 - 1
     # Relative to the contrast, else all pale skies would be alike; Rec. 601 weights, 1 so that nothing divides by 0.

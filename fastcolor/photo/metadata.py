@@ -1,4 +1,4 @@
-"""What a photo's file says of it besides its pixels: EXIF, XMP, resolution, comment; kept, and made true."""
+"""What a photo's file says of it besides its pixels (EXIF, XMP, resolution, comment): kept, and made true again."""
 
 import re
 import struct
@@ -14,7 +14,7 @@ _TIFF_TAGS = (
     *(Base.Copyright, Base.XPTitle, Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject),
     *(IFD.Exif, IFD.GPSInfo),
 )
-# What Pillow raises on metadata that are broken.
+# What Pillow raises on broken metadata.
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError, struct.error)
 
 
@@ -29,13 +29,13 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image, notes: list[str]) -> Metadata:
-    """What the file of an opened image says. To be asked once the pixels are loaded; what is lost is put in `notes`."""
+    """What the file of an opened image says. Call it when the pixels are loaded; `notes` gets what is lost."""
     exif, info = image.info.get("exif"), image.info
     if not exif:
         try:
             exif = _exif_of_tags(image)
         except BROKEN:
-            notes.append("EXIF is broken and left out")
+            notes.append("broken EXIF left out")
     return Metadata(
         exif=re.sub(rb"^(Exif\0\0)+", b"", exif) if exif else None,
         xmp=info["xmp"] if isinstance(info.get("xmp"), bytes) else None,
@@ -65,19 +65,19 @@ def _descriptive(tags: Image.Exif) -> dict[int, object]:
 
 
 def true_of_output(metadata: Metadata, width: int, height: int, notes: list[str]) -> Metadata:
-    """The same for an upright sRGB picture of `width` x `height`; EXIF that can't be made so is left out and noted."""
+    """The same for an upright sRGB picture of `width` x `height`; EXIF that can't be changed is left out, and noted."""
     exif, xmp = metadata.exif, metadata.xmp
     try:
         exif = exif and _patched(exif, width, height)
     except (struct.error, KeyError):
         exif = None
-        notes.append("EXIF is broken and left out")
+        notes.append("broken EXIF left out")
     xmp = xmp and re.sub(rb'(tiff:Orientation(?:\s*=\s*["\']|>)\s*)\d', rb"\g<1>1", xmp)
     return replace(metadata, exif=exif, xmp=xmp)
 
 
 def tiff_tags(metadata: Metadata, notes: list[str]) -> dict[int, object]:
-    """The tags that tell of the photo in a TIFF file; EXIF that can't become such is left out and noted."""
+    """The tags that tell of the photo in a TIFF file; EXIF that can't become tags is left out, and noted."""
     tags, exif, trial = {}, Image.Exif(), ImageFileDirectory_v2()
     if metadata.exif:
         try:
@@ -87,7 +87,7 @@ def tiff_tags(metadata: Metadata, notes: list[str]) -> dict[int, object]:
             trial.tobytes()
         except BROKEN:
             tags = {}
-            notes.append("EXIF is broken and left out")
+            notes.append("broken EXIF left out")
     if metadata.xmp:
         tags[Base.XMLPacket] = metadata.xmp
     if metadata.dpi:
@@ -98,14 +98,14 @@ def tiff_tags(metadata: Metadata, notes: list[str]) -> dict[int, object]:
 def _patched(exif: bytes, width: int, height: int) -> bytes:
     """EXIF whose orientation, size and colour space are overwritten and whose thumbnail, a grey one, is cut off.
 
-    Overwritten in place, since makers' notes point to places in the whole. EXIF 3.0 (CIPA DC-008-2023), 4.5.2 and 4.6.
+    Overwritten in place, since makers' notes point to places in the block. EXIF 3.0 (CIPA DC-008-2023), 4.5.2 and 4.6.
     """
     values = {Base.Orientation: 1, Base.ColorSpace: 1, Base.ExifImageWidth: width, Base.ExifImageHeight: height}
     data = bytearray(exif)
     order = {b"II": "<", b"MM": ">"}[exif[:2]]
 
     def overwrite(start: int) -> tuple[int | None, int]:
-        """Overwrite what one directory holds of `values`; give where EXIF's own begins and where the next is pointed to."""
+        """Overwrite `values` in a directory; give where EXIF's own begins and where the next is pointed to."""
         below = None
         (count,) = struct.unpack_from(f"{order}H", data, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
