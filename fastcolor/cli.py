@@ -1,51 +1,99 @@
-"""The `fastcolor` command: a function's signature is its command line, a user's error is one sentence and exit code 2."""
+"""The `fastcolor` command: a function's signature is its command line, a user's error is one sentence and exit code 2.
+
+A new command is one line in COMMANDS. A new recipe is one module in `fastcolor/recipes`, and found there. No command is
+imported before it is asked for: `fastcolor --help` must not wait for torch or fastai.
+"""
 
 import errno
 import importlib
+import pkgutil
+import re
 import sys
-from collections.abc import Callable
-
-from fastcore.script import anno_parser
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory
 
-# Imported only when called for: `fastcolor greyscale` need not wait for fastai.
-COMMANDS = {
-    "colorize": "fastcolor.colorize.folder:main",
-    "train": "fastcolor.train:main",
-    "stage1": "fastcolor.stage1_pretrain_gen:main",
-    "stage2": "fastcolor.stage2_generate_fakes:main",
-    "stage3": "fastcolor.stage3_pretrain_critic:main",
-    "stage4": "fastcolor.stage4_gan:main",
-    "export": "fastcolor.colorize.onnx:main",
-    "evaluate": "fastcolor.evaluate.command:main",
-    "greyscale": "fastcolor.prep.greyscale:greyscale",
-    "sample": "fastcolor.prep.sample:sample",
-    "clean": "fastcolor.prep.clean:clean",
-    "crop": "fastcolor.prep.crop:crop",
-    "pairs": "fastcolor.prep.pairs:pairs",
-    "download": "fastcolor.prep.download:download",
-    "bench": "fastcolor.bench:main",
-    "app": "fastcolor.app:main",
+PACKAGE = Path(__file__).parent
+RECIPES = {
+    name: f"fastcolor.recipes.{name}:main"
+    for _, name, _ in pkgutil.iter_modules([str(PACKAGE / "recipes")])
+    if not name.startswith("_")
 }
-RECIPES = {name: f"fastcolor.recipes.{name}" for name in ("pix2pix", "lab_cgan", "lab_gan", "cyclegan")}
-"""Modules that `fastcolor train --recipe` runs instead of the four stages, each with flags of its own."""
+COMMANDS = {  # group: name: module:function
+    "colour": {
+        "colorize": "fastcolor.colorize.folder:main",
+    },
+    "train": {
+        "train": "fastcolor.train:main",
+        "stage1": "fastcolor.stage1_pretrain_gen:main",
+        "stage2": "fastcolor.stage2_generate_fakes:main",
+        "stage3": "fastcolor.stage3_pretrain_critic:main",
+        "stage4": "fastcolor.stage4_gan:main",
+        **RECIPES,
+    },
+    "prepare": {
+        "sample": "fastcolor.prep.sample:sample",
+        "download": "fastcolor.prep.download:download",
+        "clean": "fastcolor.prep.clean:clean",
+        "crop": "fastcolor.prep.crop:crop",
+        "greyscale": "fastcolor.prep.greyscale:greyscale",
+        "pairs": "fastcolor.prep.pairs:pairs",
+    },
+    "judge": {
+        "evaluate": "fastcolor.evaluate.command:main",
+        "bench": "fastcolor.bench:main",
+    },
+    "serve": {
+        "app": "fastcolor.app:main",
+        "export": "fastcolor.colorize.onnx:main",
+    },
+}
+REPORTED = ("torch", "torchvision", "fastai", "fastcore", "numpy", "Pillow", "onnxruntime")
+"""Packages whose versions a bug report needs."""
+
+
+def main() -> int:
+    """Entry point of `fastcolor` and `python -m fastcolor`: the first word names the command."""
+    name, *argv = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(overview(), end="")
+        return 0
+    if name == "--version":
+        print(versions(), end="")
+        return 0
+    known = {name: target for group in COMMANDS.values() for name, target in group.items()}
+    target, prog = known.get(name), f"fastcolor {name}"
+    if target is None:
+        hint = _nearest(name, [*known, "--help", "--version"]) or "`fastcolor --help` lists the commands"
+        return _fail("fastcolor", f"there is no command {name!r}: {hint}")
+    if name == "train":
+        recipe, argv = split_recipe(argv)
+        if recipe is not None and recipe not in RECIPES:
+            *others, last = RECIPES
+            return _fail(prog, f"--recipe {recipe!r} is unknown: choose {', '.join(others)} or {last}")
+        if recipe is not None:
+            target, prog = RECIPES[recipe], f"{prog} --recipe {recipe}"
+    module, function = target.split(":")
+    try:
+        called = getattr(importlib.import_module(module), function)
+    except KeyboardInterrupt:  # fastai's import takes seconds
+        print(f"{prog}: stopped before it began", file=sys.stderr)
+        return 130
+    return run_command(called, argv, prog=prog)
 
 
 def run_command(main: Callable, argv: list[str] | None = None, prog: str | None = None) -> int:
     """Parse `argv` by `main`'s signature and comments (fastcore's docments), call it, return the exit code.
 
-    0 or what `main` returns as an int; 2 for a UserError and for files that can't be read or written; 1 for
-    TrainingFailed; 130 after Ctrl-C.
+    That is 0 or what `main` returns as an int; 2 for wrong arguments, a UserError, and files that can't be read or
+    written; 1 for TrainingFailed; 130 after Ctrl-C. `--help` raises SystemExit(0), as argparse has it.
     """
+    from fastcore.script import anno_parser  # takes 0.2 s, as long as all of `fastcolor --help` may
+
     parser = anno_parser(main, prog=prog)
-    for action in parser._actions:
-        # fastcore's, of `int | None`: else errors would call it so
-        if action.metavar and getattr(action.type, "__name__", "") == "_parse":
-            action.type.__name__ = action.metavar.strip("()")
-    options = vars(parser.parse_args(argv))
-    options = {name: value for name, value in options.items() if name not in ("pdb", "xtra")}
     try:
+        options = _parse(parser, sys.argv[1:] if argv is None else argv)
         result = main(**options)
         return result if isinstance(result, int) else 0
     except UserError as error:
@@ -57,46 +105,58 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        message, code = "there is not enough memory: give smaller photos, or a smaller --size or --bs where there is one", 2
+        message = "there is not enough memory: give smaller photos, or a smaller --size or --bs where there is one"
+        code = 2
     except KeyboardInterrupt as stopped:
-        message, code = str(stopped) or "stopped; the same command goes on where it stopped (a stage: with --resume)", 130
+        message = str(stopped) or "stopped: the same command goes on from here (a stage: with --resume)"
+        code = 130
     start = "\n" if code == 130 and sys.stdout.isatty() else ""  # a progress bar stands in the line
-    print(f"{start}{parser.prog}: {message}", file=sys.stderr)
+    return _fail(f"{start}{parser.prog}", message, code)
+
+
+def _fail(prog: str, sentence: str, code: int = 2) -> int:
+    """Print `sentence` to stderr, return the exit code."""
+    print(f"{prog}: {sentence}", file=sys.stderr)
     return code
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    """ "did you mean ...?" with what of `known` looks most like `word`; None if nothing does."""
+    import difflib
+
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
+    return f"did you mean {close[0]}?" if close else None
+
+
+def _parse(parser, argv: list[str]) -> dict:
+    """The command's arguments by name. Raises UserError for wrong ones; a flag must be written out (`--epochs`)."""
+
+    from argparse import SUPPRESS
+
+    def error(message: str):
+        raise UserError(f"{message} (see {parser.prog} --help)")
+
+    parser.error, parser.allow_abbrev = error, False
+    flags = [flag for action in parser._actions if action.help != SUPPRESS for flag in action.option_strings]
+    for action in parser._actions:
+        # fastcore's, of `int | None`: else errors would call it so
+        if action.metavar and getattr(action.type, "__name__", "") == "_parse":
+            action.type.__name__ = action.metavar.strip("()")
+    for word in argv[: argv.index("--")] if "--" in argv else argv:
+        flag = word.partition("=")[0]
+        if re.match(r"--?[^\W\d][\w-]*$", flag) and flag not in flags and flag[:2] not in flags:
+            raise UserError(f"{flag} is unknown: {_nearest(flag, flags) or f'{parser.prog} --help lists the flags'}")
+    return {name: value for name, value in vars(parser.parse_args(argv)).items() if name not in ("pdb", "xtra")}
 
 
 def _os_error(error: OSError) -> str:
     where = error.filename2 or error.filename or "a file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where} does not fit on the disk any more: free some space, then run the same command again (a stage: with --resume)"
+        again = "free some space, then run the same command again (a stage: with --resume)"
+        return f"{where} does not fit on the disk any more: {again}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where} may not be written: check its permissions, or give another folder"
+        return f"{where} can't be written: check its permissions, or give another folder"
     return f"{where}: {error.strerror or error}"
-
-
-def main() -> int:
-    """Entry point of `fastcolor` and `python -m fastcolor`: the first word names the command."""
-    name, *argv = sys.argv[1:] or ["--help"]
-    if name not in COMMANDS:
-        lines = "".join(f"  fastcolor {command}\n" for command in COMMANDS)
-        print(f"usage: fastcolor COMMAND [--help]\n\n{lines}", end="", file=sys.stdout if name in ("-h", "--help") else sys.stderr)
-        if name in ("-h", "--help"):
-            return 0
-        print(f"fastcolor: there is no command {name!r}", file=sys.stderr)
-        return 2
-    module, function = COMMANDS[name].split(":")
-    recipe, rest = split_recipe(argv) if name == "train" else (None, argv)
-    if recipe is not None:
-        if recipe not in RECIPES:
-            print(f"fastcolor train: --recipe {recipe!r} does not exist: give one of {', '.join(RECIPES)}", file=sys.stderr)
-            return 2
-        module, name, argv = RECIPES[recipe], f"train --recipe {recipe}", rest
-    try:
-        called = getattr(importlib.import_module(module), function)
-    except KeyboardInterrupt:  # fastai's import takes seconds
-        print(f"fastcolor {name}: stopped before it began", file=sys.stderr)
-        return 130
-    return run_command(called, argv, prog=f"fastcolor {name}")
 
 
 def split_recipe(argv: list[str]) -> tuple[str | None, list[str]]:
@@ -107,3 +167,41 @@ def split_recipe(argv: list[str]) -> tuple[str | None, list[str]]:
         if word.startswith("--recipe="):
             return word.partition("=")[2], argv[:i] + argv[i + 1 :]
     return None, argv
+
+
+def overview() -> str:
+    """What `fastcolor --help` prints: the commands in their groups, one line each."""
+    width = max(len(name) for group in COMMANDS.values() for name in group)
+    lines = ["usage: fastcolor COMMAND ...", "", "Teach a network to colour greyscale photos, and colour them."]
+    for group, commands in COMMANDS.items():
+        lines += ["", f"{group}:", *(f"  {name:{width}}  {summary(target)}" for name, target in commands.items())]
+    lines += ["", "fastcolor COMMAND --help shows what a command takes, fastcolor --version what a bug report needs."]
+    return "\n".join(lines) + "\n"
+
+
+def summary(target: str) -> str:
+    """The first sentence of the docstring of a `module:function` of fastcolor, read from its file without an import."""
+    import ast
+
+    module, function = target.split(":")
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return re.split(r"\.(?:\s|$)", " ".join(ast.get_docstring(found).split()), maxsplit=1)[0]
+
+
+def versions() -> str:
+    """What `fastcolor --version` prints: versions and the machine's platform, one line each; nothing is imported."""
+    import platform
+    from importlib import metadata
+
+    from fastcolor import __version__
+
+    lines = [f"fastcolor {__version__}", f"Python {platform.python_version()}"]
+    for package in REPORTED:
+        try:
+            lines.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{package} is not installed")
+    return "\n".join([*lines, platform.platform()]) + "\n"

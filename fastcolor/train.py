@@ -64,10 +64,10 @@ def main(
     gan_epochs: int | None = None,  # in stage 4 (default: 6)
     **options,
 ):
-    """Train a colouriser on a folder of photos: all four stages, a table of what they reached, and a contact sheet.
+    """Train a colouriser on a folder of photos, through all four stages.
 
-    `fastcolor train --recipe NAME` trains a neighbouring system instead (pix2pix, lab_cgan, lab_gan, cyclegan), with flags
-    of its own: see `--recipe NAME --help`.
+    It ends with a table of what they reached and a contact sheet. `fastcolor train --recipe NAME` is the same as
+    `fastcolor NAME`: it trains one of the recipes instead, which has flags of its own.
     """
     one_of("preset", preset, PRESETS)
     if preset == "photo" and generator != "unet":

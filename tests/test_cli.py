@@ -1,13 +1,18 @@
 """The command line: one sentence and exit code 2 for a user's error, never a traceback."""
 
 import errno
+import importlib
+import platform
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
+import PIL
 import pytest
 import torch
 
+from fastcolor import __version__ as fastcolor_version
 from fastcolor import cli, stage1_pretrain_gen
 from fastcolor.errors import TrainingFailed, UserError
 
@@ -29,7 +34,7 @@ def raising(error):
         (UserError("x.jpg is no photo: give another"), 2, "fastcolor test: x.jpg is no photo: give another\n"),
         (TrainingFailed("the loss is no longer a number"), 1, "no longer a number"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a/fakes"), 2, "runs/a/fakes does not fit on the disk"),
-        (PermissionError(errno.EACCES, "Permission denied", "runs/a"), 2, "runs/a may not be written"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/a"), 2, "runs/a can't be written: check"),
         (KeyboardInterrupt(), 130, "stopped"),
         (MemoryError(), 2, "there is not enough memory: give smaller photos"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), 2, "there is not enough memory"),
@@ -54,7 +59,6 @@ def test_a_functions_signature_is_its_command_line(capsys):
     def main(
         folder: str,  # where to look
         size: int = 3,  # how large
-        count: int | None = None,  # how many
         deep: bool = False,  # whether below
     ):
         print(folder, size, deep)
@@ -62,30 +66,122 @@ def test_a_functions_signature_is_its_command_line(capsys):
     assert call(main, "here", "--size", "5", "--deep") == 0
     assert capsys.readouterr().out == "here 5 True\n"
     with pytest.raises(SystemExit) as error:
-        call(main, "here", "--size", "large")
-    assert error.value.code == 2
-    with pytest.raises(SystemExit):
-        call(main, "here", "--count", "many")
-    assert "argument --count: invalid int value: 'many'" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
         call(main, "--help")
+    assert error.value.code == 0
     assert "how large (default: 3)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ("here --epoch 5", "--epoch is unknown: did you mean --epochs?"),
+        ("--epoch=5", "--epoch is unknown: did you mean --epochs?"),
+        ("here --save_every 5", "--save_every is unknown: did you mean --save-every?"),
+        ("here -epochs 5", "-epochs is unknown: did you mean --epochs?"),
+        ("here --zigzag", "--zigzag is unknown: fastcolor test --help lists the flags"),
+        ("here --pdp", "--pdp is unknown: fastcolor test --help lists the flags"),  # not fastcore's hidden --pdb
+        ("here --epochs many", "argument --epochs: invalid int value: 'many' (see fastcolor test --help)"),
+        ("here --count many", "argument --count: invalid int value: 'many' (see fastcolor test --help)"),
+        ("here --epochs", "argument --epochs: expected one argument (see fastcolor test --help)"),
+        ("", "the following arguments are required: folder (see fastcolor test --help)"),
+        ("here there", "unrecognized arguments: there (see fastcolor test --help)"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence_that_names_the_remedy(argv, said, capsys):
+    def main(
+        folder: str,  # where to look
+        epochs: int = 3,  # how often
+        save_every: int = 1,  # how often to save
+        count: int | None = None,  # how many
+    ):
+        raise AssertionError
+
+    assert call(main, *argv.split()) == 2
+    assert capsys.readouterr() == ("", f"fastcolor test: {said}\n")
+
+
+def test_values_that_look_a_little_like_flags_are_values(capsys):
+    def main(
+        folder: str,  # where to look
+        low: float = 0.0,  # may be below 0
+    ):
+        print(folder, low)
+
+    for argv in (["a - b", "--low", "-1"], ["--low=-1", "a - b"], ["--low", "-1", "--", "-a"]):
+        assert call(main, *argv) == 0
+    assert capsys.readouterr().out == "a - b -1.0\na - b -1.0\n-a -1.0\n"
+
+
 def fastcolor(*argv, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "fastcolor", *argv], capture_output=True, text=True, check=False, **options)
+    command = [sys.executable, "-m", "fastcolor", *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
-def test_python_m_fastcolor_lists_its_commands():
-    result = fastcolor("--help")
-    assert result.returncode == 0
-    assert all(f"fastcolor {name}\n" in result.stdout for name in cli.COMMANDS)
+COMMANDS = {name: target for group in cli.COMMANDS.values() for name, target in group.items()}
 
 
-def test_a_command_that_does_not_exist_is_named():
-    result = fastcolor("paint")
-    assert result.returncode == 2
-    assert "no command 'paint'" in result.stderr
+@pytest.mark.parametrize("argv", [[], ["-h"], ["--help"]])
+def test_help_lists_the_commands_in_groups_one_line_each(argv, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fastcolor", *argv])
+    assert cli.main() == 0
+    groups = dict(block.split("\n", 1) for block in capsys.readouterr().out.split("\n\n")[2:-1])
+    assert list(groups) == ["colour:", "train:", "prepare:", "judge:", "serve:"]
+    for group, lines in groups.items():
+        assert [line.split()[0] for line in lines.splitlines()] == list(cli.COMMANDS[group[:-1]])
+    assert "\n  greyscale  Make the grey mirror of a folder of photos" in "\n".join(groups.values())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_line_is_the_first_sentence_of_its_docstring(name):
+    module, function = COMMANDS[name].split(":")
+    called = getattr(importlib.import_module(module), function)
+    line = cli.summary(COMMANDS[name])
+    assert " ".join(called.__doc__.split()).startswith(f"{line}.")
+    assert 10 < len(line) <= 107  # beside the name in a terminal 120 wide
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version_import_no_command(flag):
+    code = f"import sys; from fastcolor import cli; sys.argv = ['fastcolor', '{flag}']; cli.main()"
+    code += "; print(*(name for name in ('fastcore', 'numpy', 'PIL', 'torch') if name in sys.modules), file=sys.stderr)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout
+    assert result.stderr == "\n"
+
+
+def test_version_says_what_a_bug_report_needs(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "REPORTED", ("torch", "Pillow", "no-such-package"))
+    monkeypatch.setattr(sys, "argv", ["fastcolor", "--version"])
+    assert cli.main() == 0
+    *lines, machine = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"fastcolor {fastcolor_version}", f"Python {sys.version.split()[0]}"]
+    assert lines[2].split()[1].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert lines[3:] == [f"Pillow {PIL.__version__}", "no-such-package is not installed"]
+    assert platform.machine() in machine
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("colourise", "did you mean colorize?"),
+        ("grayscale", "did you mean greyscale?"),
+        ("lab-cgan", "did you mean lab_cgan?"),
+        ("Train", "did you mean train?"),
+        ("version", "did you mean --version?"),
+        ("paint", "`fastcolor --help` lists the commands"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_one_sentence_with_the_nearest_one(name, hint, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fastcolor", name])
+    assert cli.main() == 2
+    assert capsys.readouterr() == ("", f"fastcolor: there is no command {name!r}: {hint}\n")
+
+
+def test_python_m_fastcolor_is_the_same_program(tmp_path):
+    result = fastcolor("--help", cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, cli.overview(), "")
+    assert fastcolor("paint", cwd=tmp_path).returncode == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_while_a_command_is_imported_is_one_sentence(monkeypatch, capsys):
@@ -96,12 +192,6 @@ def test_ctrl_c_while_a_command_is_imported_is_one_sentence(monkeypatch, capsys)
     monkeypatch.setattr(sys, "argv", ["fastcolor", "train"])
     assert cli.main() == 130
     assert capsys.readouterr().err == "fastcolor train: stopped before it began\n"
-
-
-@pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_is_there(name):
-    module, function = cli.COMMANDS[name].split(":")
-    assert callable(getattr(__import__(module, fromlist=[function]), function))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +229,8 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_pa
     assert result.returncode == 2, result.stderr
     assert "does not fit on the disk" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert not [path for path in (tmp_path / "grey").iterdir() if path.name.startswith(".") or path.stat().st_size < 100]
+    left = list((tmp_path / "grey").iterdir())
+    assert not [path for path in left if path.name.startswith(".") or path.stat().st_size < 100]
 
 
 def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scenes, tmp_path, monkeypatch):
@@ -156,24 +247,29 @@ def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scen
     assert [path.name for path in (tmp_path / "user" / "fastcolor").rglob("*") if path.is_file()] == [".lock"]
 
 
-@pytest.mark.parametrize(("name", "flag"), [("pix2pix", "--l1"), ("lab_cgan", "--adversarial"), ("lab_gan", "--micro"), ("cyclegan", "--blocks")])
-def test_a_recipe_has_flags_of_its_own_and_those_of_all(name, flag, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["fastcolor", "train", "--recipe", name, "--help"])
+@pytest.mark.parametrize("words", [["{}"], ["train", "--recipe", "{}"], ["train", "--recipe={}"]])
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("pix2pix", "--l1"), ("lab_cgan", "--adversarial"), ("lab_gan", "--micro"), ("cyclegan", "--blocks")],
+)
+def test_a_recipe_is_a_command_with_flags_of_its_own_and_those_of_all(words, name, flag, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fastcolor", *(word.format(name) for word in words), "--help"])
     with pytest.raises(SystemExit) as error:
         cli.main()
     assert error.value.code == 0
     shown = capsys.readouterr().out
-    assert f"usage: fastcolor train --recipe {name} " in shown
+    prog = f"fastcolor {name}" if len(words) == 1 else f"fastcolor train --recipe {name}"
+    assert f"usage: {prog} " in shown
     assert all(word in shown for word in (flag, "--data", "--resume", "--epochs"))
     assert "--preset" not in shown  # that of the four stages
 
 
-@pytest.mark.parametrize("words", [["--recipe", "vit"], ["--recipe=vit"], ["--data", "x", "--recipe", "vit"], ["--recipe"]])
+@pytest.mark.parametrize("words", ["--recipe vit", "--recipe=vit", "--data x --recipe vit", "--recipe"])
 def test_a_recipe_that_does_not_exist_is_one_sentence_and_exit_code_2(words, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["fastcolor", "train", *words])
+    monkeypatch.setattr(sys, "argv", ["fastcolor", "train", *words.split()])
     assert cli.main() == 2
     error = capsys.readouterr().err
-    assert "give one of pix2pix, lab_cgan, lab_gan, cyclegan" in error
+    assert "choose cyclegan, lab_cgan, lab_gan or pix2pix" in error
     assert error.count("\n") == 1
 
 
@@ -189,16 +285,19 @@ def test_the_recipe_is_taken_out_of_the_words_wherever_it_stands(argv, expected)
     assert cli.split_recipe(argv) == expected
 
 
-def test_a_recipes_own_flag_reaches_it_and_is_looked_at(tmp_path, monkeypatch, capsys):
-    words = ["--recipe", "lab_cgan", "--adversarial", "hinge", "--run", str(tmp_path / "run")]
-    monkeypatch.setattr(sys, "argv", ["fastcolor", "train", *words])
+@pytest.mark.parametrize("words", [["lab_cgan"], ["train", "--recipe", "lab_cgan"]])
+def test_a_recipes_own_flag_reaches_it_and_is_looked_at(words, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    monkeypatch.setattr(sys, "argv", ["fastcolor", *words, "--adversarial", "hinge", "--run", str(run)])
     assert cli.main() == 2
-    assert capsys.readouterr().err.startswith("fastcolor train --recipe lab_cgan: --adversarial hinge does not exist")
-    assert not (tmp_path / "run").exists()
+    assert capsys.readouterr().err.startswith(f"fastcolor {' '.join(words)}: --adversarial hinge ")
+    assert not run.exists()
 
 
-@pytest.mark.parametrize("name", cli.RECIPES)
-def test_every_recipe_is_a_module_that_can_be_run_by_itself(name):
-    module = __import__(cli.RECIPES[name], fromlist=["main"])
-    assert callable(module.main)
-    assert module.NAME == name
+def test_every_module_in_recipes_is_a_command_and_can_be_run_by_itself():
+    folder = Path(cli.__file__).parent / "recipes"
+    assert set(cli.RECIPES) == {path.stem for path in folder.glob("[!_]*.py")}
+    for name, target in cli.RECIPES.items():
+        module = importlib.import_module(target.removesuffix(":main"))
+        assert callable(module.main)
+        assert module.NAME == name
