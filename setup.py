@@ -9,7 +9,7 @@ here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
 ONNX = ["onnx", "onnxscript", "onnxruntime"]
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "httpx", "playwright"]
-TESTS += ["nbdev", "nbclient", "ipykernel", "ruff"]
+TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter"]
 
 setup(
     name="fastcolor",
@@ -20,7 +20,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["fastcolor", "fastcolor.*"]),
-    package_data={"fastcolor": ["weights/*", "app/page/*"]},
+    package_data={"fastcolor": ["CHANGELOG.md", "weights/*", "app/page/*"]},
     install_requires=[
         "fastai>=2.8.12,<2.9",
         "fastcore>=2.2.22",

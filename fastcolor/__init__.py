@@ -5,7 +5,7 @@ import warnings
 # fastai 2.8 calls torch.jit.script while it is imported, which torch 2.14 warns of: nothing that a user could change.
 warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Colorizer", "predict"]
 
 
