@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from fastcolor.scenes.flowers import FLOWERS, Pen, draw_flower, tone
+from fastcolor.scenes.flowers import FLOWERS, draw_flower
 from fastcolor.scenes.folder import SEEDS_PER_SET, write_scenes
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.scenes.paintings import draw_painting
+from fastcolor.scenes.pen import Pen, tone
 
 
 @pytest.fixture(scope="module")
@@ -186,11 +187,13 @@ def test_a_painting_shows_its_scene_in_soft_dabs():
 
 
 def test_a_paintings_palette_is_lilac_in_the_shadows_and_cream_in_the_lights():
-    labs = [rgb2lab(np.stack([np.asarray(draw(seed, 48)) for seed in range(24)])) for draw in (draw_scene, draw_painting)]
+    draws = (draw_scene, draw_painting)
+    labs = [rgb2lab(np.stack([np.asarray(draw(seed, 48)) for seed in range(24)])) for draw in draws]
     chroma = [np.hypot(lab[..., 1], lab[..., 2]).mean() for lab in labs]
     assert chroma[1] < 0.8 * chroma[0]  # pastel
     scene, painting = labs
-    dark, light = painting[..., 0] < np.quantile(painting[..., 0], 0.1), painting[..., 0] > np.quantile(painting[..., 0], 0.9)
+    lightness = painting[..., 0]
+    dark, light = lightness < np.quantile(lightness, 0.1), lightness > np.quantile(lightness, 0.9)
     assert painting[dark][:, 2].mean() < scene[dark][:, 2].mean() - 5  # bluer
     assert painting[dark][:, 2].mean() < 0 < painting[light][:, 2].mean()
 

@@ -1,83 +1,17 @@
-"""Flowers of the drawn scenes: each kind has its own form and its own narrow range of hues."""
+"""The flowers of the scenes: each kind has a form of its own, and a narrow range of hues of its own.
 
-import colorsys
-from typing import NamedTuple
+A new kind is one function, see `_poppy`, and its line in FLOWERS.
+"""
 
 import numpy as np
 from numpy.random import Generator
-from PIL import Image, ImageDraw
+from PIL import Image
 
-Color = tuple[int, int, int]
-
-
-def tone(hue: float, light: float, saturation: float) -> Color:
-    """The 8-bit sRGB colour of a hue (degrees, HSV circle) whose grey value is `light` (0..1, Rec. 601 luma)."""
-    rgb = np.array(colorsys.hsv_to_rgb(hue / 360 % 1, saturation, 1))
-    luma = float(rgb @ (0.299, 0.587, 0.114))
-    # Pure hues differ in lightness (yellow 0.9, blue 0.1): white or black is mixed in until they match.
-    light = min(max(light, 0.02), 0.98)
-    rgb = rgb * light / luma if light < luma else 1 - (1 - rgb) * (1 - light) / (1 - luma)
-    return tuple((255 * rgb + 0.5).astype(int).tolist())
-
-
-class Paint(NamedTuple):
-    """One instance's colour; called with offsets it gives a shade of it: `paint(-0.1)` is a darker one."""
-
-    hue: float
-    light: float
-    saturation: float
-
-    def __call__(self, light: float = 0.0, hue: float = 0.0) -> Color:
-        return tone(self.hue + hue, self.light + light, self.saturation)
-
-
-class Pen:
-    """Draws on a picture in a flower's own units: centre (0, 0), outermost tips at radius 1, y downwards."""
-
-    def __init__(self, image: Image.Image, x: float, y: float, radius: float, tilt: float = 0.0, squash: float = 1.0):
-        self.draw, self.origin = ImageDraw.Draw(image), np.array([x, y])
-        cos, sin = np.cos(tilt), np.sin(tilt)
-        self.matrix = radius * np.array([[cos, sin], [-sin * squash, cos * squash]])
-
-    def polygon(self, points: np.ndarray, color: Color) -> None:
-        """Fill the outline `points`, (n, 2)."""
-        self.draw.polygon((points @ self.matrix + self.origin).ravel().tolist(), fill=color)
-
-    def disc(self, x: float, y: float, radius: float, color: Color) -> None:
-        """Fill a circle (an ellipse where the flower is seen at a slant)."""
-        self.polygon(np.array([x, y]) + radius * _CIRCLE, color)
-
-    def line(self, points: np.ndarray, width: float, color: Color) -> None:
-        """Draw a line through `points`, (n, 2)."""
-        pixels = max(1, round(width * abs(np.linalg.det(self.matrix)) ** 0.5))
-        self.draw.line((points @ self.matrix + self.origin).ravel().tolist(), color, pixels, joint="curve")
-
-    def petal(self, angle: float, start: float, end: float, width: float, color: Color, blunt: float = 1.0) -> None:
-        """Fill a leaf shape from radius `start` to `end` along `angle` (radians); blunt > 1 is broad at the tip."""
-        along = start + (end - start) * _ALONG
-        across = width * np.sin(np.pi * _ALONG**blunt) ** (1 / blunt)
-        self.polygon(turned(np.stack([np.r_[along, along[::-1]], np.r_[across, -across[::-1]]], axis=1), angle), color)
-
-
-def turned(points: np.ndarray, angle: float) -> np.ndarray:
-    """Points (n, 2) turned about (0, 0) by `angle` (radians), from the x axis towards the y axis."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    return points @ np.array([[cos, sin], [-sin, cos]])
-
-
-def rounded(points: np.ndarray) -> np.ndarray:
-    """The outline `points`, (n, 2), with its corners cut twice (Chaikin's scheme): (4n, 2)."""
-    for _ in range(2):
-        after = np.roll(points, -1, axis=0)
-        points = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], axis=1).reshape(-1, 2)
-    return points
-
-
-_ALONG = np.linspace(0, 1, 11)
-_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 25)), np.sin(np.linspace(0, 2 * np.pi, 25))], axis=1)
+from fastcolor.scenes.pen import Paint, Pen, rounded, tone, turned
 
 
 def _around(rng: Generator, count: int) -> np.ndarray:
+    """The angles (radians) of `count` petals round a centre, the first one anywhere."""
     return rng.uniform(0, 2 * np.pi) + np.arange(count) * 2 * np.pi / count
 
 
@@ -158,7 +92,7 @@ def _cornflower(pen: Pen, rng: Generator, paint: Paint) -> None:
         pen.petal(angle, 0, rng.uniform(0.2, 0.34), 0.04, tone(285, rng.uniform(0.1, 0.3), 0.6))
 
 
-FLOWERS = {  # every kind: the function that draws its head, then the ranges of its paint: hue, light; saturation
+FLOWERS = {  # kind: the function that draws its head; its paint: ranges of hue and of light, and the saturation
     "sunflower": (_sunflower, (45, 52), (0.56, 0.8), 0.8),
     "tulip": (_tulip, (350, 359), (0.3, 0.5), 0.7),
     "daisy": (_daisy, (48, 60), (0.68, 0.92), 0.06),
@@ -170,9 +104,18 @@ FLOWERS = {  # every kind: the function that draws its head, then the ranges of 
 
 
 def draw_flower(kind: str, pen: Pen, rng: Generator) -> None:
-    """Draw the head of one flower of a kind in FLOWERS; `rng` decides its paint and the details."""
+    """Draw the head of one flower of a kind in FLOWERS; its paint and the details are random."""
     head, hue, light, saturation = FLOWERS[kind]
     head(pen, rng, Paint(rng.uniform(*hue), rng.uniform(*light), saturation))
+
+
+def draw_flowers(rng: Generator, image: Image.Image, horizon: float) -> None:
+    """Draw 3 to 7 flowers of one or two kinds below the horizon (part of the side) of a square image."""
+    kinds = rng.choice(list(FLOWERS), rng.integers(1, 3), replace=False)
+    for x, y, radius in _places(rng, rng.integers(3, 8), horizon) * image.width:
+        _stem(rng, image, x, y, radius)
+        pen = Pen(image, x, y, radius, rng.uniform(-0.2, 0.2), rng.uniform(0.85, 1))
+        draw_flower(rng.choice(kinds), pen, rng)
 
 
 def _stem(rng: Generator, image: Image.Image, x: float, y: float, radius: float) -> None:
@@ -189,7 +132,7 @@ def _stem(rng: Generator, image: Image.Image, x: float, y: float, radius: float)
 
 
 def _places(rng: Generator, count: int, horizon: float) -> np.ndarray:
-    """Where flowers stand, far ones first: (count, 3) of x, y and radius in fractions of the side."""
+    """Where flowers stand, far ones first: (count, 3) of x, y and radius in parts of the side."""
     columns = rng.permutation(count)
     depth = (columns % 2 + rng.uniform(0, 1, count)) / 2  # neighbours stand at different depths
     x = (columns + rng.uniform(0.2, 0.8, count)) / count

@@ -1,20 +1,20 @@
-"""The sample set: small drawn landscapes with flowers, made from a seed, so that training needs no download.
+"""The scenes of the sample set: small drawn landscapes with flowers, each made from a seed.
 
-A colouring network can only learn what the grey picture gives away. So here colour follows from shape and texture:
-every kind of flower, ground, sky and backdrop has its own form and its own narrow range of hues (a sunflower is
-yellow, furrows are brown, bars of cloud round a low sun are orange). The kinds' ranges of lightness overlap, so that
-lightness alone does not tell the colour. Hue and lightness vary a little from one instance to the next.
+A network can only learn colours that the grey picture gives away. So colour follows from shape and texture here: every
+kind of flower, ground, sky and backdrop has a form of its own and a narrow range of hues of its own (a sunflower is
+yellow, furrows are brown, bars of cloud round a low sun are orange). Their ranges of lightness overlap, so that
+lightness alone does not tell the colour. Hue and lightness vary a little from one to the next.
 
-A new kind of flower is one function, see `_poppy`, and its line in FLOWERS; a new sky, ground or backdrop is one
-function, see `_sand`, named in SKIES, GROUNDS or BACKDROPS. Positions are fractions of the side and noise comes from
-grids of fixed size, so a seed shows the same scene at every size.
+A new sky, ground or backdrop is one function, see `_sand`, and its name in SKIES, GROUNDS or BACKDROPS. Positions are
+parts of the side, and noise comes from grids of fixed size, so a seed shows the same scene at every size.
 """
 
 import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageFilter
 
-from fastcolor.scenes.flowers import FLOWERS, Color, Paint, Pen, _places, _stem, draw_flower, tone
+from fastcolor.scenes.flowers import draw_flowers
+from fastcolor.scenes.pen import Color, Paint, Pen, tone
 
 SCALE = 3  # scenes are drawn this many times too large, then reduced: that smooths the edges
 
@@ -31,21 +31,29 @@ def _mottle(rng: Generator, height: int, width: int, cells: int) -> np.ndarray:
 
 
 def _down(height: int) -> np.ndarray:
+    """0 in the first row to 1 in the last, (height, 1)."""
     return np.linspace(0, 1, height, dtype=np.float32)[:, None]
 
 
 def _away(height: int) -> np.ndarray:
-    """How far each row of a flat ground is from the viewer: the horizon is the first row."""
+    """How far off each row of a flat ground is, (height, 1); the first row is the horizon."""
     return 1 / (_down(height) + 0.12)
 
 
 def _ramp(values: np.ndarray, colors: list[Color]) -> np.ndarray:
-    """Values 0..1 (height, width) to a colour between the given ones, (height, width, 3)."""
+    """Values 0..1 (height, width) as colours between the given ones, (height, width, 3)."""
     stops = np.linspace(0, 1, len(colors))
     return np.stack([np.interp(values, stops, channel) for channel in zip(*colors, strict=True)], axis=-1)
 
 
-def _shades(rng: Generator, texture: np.ndarray, hue: tuple, light: tuple, saturation: float, depth: float):
+def _shades(
+    rng: Generator,
+    texture: np.ndarray,
+    hue: tuple[float, float],
+    light: tuple[float, float],
+    saturation: float,
+    depth: float,
+) -> np.ndarray:
     """A texture, values -1..1 (height, width), in shades of one paint: from `depth` darker to `depth` lighter."""
     paint = Paint(rng.uniform(*hue), rng.uniform(*light), saturation)
     return _ramp(0.5 + 0.5 * texture, [paint(-depth), paint(), paint(depth)])
@@ -144,13 +152,18 @@ def _house(rng: Generator, image: Image.Image, horizon: float) -> None:
         pen.polygon(np.array([(-0.1, -0.42), (0.1, -0.42), (0.1, foot), (-0.1, foot)]) + (x, 0), tone(25, 0.2, 0.5))
 
 
-SKIES = [_clear, _cumulus, _sunset, _overcast]  # (rng, height, width): sRGB 0..255, float (height, width, 3)
-GROUNDS = [_grass, _sand, _water, _soil]  # the same
-BACKDROPS = [_hills, _conifers, _house]  # (rng, image, horizon): draw onto the image, on the horizon (part of the side)
+# A sky or a ground, called with (rng, height, width), returns sRGB 0..255, float (height, width, 3).
+SKIES = [_clear, _cumulus, _sunset, _overcast]
+GROUNDS = [_grass, _sand, _water, _soil]
+# A backdrop, called with (rng, image, horizon), draws onto the image; the horizon is its height as a part of the side.
+BACKDROPS = [_hills, _conifers, _house]
 
 
 def draw_scene(seed: int, size: int = 128) -> Image.Image:
-    """The landscape of a seed (>= 0), RGB, `size` x `size`: always the same bytes, and the same scene at every size."""
+    """The scene of a seed (0 or more), RGB, `size` x `size` pixels.
+
+    A seed gives the same bytes every time, and the same scene at every size.
+    """
     rng, side = np.random.default_rng(seed), SCALE * size
     horizon = rng.uniform(0.36, 0.56)
     above = round(horizon * side)
@@ -159,12 +172,8 @@ def draw_scene(seed: int, size: int = 128) -> Image.Image:
     image = Image.fromarray(np.vstack([sky, ground]).clip(0, 255).astype(np.uint8))
     if rng.random() < 0.75:
         BACKDROPS[rng.integers(len(BACKDROPS))](rng, image, horizon)
-    kinds = rng.choice(list(FLOWERS), rng.integers(1, 3), replace=False)
-    for x, y, radius in _places(rng, rng.integers(3, 8), horizon) * side:
-        _stem(rng, image, x, y, radius)
-        pen = Pen(image, x, y, radius, rng.uniform(-0.2, 0.2), rng.uniform(0.85, 1))
-        draw_flower(rng.choice(kinds), pen, rng)
-    # Exposure, vignette and grain, as photos have them, but the same in all three channels: the hues stay.
+    draw_flowers(rng, image, horizon)
+    # Exposure, vignette and grain, as photos have them, but equal in all three channels, so that hues stay.
     across = np.linspace(-1, 1, size) ** 2
     gain = rng.uniform(0.88, 1.1) * (1 - rng.uniform(0, 0.14) * (across + across[:, None]))
     grain = rng.uniform(0, 3) * rng.standard_normal((size, size))
