@@ -9,7 +9,7 @@
     fastcolor bench --inference         # seconds and memory of colouring photos of 1 to 100 megapixels
     fastcolor bench --chroma            # bilinear against guided, on hard edges
 
-Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, the table that the README shows.
+Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, the table that nbs/bench/README.md shows.
 """
 
 from pathlib import Path

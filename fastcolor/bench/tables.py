@@ -1,4 +1,4 @@
-"""The benchmarks' figures as Markdown and as a plot: what the README shows is made here, from the benchmark's own file."""
+"""The benchmarks' figures as Markdown and as a plot: what the READMEs show is made here, from the benchmark's own file."""
 
 import json
 from io import BytesIO
