@@ -35,12 +35,12 @@ def code(page: Path) -> list[str]:
 
 @cache
 def parsers() -> dict[str, ArgumentParser]:
-    """The parser of each command and recipe, by its name."""
-    doors = {**cli.COMMANDS, **{name: f"{module}:main" for name, module in getattr(cli, "RECIPES", {}).items()}}
+    """The parser of each command, by its name."""
     found = {}
-    for name, door in doors.items():
-        module, function = door.split(":")
-        found[name] = anno_parser(getattr(importlib.import_module(module), function))
+    for group in cli.COMMANDS.values():
+        for name, door in group.items():
+            module, function = door.split(":")
+            found[name] = anno_parser(getattr(importlib.import_module(module), function))
     return found
 
 
