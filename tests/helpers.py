@@ -1,9 +1,14 @@
 """What several test modules need: tiny runs, runs that are killed, and half steps of networks of one number each."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
+from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
+from fastai.torch_core import defaults
 from torch import nn
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
@@ -14,9 +19,9 @@ from fastcolor.recipes.lab_cgan import LabCGANStep
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
 from fastcolor.runs.run import Run, open_run
-from fastcolor.training import fit as training
 from fastcolor.training.steps import Networks, Step, recipe_learner
 
+FIRST, LAST = -1000, 1000  # orders of callbacks: before, and behind, all of fastai's and of the package's
 TINY = {"size": 32, "bs": 4, "device": "cpu", "precision": "fp32"}
 PAIR = [["generator"], ["critic"]]
 LR = 0.1  # Adam's first step moves every number by this, against its gradient's sign (Kingma and Ba 2014, section 2.1)
@@ -47,16 +52,33 @@ class Killed(BaseException):
     """As a power cut would: nothing in the package handles it."""
 
 
-def kill_after_epoch(monkeypatch, epoch: int) -> None:
-    """Break off right after the state of `epoch` has been written."""
-    after_epoch = training.Resumable.after_epoch
+class At(Callback):
+    """Calls `act(callback)` at one of fastai's events, after all other callbacks; with `order=FIRST` before them."""
 
-    def dying(callback):
-        after_epoch(callback)
-        if callback.epoch + 1 == epoch:
+    def __init__(self, event: str, act: Callable[[Callback], object], order: int = LAST):
+        self.order = order
+        setattr(self, event, lambda: act(self))
+
+
+@contextmanager
+def during_fit(*callbacks: Callback) -> Iterator[None]:
+    """Every Learner that is made in here gets these callbacks too: they are fastai's own defaults meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(defaults, "callbacks", [*defaults.callbacks, *callbacks])
+        yield
+
+
+@contextmanager
+def killed_after(epochs: int, batches: int = 0) -> Iterator[None]:
+    """The training in here dies after so many epochs, and batches of the next one, when its state has been written."""
+
+    def die(callback):
+        reached = (callback.epoch, callback.iter + 1) if batches else (callback.epoch + 1, 0)
+        if callback.training == bool(batches) and reached == (epochs, batches):
             raise Killed
 
-    monkeypatch.setattr(training.Resumable, "after_epoch", dying)
+    with during_fit(At("after_batch" if batches else "after_epoch", die)), pytest.raises(Killed):
+        yield
 
 
 class Batches(list):

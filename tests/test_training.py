@@ -1,12 +1,12 @@
 """What all stages share: learning, freezing, history, resuming, Ctrl-C, NaN, warnings."""
 
-import os
 import signal
+import sys
 from functools import partial
 
 import pytest
 import torch
-from helpers import TINY, Killed, kill_after_epoch, prepared
+from helpers import FIRST, TINY, At, during_fit, killed_after, prepared
 
 from fastcolor import stage1_pretrain_gen, stage4_gan
 from fastcolor.color.spaces import SPACES
@@ -15,8 +15,8 @@ from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.networks.unet import UNetConfig
 from fastcolor.runs.run import open_run
-from fastcolor.training import fit as training
-from fastcolor.training import resume
+from fastcolor.training.average import Averaged
+from fastcolor.training.history import warnings
 
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", **TINY)
 
@@ -29,16 +29,24 @@ def rows(run, stage="stage1") -> list[dict]:
     return [row for row in open_run(run=str(run)).folder.history() if row["stage"] == stage]
 
 
+def valid_mse(folder, stage="stage1") -> float:
+    """What the saved weights of a stage reach on the photos held out."""
+    run = open_run(run=str(folder), bs=4, device="cpu")
+    network, _ = load_network(run.folder.output(stage), "generator")
+    batches = color_batches(run, prepared(run), SPACES["lab"]).valid
+    with torch.no_grad():
+        return torch.cat([(network(x) - y).square().flatten(1).mean(1) for x, y in batches]).mean().item()
+
+
 def same(first: dict, second: dict) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("killed_after", [1, 2])
-def test_a_killed_stage_1_resumes_to_the_same_weights(killed_after, scenes, tmp_path, monkeypatch):
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_killed_stage_1_resumes_to_the_same_weights(epochs, scenes, tmp_path):
     stage = partial(stage1, data=str(scenes), epochs=3, frozen=1)
     stage(run=str(tmp_path / "whole"))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, killed_after)
+    with killed_after(epochs):
         stage(run=str(tmp_path / "killed"))
     with pytest.raises(UserError, match="holds a begun stage1: --resume"):
         stage(run=str(tmp_path / "killed"))
@@ -49,35 +57,32 @@ def test_a_killed_stage_1_resumes_to_the_same_weights(killed_after, scenes, tmp_
     assert len(losses[0]) == 3
 
 
-def test_a_resumed_optimisers_averages_lie_in_memory_as_the_weights_do(scenes, tmp_path, monkeypatch):
+def test_a_resumed_optimisers_averages_lie_in_memory_as_the_weights_do(scenes, tmp_path):
     """Otherwise each step would take more than twice as long."""
-    load, learners = resume.load_learner, []
-    monkeypatch.setattr(resume, "load_learner", lambda learn, *state: load(learn, *state) or learners.append(learn))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, 1)
+    learners = []
+    with killed_after(1):
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
-    stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
-    (learn,) = learners
+    with during_fit(At("after_train", lambda callback: learners.append(callback.learn))):
+        stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
+    (learn,) = learners  # of one epoch, the second
     held = [(weight, value) for weight, _, state, _ in learn.opt.all_params() for value in state.values() if isinstance(value, torch.Tensor)]
     assert all(weight.stride() == value.stride() for weight, value in held)
     assert any(not weight.is_contiguous() for weight, _ in held)  # channels last
 
 
-def test_a_killed_gan_stage_resumes_to_the_same_weights(own_run, tmp_path, monkeypatch):
+def test_a_killed_gan_stage_resumes_to_the_same_weights(own_run):
     stage = partial(stage4_gan.main, run=str(own_run), epochs=3, switcher="fixed", n_crit=2, n_gen=2, **TINY)
     stage(force=True)
     whole = weights(own_run, "stage4")
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, 1)
+    with killed_after(1):
         stage(force=True)
     assert not same(whole, weights(own_run, "stage4"))
     stage(resume=True)
     assert same(whole, weights(own_run, "stage4"))
 
 
-def test_resuming_with_other_settings_is_refused(scenes, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, 1)
+def test_resuming_with_other_settings_is_refused(scenes, tmp_path):
+    with killed_after(1):
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
     with pytest.raises(UserError, match=r"other settings \(epochs\).*--force"):
         stage1(run=str(tmp_path / "run"), epochs=5, resume=True)
@@ -100,31 +105,37 @@ def test_beginning_a_stage_anew_drops_what_later_ones_made_of_it(own_run):
     assert {row["stage"] for row in open_run(run=str(own_run)).folder.history()} == {"stage1"}
 
 
-def test_what_is_saved_is_the_running_average_of_the_weights(scenes, tmp_path, monkeypatch):
-    """With an average that keeps only the first weights, those are what is saved, shown and measured."""
-    monkeypatch.setattr(training.Averaged, "after_step", lambda callback: None)
-    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, average=10)
-    torch.manual_seed(42)  # the default seed
-    first = stage1_pretrain_gen.build(UNetConfig()).state_dict()
-    assert same(weights(tmp_path / "run"), first)
-    errors = [float(row["valid_mse"]) for row in rows(tmp_path / "run")]
-    assert errors[0] == pytest.approx(errors[1])
+def test_what_is_saved_and_measured_is_the_running_average_of_the_weights(scenes, tmp_path):
+    """Against the average of what every step left, by the recursion written out below."""
+    name, left = "encoder.0.0.weight", []
+
+    def note(callback):
+        left.append(callback.learn.model.state_dict()[name].clone())
+
+    with during_fit(At("before_fit", note), At("after_step", note)):
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, average=10, lr=1e-2)
+    average = left[0]
+    for n, value in enumerate(left[1:], start=1):
+        decay = min(0.9, n / (n + 10))
+        average = decay * average + (1 - decay) * value
+    torch.testing.assert_close(weights(tmp_path / "run")[name], average)
+    assert (left[-1] - average).abs().max() > 1e-3
+    assert float(rows(tmp_path / "run")[-1]["valid_mse"]) == pytest.approx(valid_mse(tmp_path / "run"), rel=1e-3)
 
 
-def test_an_average_goes_on_where_it_was_after_a_resume(scenes, tmp_path, monkeypatch):
+def test_an_average_goes_on_where_it_was_after_a_resume(scenes, tmp_path):
     stage = partial(stage1, data=str(scenes), epochs=3, average=7, aged=0.5, small_epochs=1, loss="chroma")
     stage(run=str(tmp_path / "whole"))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, 2)
+    with killed_after(2):
         stage(run=str(tmp_path / "killed"))
     stage(run=str(tmp_path / "killed"), resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
 
 
-def test_the_average_is_that_of_all_steps_weights(monkeypatch):
+def test_the_average_is_that_of_all_steps_weights():
     """Against the recursion written out: a <- d a + (1 - d) w, d = min(1 - 1/steps, n / (n + 10))."""
     network = torch.nn.Linear(1, 1, bias=False)
-    averaged = training.Averaged(network, 4)
+    averaged = Averaged(network, 4)
     averaged.learn = type("Learner", (), {})()
     expected = network.weight.item()
     for n, value in enumerate([3.0, -1.0, 2.0, 8.0, 5.0], start=1):
@@ -182,12 +193,8 @@ def test_the_history_has_one_row_per_epoch_with_all_that_was_promised(finished_r
 
 @pytest.mark.parametrize("stage", ["stage1", "stage4"])
 def test_the_last_rows_figures_are_those_of_the_saved_weights(finished_run, stage):
-    run = open_run(run=str(finished_run), bs=4, device="cpu")
-    network, _ = load_network(run.folder.output(stage), "generator")
-    batches = color_batches(run, prepared(run), SPACES["lab"]).valid
-    with torch.no_grad():
-        errors = torch.cat([(network(x) - y).square().flatten(1).mean(1) for x, y in batches])
-    assert float(rows(finished_run, stage)[-1]["valid_mse"]) == pytest.approx(errors.mean().item(), rel=1e-3)
+    expected = valid_mse(finished_run, stage)
+    assert float(rows(finished_run, stage)[-1]["valid_mse"]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_every_stage_leaves_sample_grids(finished_run):
@@ -195,15 +202,13 @@ def test_every_stage_leaves_sample_grids(finished_run):
     assert names == {f"stage{s}_epoch00{e}.png" for s in (1, 3, 4) for e in (1, 2)} | {"stage2.png"}
 
 
-def test_a_loss_that_is_no_number_stops_the_stage_and_keeps_earlier_weights(scenes, tmp_path, monkeypatch):
-    mse, calls = stage1_pretrain_gen.F.mse_loss, []
+def spoil(callback) -> None:
+    callback.learn.pred = callback.pred * float("nan")
 
-    def break_later(fake, real):
-        calls.append(1)
-        return mse(fake, real) * (float("nan") if len(calls) > 9 else 1)  # 5 + 1 batches are an epoch
 
-    monkeypatch.setattr(stage1_pretrain_gen.F, "mse_loss", break_later)
-    with pytest.raises(TrainingFailed, match="no longer a number in epoch 2.*lower --lr"):
+def test_a_loss_that_is_no_number_stops_the_stage_and_keeps_earlier_weights(scenes, tmp_path):
+    broken = At("after_pred", lambda callback: spoil(callback) if (callback.epoch, callback.iter) == (1, 3) else None)
+    with during_fit(broken), pytest.raises(TrainingFailed, match="no longer a number in epoch 2, batch 4.*lower --lr"):
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=3)
     assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
     assert len(rows(tmp_path / "run")) == 1
@@ -216,47 +221,42 @@ def test_weights_that_the_last_step_spoilt_are_not_saved(scenes, tmp_path):
     assert not open_run(run=str(tmp_path / "run")).folder.output("stage1").exists()
 
 
-def test_bf16_trains_and_is_over_when_the_stage_is(scenes, tmp_path, monkeypatch):
+def test_bf16_trains_and_is_over_when_the_stage_is(scenes, tmp_path):
     stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, precision="bf16")
     assert float(rows(tmp_path / "run")[-1]["valid_mse"]) > 0
-    monkeypatch.setattr(stage1_pretrain_gen.F, "mse_loss", lambda fake, real: (fake - real).sum() * float("nan"))
-    with pytest.raises(TrainingFailed):
+    with during_fit(At("after_pred", spoil)), pytest.raises(TrainingFailed):
         stage1(data=str(scenes), run=str(tmp_path / "nan"), epochs=1, precision="bf16")
     assert not torch.is_autocast_enabled("cpu")
 
 
 def test_a_run_resumes_where_bars_are_drawn_too(scenes, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "shows_progress", lambda: True)  # as in a terminal
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, 1)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with killed_after(1):
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
     stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
     assert [row["epoch"] for row in rows(tmp_path / "run")] == ["1", "2"]
     assert "Epoch 2/2" in capsys.readouterr().out
 
 
-def test_warnings_reach_the_history_and_the_console(scenes, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "warnings", lambda row: ["the sky is falling"])
-    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=1)
-    assert rows(tmp_path / "run")[0]["warning"] == "the sky is falling"
-    assert "warning: the sky is falling" in capsys.readouterr().out
+def test_warnings_reach_the_history_and_the_console(scenes, tmp_path, capsys):
+    def paint_grey(callback):
+        callback.learn.pred = callback.pred * torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+
+    with during_fit(At("after_pred", paint_grey)):
+        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=1)
+    assert rows(tmp_path / "run")[0]["warning"].startswith("fading: ")
+    assert "warning: fading: " in capsys.readouterr().out
 
 
-def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(scenes, tmp_path, monkeypatch):
-    step, calls = training.StopOnCtrlC.after_batch, []
-
+def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(scenes, tmp_path):
     def press(callback):
-        calls.append(1)
-        if len(calls) == 8:
-            os.kill(os.getpid(), signal.SIGINT)
-        step(callback)
+        if callback.training and (callback.epoch, callback.iter) == (1, 1):
+            signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(training.StopOnCtrlC, "after_batch", press)
-    with pytest.raises(KeyboardInterrupt, match="--resume goes on"):
+    with during_fit(At("after_batch", press, FIRST)), pytest.raises(KeyboardInterrupt, match="--resume goes on"):
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=3)
     assert weights(tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    monkeypatch.setattr(training.StopOnCtrlC, "after_batch", step)
     stage1(run=str(tmp_path / "run"), epochs=3, resume=True)
     stage1(data=str(scenes), run=str(tmp_path / "whole"), epochs=3)
     assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
@@ -274,5 +274,5 @@ def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(scenes, tmp_path,
     ],
 )
 def test_known_failures_are_warned_of(row, warned):
-    found = training.warnings({"stage": "stage4", **row})
+    found = warnings({"stage": "stage4", **row})
     assert [warned in text for text in found] == ([True] if warned else [])
