@@ -94,7 +94,9 @@ class Machine:
         return network
 
 
-def largest_batch(networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, usual: int, most: int) -> int:
+def largest_batch(
+    networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, usual: int, most: int
+) -> int:
     """Doubled from `usual` while a training step fits into the device's memory and more photos/s come of it; at most `most`.
 
     A step runs an input `(n, channels, size, size)` through the first network and its output through the next, forward and
@@ -129,7 +131,9 @@ def _spare_memory(device: torch.device) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def photos_per_s(networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, bs: int, steps: int = 4) -> float:
+def photos_per_s(
+    networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, bs: int, steps: int = 4
+) -> float:
     """How fast training steps of `bs` photos are."""
     times = []
     for _ in range(1 + steps):  # the first warms up

@@ -66,7 +66,8 @@ def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.m
 def main(
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
-    pretrained: str | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
+    pretrained: str
+    | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
     epochs: int | None = None,  # passes over the photos (default: 10; sample set: 9, without pretraining 36)
     frozen: int | None = None,  # how many of them with the encoder frozen (default: 1 with imagenet, else 0)
     lr: float = 1e-3,  # highest learning rate of the one-cycle schedule; a pretrained encoder's is a tenth of it

@@ -42,7 +42,8 @@ def main(
     average: int = 0,  # the generator's steps over which the weights that are saved are averaged; 0: not at all
     switcher: str = "adaptive",  # adaptive or fixed
     critic_thresh: float = 0.65,  # adaptive: the critic's loss below which the generator has its turn (lesson 7's)
-    gen_thresh: float | None = None,  # adaptive: the generator's loss below which the critic has (default: after one step)
+    gen_thresh: float
+    | None = None,  # adaptive: the generator's loss below which the critic has (default: after one step)
     n_crit: int = 1,  # fixed: steps of the critic in turn
     n_gen: int = 1,  # fixed: steps of the generator in turn
     **options,
@@ -53,7 +54,9 @@ def main(
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
     if critic.config.space != space.name:
-        raise UserError(f"{run.folder.output('stage3')} is a critic for {critic.config.space}, not for {space.name}: run stage 3 again")
+        raise UserError(
+            f"{run.folder.output('stage3')} is a critic for {critic.config.space}, not for {space.name}: run stage 3 again"
+        )
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
     distance = make_loss(loss, space.name, run.machine.device)
@@ -73,7 +76,13 @@ def main(
         accuracy = torch.cat([right(critic(learn.y), ones), right(both.fake_pred, 0 * ones)])
         return {"critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
 
-    about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh, "n_crit": n_crit, "n_gen": n_gen}
+    about = {
+        "switcher": switcher,
+        "critic_thresh": critic_thresh,
+        "gen_thresh": gen_thresh,
+        "n_crit": n_crit,
+        "n_gen": n_gen,
+    }
     about |= {"loss": loss, "weight": both.weight, "aged": aged, "often": often, "average": average}
     with run.stage(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs) as is_needed:
         if not is_needed:
@@ -87,7 +96,9 @@ def main(
             lambda: learn.fit(epochs, lr=[lr, critic_lr]),
             losses=lambda learn: step.losses,
             metrics=metrics,
-            save=lambda: save_network(run.folder.output(STAGE), generator, "generator", stage=4, size=run.settings.size),
+            save=lambda: save_network(
+                run.folder.output(STAGE), generator, "generator", stage=4, size=run.settings.size
+            ),
             sample=lambda path: sample_grid(path, generator, space, dls, critic),
             average=(generator, average),
         )

@@ -1,7 +1,7 @@
 """All four stages in order, and what came of them: a table, a coloured photo and a contact sheet.
 
-    fastcolor train                    # the drawn sample set: a few minutes on two cores
-    fastcolor train --data PHOTOS      # your own photos
+fastcolor train                    # the drawn sample set: a few minutes on two cores
+fastcolor train --data PHOTOS      # your own photos
 """
 
 import sys
@@ -57,9 +57,11 @@ def main(
     preset: str = "quick",  # quick (minutes), or photo: how the weights that ship were trained (hours)
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
-    pretrained: str | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
+    pretrained: str
+    | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    gen_epochs: int | None = None,  # passes over the photos in stage 1 (default: 10; sample set: 9, without pretraining 36)
+    gen_epochs: int
+    | None = None,  # passes over the photos in stage 1 (default: 10; sample set: 9, without pretraining 36)
     critic_epochs: int | None = None,  # in stage 3 (default: 5; sample set: 6)
     gan_epochs: int | None = None,  # in stage 4 (default: 6)
     **options,
@@ -85,7 +87,9 @@ def main(
         print(f"\n{stage}: {TITLES[stage]}")
 
     announce("stage1")
-    stage1_pretrain_gen.main(**flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs))
+    stage1_pretrain_gen.main(
+        **flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs)
+    )
     announce("stage2")
     stage2_generate_fakes.main(**options)
     announce("stage3")

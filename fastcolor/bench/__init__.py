@@ -23,7 +23,8 @@ from fastcolor.runs.settings import SAMPLE_SIZE
 
 
 def main(
-    data: str | None = None,  # folder of colour photos (default: drawn scenes; --scaling and --precisions make their own)
+    data: str
+    | None = None,  # folder of colour photos (default: drawn scenes; --scaling and --precisions make their own)
     out: str = "bench",  # folder for the figures
     scaling: bool = False,  # measure photos/s against photo size, batch size and number of photos instead
     quality: bool = False,  # measure PSNR and LPIPS against seconds of training instead
@@ -51,14 +52,22 @@ def main(
     bs = read_batch_size(bs)
     one_of("pretrained", pretrained, ("none", "imagenet"))
     one_of("arch", arch, ("resnet18", "resnet34", "resnet50"))
-    kinds = {"scaling": scaling, "quality": quality, "transfer": transfer, "precisions": precisions, "inference": inference}
+    kinds = {
+        "scaling": scaling,
+        "quality": quality,
+        "transfer": transfer,
+        "precisions": precisions,
+        "inference": inference,
+    }
     asked = [name for name, is_asked in {**kinds, "chroma": chroma}.items() if is_asked]
     if len(asked) > 1:
         raise UserError(f"--{asked[0]} and --{asked[1]} can't be measured at once: give one of them")
     try:  # what only the benchmark needs is an extra, and imported here
         from fastcolor.bench import measure, tables
     except ModuleNotFoundError as error:
-        raise UserError(f"the benchmark needs {error.name}: run `pip install '{error.name}'`, or install '.[bench]'") from None
+        raise UserError(
+            f"the benchmark needs {error.name}: run `pip install '{error.name}'`, or install '.[bench]'"
+        ) from None
 
     Path(out).mkdir(parents=True, exist_ok=True)  # before hours of measuring, not after
     name = asked[0] if asked else "speed"
@@ -85,7 +94,12 @@ def _measured(
     from fastcolor.bench.workplace import workplace
     from fastcolor.data.batches import BATCH
 
-    settings = {"size": size, "bs": bs, "data": Path(data).name if data else "drawn scenes", "compile": chosen["compile"]}
+    settings = {
+        "size": size,
+        "bs": bs,
+        "data": Path(data).name if data else "drawn scenes",
+        "compile": chosen["compile"],
+    }
     if name == "scaling":
         settings |= {"bs": BATCH if bs == "auto" else bs, "data": "random bytes"}
         return settings, scaling.scaling(lengths.rounds, lengths.seconds, size, settings["bs"], **chosen)

@@ -21,13 +21,22 @@ from fastcolor.scenes.landscapes import draw_scene
 SCENES, SCENE_SIDE = 12, 576  # drawn where no photos are given
 REDUCED = 4.5  # times that the photo is larger than the network's working size: 576 px to 128
 STRIDE = 4  # working pixels for one of the network's colours, UNetConfig's
-EDGE, NEAR = 12.0, 3  # a step of L from one pixel to the next that makes a hard edge; pixels on either side that belong to it
-SPOILT = {"as they are": (0, 0), "blurred": (1, 0), "drifted by 2 px": (0, 2)}  # radius in the network's pixels; working pixels
+EDGE, NEAR = (
+    12.0,
+    3,
+)  # a step of L from one pixel to the next that makes a hard edge; pixels on either side that belong to it
+SPOILT = {
+    "as they are": (0, 0),
+    "blurred": (1, 0),
+    "drifted by 2 px": (0, 2),
+}  # radius in the network's pixels; working pixels
 
 
 def chroma(photos: list[Path], limit: int) -> dict:
     """Mean CIEDE2000 of both ways, over all pixels and over those near hard edges, for each kind of colours."""
-    images = [open_photo(photo) for photo in photos[:limit]] or [draw_scene(i, SCENE_SIDE) for i in range(min(SCENES, limit))]
+    images = [open_photo(photo) for photo in photos[:limit]] or [
+        draw_scene(i, SCENE_SIDE) for i in range(min(SCENES, limit))
+    ]
     errors = {}
     for image in images:
         pixels = np.asarray(image)
@@ -45,7 +54,10 @@ def chroma(photos: list[Path], limit: int) -> dict:
                 errors.setdefault((kind, way, "all"), []).append(error.mean().item())
                 if edges.any():
                     errors.setdefault((kind, way, "edges"), []).append(error[edges].mean().item())
-    rows = [{"kind": kind, "way": way, "where": where, "ciede2000": float(np.mean(each))} for (kind, way, where), each in errors.items()]
+    rows = [
+        {"kind": kind, "way": way, "where": where, "ciede2000": float(np.mean(each))}
+        for (kind, way, where), each in errors.items()
+    ]
     return {"rows": rows, "photos": len(images)}
 
 

@@ -15,7 +15,10 @@ from fastcolor.errors import UserError
 from fastcolor.scenes.landscapes import draw_scene
 
 MEGAPIXELS = (1, 4, 12, 24, 50, 100)
-SCENE_SIDE, GRAIN = 512, 6  # pixels; standard deviation in 8-bit steps: about what a camera leaves, so that files are as large
+SCENE_SIDE, GRAIN = (
+    512,
+    6,
+)  # pixels; standard deviation in 8-bit steps: about what a camera leaves, so that files are as large
 
 # Reads, colours and writes a photo as `fastcolor colorize` does, and prints seconds: of the first since the process began,
 # and of each later one, by part.

@@ -25,13 +25,20 @@ def precisions(device: str, **changes) -> dict:
     with tempfile.TemporaryDirectory(prefix="fastcolor-bench-") as top:
         for seed in SEEDS:
             for precision in ("fp32", "bf16"):
-                options = {"run": str(Path(top, str(len(runs)))), "device": device, "precision": precision, "seed": seed}
+                options = {
+                    "run": str(Path(top, str(len(runs)))),
+                    "device": device,
+                    "precision": precision,
+                    "seed": seed,
+                }
                 begin = time.perf_counter()
                 with contextlib.redirect_stdout(io.StringIO()):
                     train.main(**options, **changes)
                 seconds = time.perf_counter() - begin
                 _, table, _ = held_out_metrics(open_run(**options))
-                figures = {name: {key: float(text) for key, text in table[name].items() if text} for name in ("stage 1", "GAN")}
+                figures = {
+                    name: {key: float(text) for key, text in table[name].items() if text} for name in ("stage 1", "GAN")
+                }
                 runs.append({"seed": seed, "precision": precision, "seconds": seconds, "metrics": figures})
                 print(f"seed {seed}, {precision}: {seconds:.0f} s, {figures}", flush=True)
     forget_gone_folders(cache_folder())

@@ -40,7 +40,9 @@ class Watch(Callback):
 
     order = 100
 
-    def __init__(self, seconds: float, lrs: list[float], look: Callable[[float, float], None], device: torch.device, begin: float):
+    def __init__(
+        self, seconds: float, lrs: list[float], look: Callable[[float, float], None], device: torch.device, begin: float
+    ):
         self.seconds, self.look, self.device_used, self.spent = seconds, look, device, begin
         self.schedules = [combined_cos(0.25, lr / 25, lr, lr / 1e5) for lr in lrs]  # fit_one_cycle's defaults
         self.points = [point * seconds for point in POINTS]
@@ -94,7 +96,13 @@ def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
     for pretrained in ("none", "imagenet", "bundled"):
         learn = our_learner(run, photos, bs, pretrained)
         curves[pretrained] = judged.curve(pretrained, learn, SPACES["lab"], seconds, pretrained)
-    return {"precision": run.machine.precision, "seconds": seconds, "trained_on": len(photos.train), **judged.reference, "curves": curves}
+    return {
+        "precision": run.machine.precision,
+        "seconds": seconds,
+        "trained_on": len(photos.train),
+        **judged.reference,
+        "curves": curves,
+    }
 
 
 def our_learner(run: Run, photos: Photos, bs: int, pretrained: str) -> Learner:
@@ -123,7 +131,9 @@ class Judged:
         of_real = {"photos": len(self.real), "colorfulness_real": float(colorfulness(self.real).mean())}
         self.reference = {**of_real, "grey": self._figures(grey)}
 
-    def curve(self, name: str, learn: Learner, space, seconds: float, pretrained: str, begin: float = 0.0) -> list[dict]:
+    def curve(
+        self, name: str, learn: Learner, space, seconds: float, pretrained: str, begin: float = 0.0
+    ) -> list[dict]:
         """Train for so many seconds, of which `begin` have passed already: the figures at POINTS of them."""
         points = []
 
@@ -144,5 +154,9 @@ class Judged:
         return points
 
     def _figures(self, fake: Tensor) -> dict[str, float]:
-        figures = {"psnr": psnr(fake, self.real).mean(), "lpips": self.lpips(fake, self.real), "colorfulness": colorfulness(fake).mean()}
+        figures = {
+            "psnr": psnr(fake, self.real).mean(),
+            "lpips": self.lpips(fake, self.real),
+            "colorfulness": colorfulness(fake).mean(),
+        }
         return {name: float(value) for name, value in figures.items()}

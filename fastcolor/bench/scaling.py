@@ -56,7 +56,10 @@ def scaling(rounds: int, seconds: float, size: int, bs: int, counts: tuple[int, 
                         reached = timed(learn, seconds, run.machine.device, batch)
                     settings[side, batch, count].append(reached["photos_per_s"])
                     figure = f"{reached['photos_per_s']:,.1f} photos/s"
-                    print(f"round {number + 1} of {rounds}, {name}: {side} px, {batch} of {count:,} photos: {figure}", flush=True)
+                    print(
+                        f"round {number + 1} of {rounds}, {name}: {side} px, {batch} of {count:,} photos: {figure}",
+                        flush=True,
+                    )
     summary = [
         {"varied": name, "size": side, "bs": batch, "photos": count, "photos_per_s": spread(values), "rounds": values}
         for name, settings in rows.items()
@@ -66,7 +69,9 @@ def scaling(rounds: int, seconds: float, size: int, bs: int, counts: tuple[int, 
 
 
 def _random_squares(file: Path, count: int, side: int) -> np.ndarray:
-    print(f"{count:,} random photos of {side} px: {count * side * side * CHANNELS / 1e6:,.0f} MB in {file}, for as long as it takes")
+    print(
+        f"{count:,} random photos of {side} px: {count * side * side * CHANNELS / 1e6:,.0f} MB in {file}, for as long as it takes"
+    )
     rng = np.random.default_rng(0)
     with open(file, "wb") as opened:
         opened.writelines(rng.bytes(side * side * CHANNELS) for _ in range(count))

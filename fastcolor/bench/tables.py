@@ -30,7 +30,9 @@ def _workplace(result: dict) -> str:
 def _about(result: dict) -> str:
     """One sentence: date, machine, versions, settings."""
     settings = result["settings"]
-    arithmetic = f"stock in fp32, fastcolor in {result['precision']}, " if "arch" in result or "rounds" in result else ""
+    arithmetic = (
+        f"stock in fp32, fastcolor in {result['precision']}, " if "arch" in result or "rounds" in result else ""
+    )
     photos = f"{settings['size']} px, batches of {settings['bs']}, photos: {settings['data']}"
     return f"{_workplace(result)}; {arithmetic}{photos}."
 
@@ -45,10 +47,20 @@ def speed_table(result: dict) -> str:
     rows = []
     for stage, title in STAGES.items():
         figures = result["summary"][stage]
-        waiting = [f"{figures[s]['waiting']['median']:.0%}" if "waiting" in figures[s] else "" for s in ("stock", "fastcolor")]
+        waiting = [
+            f"{figures[s]['waiting']['median']:.0%}" if "waiting" in figures[s] else "" for s in ("stock", "fastcolor")
+        ]
         memory = [f"{figures[s]['memory_mb']['median']:,.0f}" for s in ("stock", "fastcolor")]
         rates = [_range(figures[s]["photos_per_s"]) for s in ("stock", "fastcolor")]
-        rows.append([title, *rates, f"**{_range(figures['ratio'], '{:.1f}')}**", " / ".join(waiting).strip(" /"), " / ".join(memory)])
+        rows.append(
+            [
+                title,
+                *rates,
+                f"**{_range(figures['ratio'], '{:.1f}')}**",
+                " / ".join(waiting).strip(" /"),
+                " / ".join(memory),
+            ]
+        )
     head = ["", "stock fastai, photos/s", "fastcolor, photos/s", "ratio", "waiting for input", "peak memory, MB"]
     rounds = len(result["rounds"])
     return f"{_table(head, rows)}\nMedian (least to most) of {rounds} alternated rounds; stock / fastcolor. {_about(result)}\n"
@@ -68,11 +80,17 @@ def scaling_table(result: dict) -> str:
 def quality_table(result: dict) -> str:
     """What `fastcolor bench --quality` measured, as Markdown."""
     stock, ours = ({point["share"]: point for point in result["curves"][system]} for system in ("stock", "fastcolor"))
-    rows = [["grey", *(f"{result['grey'][n]:.{d}f}" for n, d in (("psnr", 2), ("lpips", 3)) for _ in range(2)), "0", "0"]]
+    rows = [
+        ["grey", *(f"{result['grey'][n]:.{d}f}" for n, d in (("psnr", 2), ("lpips", 3)) for _ in range(2)), "0", "0"]
+    ]
     rows += [
         [
             f"{a['seconds']:,.0f} / {b['seconds']:,.0f}",
-            *(f"{point[name]:.{digits}f}" for name, digits in (("psnr", 2), ("lpips", 3), ("colorfulness", 1)) for point in (a, b)),
+            *(
+                f"{point[name]:.{digits}f}"
+                for name, digits in (("psnr", 2), ("lpips", 3), ("colorfulness", 1))
+                for point in (a, b)
+            ),
         ]
         for a, b in ((stock[share], ours[share]) for share in stock if share in ours)
     ]
@@ -98,9 +116,7 @@ def precisions_table(result: dict) -> str:
     times = {p: [run["seconds"] for run in result["runs"] if run["precision"] == p] for p in ("fp32", "bf16")}
     rows.append(["all four stages", "seconds", *(f"{min(t):.0f} to {max(t):.0f}" for t in times.values())])
     seeds = len(times["fp32"])
-    return (
-        f"{_table(['', '', 'fp32', 'bf16'], rows)}\nHeld-out scenes; mean ± standard deviation over {seeds} seeds. {_about(result)}\n"
-    )
+    return f"{_table(['', '', 'fp32', 'bf16'], rows)}\nHeld-out scenes; mean ± standard deviation over {seeds} seeds. {_about(result)}\n"
 
 
 def transfer_table(result: dict) -> str:
@@ -111,14 +127,19 @@ def transfer_table(result: dict) -> str:
     head = ["seconds", *(f"{title}, {start}" for title, _, _ in figures for start in curves)]
 
     def cells(point_of) -> list[str]:
-        return [f"{point[name]:.{digits}f}" if (point := point_of(start)) else "" for _, name, digits in figures for start in curves]
+        return [
+            f"{point[name]:.{digits}f}" if (point := point_of(start)) else ""
+            for _, name, digits in figures
+            for start in curves
+        ]
 
-    rows = [[f"{share * result['seconds']:,.0f}", *cells(lambda start, share=share: curves[start].get(share))] for share in shares]
+    rows = [
+        [f"{share * result['seconds']:,.0f}", *cells(lambda start, share=share: curves[start].get(share))]
+        for share in shares
+    ]
     real = result["colorfulness_real"]
     photos = f"{result['trained_on']} photos to learn from, {result['photos']} held out, of colourfulness {real:.1f}"
-    return (
-        f"{_table(head, [['grey', *cells(lambda start: result['grey'])], *rows])}\n{photos}; fastcolor in {result['precision']}. {_about(result)}\n"
-    )
+    return f"{_table(head, [['grey', *cells(lambda start: result['grey'])], *rows])}\n{photos}; fastcolor in {result['precision']}. {_about(result)}\n"
 
 
 def inference_table(result: dict) -> str:
@@ -133,7 +154,15 @@ def inference_table(result: dict) -> str:
         ]
         for row in result["rows"]
     ]
-    head = ["megapixels", "decode, s", "colour, s", "encode, s", "all, s", "the first, from the start of Python, s", "peak memory, MB"]
+    head = [
+        "megapixels",
+        "decode, s",
+        "colour, s",
+        "encode, s",
+        "all, s",
+        "the first, from the start of Python, s",
+        "peak memory, MB",
+    ]
     rounds = result["rounds_each"]
     return (
         f"{_table(head, rows)}\nJPEG to JPEG, as `fastcolor colorize` does it, median (least to most) of {rounds} after the first; memory of the "
@@ -147,7 +176,10 @@ def chroma_table(result: dict) -> str:
     kinds = list(dict.fromkeys(row["kind"] for row in result["rows"]))
     columns = [(way, where) for where in ("all", "edges") for way in ("bilinear", "guided")]
     rows = [[kind, *(f"{found[kind, *column]:.2f}" for column in columns)] for kind in kinds]
-    head = ["the colours", *(f"{way}, {'all pixels' if where == 'all' else 'near hard edges'}" for way, where in columns)]
+    head = [
+        "the colours",
+        *(f"{way}, {'all pixels' if where == 'all' else 'near hard edges'}" for way, where in columns),
+    ]
     photos = f"{result['photos']} photos: {result['settings']['data']}"
     return f"{_table(head, rows)}\nMean CIEDE2000, smaller is better; {photos}. {_workplace(result)}.\n"
 
@@ -182,7 +214,9 @@ def plot_curves(result: dict, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for axis, name, title in zip(axes, ("psnr", "lpips"), ("PSNR in dB (higher is better)", "LPIPS (lower is better)"), strict=True):
+    for axis, name, title in zip(
+        axes, ("psnr", "lpips"), ("PSNR in dB (higher is better)", "LPIPS (lower is better)"), strict=True
+    ):
         for system, curve in result["curves"].items():
             axis.plot([p["seconds"] for p in curve], [p[name] for p in curve], marker="o", label=system)
         axis.axhline(result["grey"][name], color="grey", linestyle=":", label="grey")

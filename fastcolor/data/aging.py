@@ -52,7 +52,9 @@ class _Draw:
 
 
 def _film(rgb: Tensor, draw: _Draw) -> Tensor:
-    ortho, luminance = (torch.tensor(weights, device=rgb.device).view(1, 3, 1, 1) for weights in (ORTHOCHROMATIC, LUMINANCE))
+    ortho, luminance = (
+        torch.tensor(weights, device=rgb.device).view(1, 3, 1, 1) for weights in (ORTHOCHROMATIC, LUMINANCE)
+    )
     weights = torch.lerp(luminance, ortho, draw.some(0.5) * draw.uniform(0, 1))
     return (rgb * weights).sum(1, keepdim=True)
 

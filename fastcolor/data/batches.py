@@ -233,7 +233,9 @@ def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BA
     def pictures(images: Tensor, is_real: Tensor, logits: Tensor | None = None) -> Pictures:
         titles = ["real" if label else "fake" for label in is_real]
         if logits is not None:
-            titles = [f"{title}: {score:.0%} real" for title, score in zip(titles, logits.sigmoid().mean(dim=1), strict=True)]
+            titles = [
+                f"{title}: {score:.0%} real" for title, score in zip(titles, logits.sigmoid().mean(dim=1), strict=True)
+            ]
         each = list(zip(titles, space.to_rgb(images), strict=True))
         return [list(pair) for pair in zip(each[: len(each) // 2], each[len(each) // 2 :], strict=True)]
 
@@ -288,7 +290,8 @@ def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
     sides = []
     for i, folder in enumerate(folders):
         train, valid = (
-            np.array([row for row in rows if Path(photos.names[row]).parts[0] == folder]) for rows in (photos.train, photos.valid)
+            np.array([row for row in rows if Path(photos.names[row]).parts[0] == folder])
+            for rows in (photos.train, photos.valid)
         )
         if len(train) < bs or not len(valid):
             raise UserError(
@@ -322,5 +325,7 @@ def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: n
     if run.bs == "auto" and begun and run.resume:
         return begun["bs"]
     if run.bs == "auto" and run.machine.device.type == "cuda":
-        return largest_batch(networks, channels, run.settings.size, run.machine, usual, len(photos.train) // FEWEST_STEPS)
+        return largest_batch(
+            networks, channels, run.settings.size, run.machine, usual, len(photos.train) // FEWEST_STEPS
+        )
     return usual

@@ -113,7 +113,9 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _write_cache(array: Path, photos: Path, names: list[str], decode: Callable, shape: tuple[int, ...]) -> None:
-    print(f"decoding {len(names):,} photos of {photos} to {shape[1]} px, once: {_size(shape)} in {array} (--no-cache avoids this)")
+    print(
+        f"decoding {len(names):,} photos of {photos} to {shape[1]} px, once: {_size(shape)} in {array} (--no-cache avoids this)"
+    )
     for unfinished in array.parent.glob(f"{UNFINISHED}*"):  # somebody who was killed left it
         unfinished.unlink()
     with write_whole(array) as temporary:
@@ -137,7 +139,9 @@ def open_cache(file: Path, side: int) -> tuple[list[str], np.ndarray, list[tuple
     """
     held = _read_cache(file)
     if not held:
-        raise UserError(f"{file} is damaged or not a cache file: give a folder of photos, or a .npy file of fastcolor's cache")
+        raise UserError(
+            f"{file} is damaged or not a cache file: give a folder of photos, or a .npy file of fastcolor's cache"
+        )
     if held[1].shape[1] != side:
         raise UserError(
             f"{file} holds squares of {held[1].shape[1]} px, but this --size needs {side}: make it with the same --size"
@@ -149,7 +153,10 @@ def _read_cache(file: Path) -> tuple[list[str], np.ndarray, list[tuple[int, str]
     """Names, squares and unreadable rows of a cache file; None where there is none, or it is damaged."""
     try:
         note, squares = _read_note(file), np.load(file, mmap_mode="r")
-        names, unreadable = [str(name) for name in note["names"]], [(int(row), str(why)) for row, why in note["unreadable"]]
+        names, unreadable = (
+            [str(name) for name in note["names"]],
+            [(int(row), str(why)) for row, why in note["unreadable"]],
+        )
         is_whole = squares.dtype == np.uint8 and squares.shape == (len(names), *squares.shape[1:2] * 2, CHANNELS)
         is_whole = is_whole and len(names) and all(0 <= row < len(names) for row, _ in unreadable)
         return (names, squares, unreadable) if is_whole and all(map(is_inside, names)) else None

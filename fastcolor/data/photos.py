@@ -37,10 +37,14 @@ def load_photos(run: Run) -> Photos:
     squares, unreadable = squares_of(run, names, is_checked=True)
     for row, reason in unreadable:
         if split[names[row]] != LEFT_OUT:
-            raise UserError(f"{run.photos / names[row]} {reason}, but the run needs it: put it back, or give another --run")
+            raise UserError(
+                f"{run.photos / names[row]} {reason}, but the run needs it: put it back, or give another --run"
+            )
     rows = {name: row for row, name in enumerate(names)}
     parts = {part: np.array([rows[n] for n, p in split.items() if p == part]) for part in ("train", "valid")}
-    np.random.default_rng(run.settings.seed).shuffle(parts["valid"])  # the first few of them, by name, would be all of one kind
+    np.random.default_rng(run.settings.seed).shuffle(
+        parts["valid"]
+    )  # the first few of them, by name, would be all of one kind
     return Photos(resident(squares, run.machine.device), names, **parts)
 
 
@@ -54,7 +58,9 @@ def squares_of(run: Run, names: list[str], is_checked: bool = False) -> tuple[Sq
 
     def decode(row: int) -> np.ndarray:
         photo = run.photos / names[row]
-        return _square(side, *(_halves(photo) if settings.pairs else _with_grey(photo, grey and grey / names[row], side)))
+        return _square(
+            side, *(_halves(photo) if settings.pairs else _with_grey(photo, grey and grey / names[row], side))
+        )
 
     if run.cache is None:
         if is_checked:
@@ -63,7 +69,10 @@ def squares_of(run: Run, names: list[str], is_checked: bool = False) -> tuple[Sq
             print(f"looking through {len(names):,} photos of {run.photos} (--no-cache: every epoch decodes them again)")
             unreadable = unreadable_rows(decode, len(names))
         return OnDemand(decode, len(names), side), unreadable
-    stamps = [PLACE, *([name, file_stamp(run.photos / name), file_stamp(grey / name) if grey else None] for name in names)]
+    stamps = [
+        PLACE,
+        *([name, file_stamp(run.photos / name), file_stamp(grey / name) if grey else None] for name in names),
+    ]
     chosen = {name: value for name in ("limit", "folders", "pairs") if (value := getattr(settings, name))}
     chosen |= {"seed": settings.seed} if settings.limit else {}
     folder = cache_of(run.cache, run.photos, side=side, grey=settings.grey, **chosen)
@@ -106,4 +115,6 @@ def _halves(picture: Path) -> tuple[Image.Image, Image.Image]:
 
 def _square(side: int, grey: Image.Image, color: Image.Image) -> np.ndarray:
     """A square of grey and colour, `(side, side, 4)` uint8: the middle of wide photos, the upper part of tall ones."""
-    return np.dstack([ImageOps.fit(image, (side, side), Image.Resampling.BOX, centering=PLACE) for image in (grey, color)])
+    return np.dstack(
+        [ImageOps.fit(image, (side, side), Image.Resampling.BOX, centering=PLACE) for image in (grey, color)]
+    )

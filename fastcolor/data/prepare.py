@@ -62,7 +62,9 @@ def draw_sample(run: Run) -> None:
         return
     folders = run.settings.folders.split(",")
     if len(folders) != 2:
-        raise UserError(f"--folders {run.settings.folders}: the drawn sample has two (photos, paintings): name two, or give --data")
+        raise UserError(
+            f"--folders {run.settings.folders}: the drawn sample has two (photos, paintings): name two, or give --data"
+        )
     for seed, (folder, draw) in enumerate(zip(folders, (draw_scene, draw_painting), strict=True)):
         write_scenes(run.photos / folder, SAMPLE_COUNT // 2, SAMPLE_SIDE, seed, draw)
 
@@ -79,7 +81,9 @@ def choose_photos(run: Run) -> list[str]:
     """Names of the photos, or of the `--limit` of them that the seed picks, sorted."""
     folders, limit = run.settings.folders, run.settings.limit
     is_cache = run.photos.is_file()
-    held = names = open_cache(run.photos, side_of(run))[0] if is_cache else [str(path) for path in find_photos(run.photos)]
+    held = names = (
+        open_cache(run.photos, side_of(run))[0] if is_cache else [str(path) for path in find_photos(run.photos)]
+    )
     if folders:
         by_folder = {folder: [name for name in names if Path(name).parts[0] == folder] for folder in folders.split(",")}
         for folder, found in by_folder.items():
@@ -90,7 +94,9 @@ def choose_photos(run: Run) -> list[str]:
         picked = np.random.default_rng(run.settings.seed).permutation(len(names))[:limit]
         names = [names[i] for i in sorted(picked)]
     if is_cache and names != held:
-        raise UserError(f"{run.photos} doesn't hold the photos that --folders and --limit choose: make the cache file with those")
+        raise UserError(
+            f"{run.photos} doesn't hold the photos that --folders and --limit choose: make the cache file with those"
+        )
     return names
 
 
@@ -102,17 +108,25 @@ def report_unreadable(run: Run, unreadable: list[tuple[int, str]], names: list[s
         print(f"{len(unreadable):,} of {count:,} photos left out, see {run.folder.unreadable}")
     if count - len(unreadable) < FEWEST:
         first = f"; {names[unreadable[0][0]]} {unreadable[0][1]}" if unreadable else ""
-        raise UserError(f"{run.photos} holds {count - len(unreadable)} readable photos{first}: training needs at least {FEWEST}")
+        raise UserError(
+            f"{run.photos} holds {count - len(unreadable)} readable photos{first}: training needs at least {FEWEST}"
+        )
 
 
 def note_data(run: Run, names: list[str]) -> None:
     """Write into config.json what tells these photos from others: how many, and SHA-256 of their names and of the files'
     sizes in bytes, grey partners' too."""
     grey = run.settings.grey
-    files = [run.photos] if run.photos.is_file() else [Path(top, name) for top in (run.photos, grey) if top for name in names]
+    files = (
+        [run.photos]
+        if run.photos.is_file()
+        else [Path(top, name) for top in (run.photos, grey) if top for name in names]
+    )
     sizes = [file_stamp(file)[0] for file in files]
     found = {"photos": len(names), "sha256": hashlib.sha256(json.dumps([names, sizes]).encode()).hexdigest()}
     if run.folder.config.get("data", found) != found:
-        print(f"note: the photos in {run.photos} have changed since the run began: it goes on with those that are there now")
+        print(
+            f"note: the photos in {run.photos} have changed since the run began: it goes on with those that are there now"
+        )
     run.folder.config["data"] = found
     run.folder.save()

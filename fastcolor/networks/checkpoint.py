@@ -28,6 +28,7 @@ FORMAT = 1
 MOST_HEADER = 1 << 22
 """Bytes of names, shapes and metadata, ten times what our largest file has: reading a million empty tensors takes a minute."""
 
+
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
     """Write named tensors and JSON metadata as one safetensors file, whole or not at all; the same bytes for the same content."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -68,7 +69,9 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
         written = metadata.pop("sha256", None) if isinstance(metadata, dict) else None  # older files have none
         is_whole = written is None or written == checksum(tensors, metadata)
     except OSError as error:
-        raise UserError(f"{path} can't be read ({one_line(error.strerror or error)}): check its name and permissions") from None
+        raise UserError(
+            f"{path} can't be read ({one_line(error.strerror or error)}): check its name and permissions"
+        ) from None
     except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # the last two: absurd shapes, deep nesting
         is_pickle = beginning[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
         why = f"is truncated, or not a weights file ({one_line(error)})"
@@ -117,7 +120,9 @@ def load_network(path: str | Path, kind: str) -> tuple[nn.Module, dict]:
         network = _rebuilt(kind, metadata["config"], tensors)
         _check_use(metadata, network.config.space)
     except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} does not fit its own config ({one_line(error)}): run the stage that writes it again") from None
+        raise UserError(
+            f"{path} does not fit its own config ({one_line(error)}): run the stage that writes it again"
+        ) from None
     return network.eval(), metadata
 
 
@@ -126,7 +131,9 @@ def _rebuilt(kind: str, config: dict, tensors: dict[str, Tensor]) -> nn.Module:
     with torch.device("meta"), _Unfilled():
         network = build(config_of_file(kind, config))
     wanted = network.state_dict()
-    network.load_state_dict({name: _like(wanted.get(name), name, value) for name, value in tensors.items()}, assign=True)
+    network.load_state_dict(
+        {name: _like(wanted.get(name), name, value) for name, value in tensors.items()}, assign=True
+    )
     return network
 
 

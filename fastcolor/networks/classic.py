@@ -98,7 +98,9 @@ class EncoderDecoder(nn.Module):
             layer
             for channels in reversed(widths)
             for layer in (
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(channels // 2), nn.ReLU()
+                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(channels // 2),
+                nn.ReLU(),
             )
         ]
         self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up)
@@ -143,7 +145,9 @@ class Resnet(nn.Module):
         self.apply(start)
 
     def forward(self, x: Tensor) -> Tensor:
-        return image_of(x, self.decoder(self.blocks(self.encoder(pad_to_multiple(x, 8)))))  # a quarter of 4 px could not be reflected
+        return image_of(
+            x, self.decoder(self.blocks(self.encoder(pad_to_multiple(x, 8))))
+        )  # a quarter of 4 px could not be reflected
 
 
 class ResidualBlock(nn.Module):

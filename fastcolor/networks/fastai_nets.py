@@ -32,7 +32,9 @@ class FastaiCritic(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         # gan_critic halves four times and ends with a 4x4 convolution: below 64 px nothing would be left
         smallest = min(image.shape[-2:])
-        return self.critic(image if smallest >= 64 else F.interpolate(image, scale_factor=64 / smallest, mode="nearest"))
+        return self.critic(
+            image if smallest >= 64 else F.interpolate(image, scale_factor=64 / smallest, mode="nearest")
+        )
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out)
         changes = stride > 1 or channels != out
         self.downsample = (
-            nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out)) if changes else None
+            nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out))
+            if changes
+            else None
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # as He et al. 2015, and torchvision
@@ -74,7 +76,10 @@ class Block(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         self.mlp = nn.Sequential(
-            nn.GroupNorm(1, channels), nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1)
+            nn.GroupNorm(1, channels),
+            nn.Conv2d(channels, 2 * channels, 1),
+            nn.GELU(),
+            nn.Conv2d(2 * channels, channels, 1),
         )
         for last in (self.out, self.mlp[-1]):
             nn.init.zeros_(last.weight)
@@ -116,7 +121,9 @@ class LabUNet(nn.Module):
         stem = [nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
         layer1, layer2, layer3 = (
             nn.Sequential(*(BasicBlock(out if i else channels, out, 1 if i else stride) for i in range(count)))
-            for count, channels, out, stride in zip(BLOCKS[config.arch], (64, 64, 128), (64, 128, 256), (1, 2, 2), strict=True)
+            for count, channels, out, stride in zip(
+                BLOCKS[config.arch], (64, 64, 128), (64, 128, 256), (1, 2, 2), strict=True
+            )
         )
         self.encoder = nn.ModuleList(
             [
@@ -139,9 +146,11 @@ class LabUNet(nn.Module):
         with torch.no_grad():  # grey in all three channels, divided by ImageNet's deviations, is one channel's sum
             std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
             stem.weight.copy_((weights.pop("conv1.weight") / std).sum(1, keepdim=True))
-        for prefix, module in [("bn1", bn1), ("layer1", self.encoder[1][1]), *zip(
-            ("layer2", "layer3"), self.encoder[2:], strict=True
-        )]:
+        for prefix, module in [
+            ("bn1", bn1),
+            ("layer1", self.encoder[1][1]),
+            *zip(("layer2", "layer3"), self.encoder[2:], strict=True),
+        ]:
             module.load_state_dict({k[len(prefix) + 1 :]: v for k, v in weights.items() if k.startswith(prefix + ".")})
 
     def forward(self, x: Tensor) -> Tensor:

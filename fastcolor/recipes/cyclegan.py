@@ -66,7 +66,12 @@ class CycleStep(Step):
             of_monet = critic_loss(least_squares, self.monet_critic(y), self.monet_critic(late_monet))
             of_photo = critic_loss(least_squares, self.photo_critic(x), self.photo_critic(late_photo))
             self.backward(of_monet + of_photo)
-        return {"gen_adversarial": adversarial, "cycle_l1": cycle, "identity_l1": same, "critic_loss": (of_monet + of_photo) / 2}
+        return {
+            "gen_adversarial": adversarial,
+            "cycle_l1": cycle,
+            "identity_l1": same,
+            "critic_loss": (of_monet + of_photo) / 2,
+        }
 
     def after_batch(self):
         if self.training and self.steps in SHEETS:
@@ -139,7 +144,9 @@ def _folders(options: dict) -> str | None:
         run = RunFolder(options.get("run") or "runs/cyclegan-sample")
         return None if run.config_file.exists() else "photos,paintings"
     if folders is None or len(set(folders.split(","))) != 2:
-        raise UserError("--folders is missing: name the folders of photos and of paintings below --data, as --folders PHOTOS,PAINTINGS")
+        raise UserError(
+            "--folders is missing: name the folders of photos and of paintings below --data, as --folders PHOTOS,PAINTINGS"
+        )
     return folders
 
 
@@ -167,7 +174,14 @@ def cycle_sheet(path: Path, networks: Networks, space, dls) -> None:
     to_monet, to_photo = networks.to_monet, networks.to_photo
     with torch.no_grad(), evaluating(to_monet, to_photo):
         monet, photo = to_monet(x), to_photo(y)
-        columns = {"photo": x, "Monet": monet, "back": to_photo(monet), "painting": y, "as photo": photo, "back ": to_monet(photo)}
+        columns = {
+            "photo": x,
+            "Monet": monet,
+            "back": to_photo(monet),
+            "painting": y,
+            "as photo": photo,
+            "back ": to_monet(photo),
+        }
     save_photo(sheet({name: space.to_rgb(images) for name, images in columns.items()}), path)
 
 

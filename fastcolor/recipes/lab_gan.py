@@ -107,7 +107,9 @@ def main(
             lambda: learn.fit(epochs, lr=[lr, critic_lr]),
             losses=lambda learn: step.losses,
             metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
-            save=lambda: save_network(run.folder.output(NAME), generator, "generator", recipe=NAME, size=run.settings.size),
+            save=lambda: save_network(
+                run.folder.output(NAME), generator, "generator", recipe=NAME, size=run.settings.size
+            ),
             sample=lambda path: sample_grid(path, generator, space, dls),
             save_every=save_every,
             sample_every=sample_every,

@@ -98,7 +98,9 @@ def main(
             lambda: learn.fit(epochs, lr=lr),
             losses=lambda learn: step.losses,
             metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
-            save=lambda: save_network(run.folder.output(NAME), generator, "generator", recipe=NAME, size=run.settings.size),
+            save=lambda: save_network(
+                run.folder.output(NAME), generator, "generator", recipe=NAME, size=run.settings.size
+            ),
             sample=lambda path: sample_grid(path, generator, space, dls),
         )
 

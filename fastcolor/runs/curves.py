@@ -7,7 +7,13 @@ from fastcolor.files import write_whole
 from fastcolor.runs.folder import RunFolder
 
 APART = ("stage", "epoch", "warning", "photos_per_s", "seconds", "peak_mb")
-MEASURED = ("psnr", "colorfulness", "hue_diversity", "mean_b", "blue_share")  # each with its `_real`, where there is one
+MEASURED = (
+    "psnr",
+    "colorfulness",
+    "hue_diversity",
+    "mean_b",
+    "blue_share",
+)  # each with its `_real`, where there is one
 
 
 def draw_history(folder: RunFolder) -> None:
@@ -33,7 +39,9 @@ def draw_history(folder: RunFolder) -> None:
             axis.tick_params(labelsize=7)
             for name in names:
                 points = [(int(row["epoch"]), float(row[name])) for row in rows if row[name]]
-                axis.plot(*zip(*points, strict=True), ".--" if name.endswith("_real") else ".-", label=name, markersize=3)
+                axis.plot(
+                    *zip(*points, strict=True), ".--" if name.endswith("_real") else ".-", label=name, markersize=3
+                )
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.legend(fontsize=6)
     with write_whole(folder.history_picture) as temporary:

@@ -148,7 +148,9 @@ class RunFolder:
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
-            raise UserError(f"{self.path} is being used by another process: wait until it ends, or give another --run") from None
+            raise UserError(
+                f"{self.path} is being used by another process: wait until it ends, or give another --run"
+            ) from None
         try:
             if self.lock.lock_counter == 1:
                 self._tidy()
@@ -161,7 +163,9 @@ class RunFolder:
             unfinished.unlink()  # somebody who was killed left it
         known = self.config["settings"]
         if self.config_file.exists() and self.read() != Settings(**known):
-            raise UserError(f"{self.path}: another process has begun a run with other settings there: give another --run")
+            raise UserError(
+                f"{self.path}: another process has begun a run with other settings there: give another --run"
+            )
 
     def drop(self, *stages: str) -> None:
         """Delete what `stages` left: their notes in config.json first, so that nothing half deleted passes for finished;
@@ -205,7 +209,9 @@ class RunFolder:
             for row in rows:
                 _check_row(row)
         except (csv.Error, KeyError, TypeError, ValueError):
-            raise UserError(f"{self.history_file} is damaged or not a history: delete it, or give another --run") from None
+            raise UserError(
+                f"{self.history_file} is damaged or not a history: delete it, or give another --run"
+            ) from None
         return rows
 
     def write_history(self, rows: list[dict]) -> None:

@@ -58,8 +58,21 @@ def read_weights(path: Path) -> Weights | None:
     try:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
-        return Weights(path, int(about["size"]), about.get("keeps_light", True)) if about.get("kind") == "generator" else None
-    except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+        return (
+            Weights(path, int(about["size"]), about.get("keeps_light", True))
+            if about.get("kind") == "generator"
+            else None
+        )
+    except (
+        OSError,
+        SafetensorError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ):
         return None
 
 
@@ -78,7 +91,9 @@ def describe(folder: RunFolder) -> dict:
         "stages": stages,
         "history": history,
         "written": written_inside(folder.path, folder.history_file),
-        "pictures": [{"name": name, "written": written_inside(folder.path, path)} for name, path in pictures(folder).items()],
+        "pictures": [
+            {"name": name, "written": written_inside(folder.path, path)} for name, path in pictures(folder).items()
+        ],
     }
 
 

@@ -30,7 +30,9 @@ def provenance(machine: Machine) -> dict:
         **{name: version(name) for name in LIBRARIES},
         "device": device.type,
         "compiled": machine.compile,
-        "processor": torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "processor": torch.cuda.get_device_name(device)
+        if on_gpu
+        else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "threads": torch.get_num_threads(),
     }
 

@@ -42,7 +42,9 @@ class Run:
         folder, begun = self.folder, self.folder.config["stages"]
         command = f"python -m {STAGES[stage][0]} --run {folder.path}"
         if self.is_changed:
-            raise UserError(f"{folder.path}: all stages share these settings: give the new ones, with --force, to stage 1")
+            raise UserError(
+                f"{folder.path}: all stages share these settings: give the new ones, with --force, to stage 1"
+            )
         if stage not in begun or not folder.output(stage).exists():
             raise UserError(f"{folder.output(stage)} is missing: run `{command}` first")
         if not begun[stage]["finished"]:  # what resuming changes would not reach the later stages
@@ -88,7 +90,9 @@ class Run:
             return True
         if begun and not self.force:
             state = "finished" if begun["finished"] else "begun"
-            raise UserError(f"{folder.path} holds a {state} {stage}: --resume to go on with it, --force to begin it anew")
+            raise UserError(
+                f"{folder.path} holds a {state} {stage}: --resume to go on with it, --force to begin it anew"
+            )
         names = list(STAGES)
         folder.drop(*(names[names.index(stage) :] if stage in names else [stage]))
         folder.config["stages"][stage] = {**about, "made_with": [now], "finished": False}
@@ -97,7 +101,8 @@ class Run:
 
 
 def open_run(
-    data: str | None = None,  # folder of colour photos, any tree, or the cache file of one (default: the drawn sample set)
+    data: str
+    | None = None,  # folder of colour photos, any tree, or the cache file of one (default: the drawn sample set)
     grey: str | None = None,  # its grey mirror (default: the photos' own grey)
     pairs: bool = False,  # data holds A|B pictures: the grey half left, the colour half right
     run: str | None = None,  # run folder (default: runs/ and the data folder's name; recipes put theirs before it)

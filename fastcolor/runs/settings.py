@@ -33,7 +33,12 @@ class Settings:
         """Raise UserError for a value that can't be right, TypeError for one of the wrong type (in a damaged config.json)."""
         types = {"pairs": bool, "size": int, "limit": int, "test": float | int, "seed": int}
         for name, value in asdict(self).items():
-            if value is not None and not isinstance(value, types.get(name, str)) or isinstance(value, str) and "\0" in value:
+            if (
+                value is not None
+                and not isinstance(value, types.get(name, str))
+                or isinstance(value, str)
+                and "\0" in value
+            ):
                 raise TypeError(f"{name} is {value!r}")
         at_least(SIZES[0], size=self.size)
         if self.size is not None and self.size not in SIZES:
@@ -46,7 +51,9 @@ class Settings:
             raise UserError(f"--test must be a share of 0.5 or less, not {self.test}: the rest is trained on")
         for folder in self.folders.split(",") if self.folders is not None else ():
             if not is_inside(folder):
-                raise UserError(f"--folders must name folders below --data, with commas between them, not {self.folders}")
+                raise UserError(
+                    f"--folders must name folders below --data, with commas between them, not {self.folders}"
+                )
 
     def or_defaults(self) -> "Settings":
         """The same with defaults for what a run has to have and was not given."""

@@ -61,8 +61,12 @@ def fit(
                 f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
             )
         if stop.asked:
-            if not resumable.state:  # else all epochs had been finished before: the file has the weights, the network hasn't
+            if (
+                not resumable.state
+            ):  # else all epochs had been finished before: the file has the weights, the network hasn't
                 if averaged:
                     averaged.swap()
                 save()
-            raise KeyboardInterrupt(f"{stage} stopped; its weights are in {run.folder.output(stage)}, and --resume goes on from here")
+            raise KeyboardInterrupt(
+                f"{stage} stopped; its weights are in {run.folder.output(stage)}, and --resume goes on from here"
+            )

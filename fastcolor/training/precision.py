@@ -28,7 +28,11 @@ def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision",
     for precision.is_sparing in (False, True):
         try:
             return go()
-        except (RuntimeError, MemoryError, IndexError) as error:  # what it holds on to is let go of when this block ends
+        except (
+            RuntimeError,
+            MemoryError,
+            IndexError,
+        ) as error:  # what it holds on to is let go of when this block ends
             if not is_out_of_memory(error):
                 raise
         precision.contexts.close()
@@ -42,7 +46,9 @@ def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision",
             torch.cuda.empty_cache()
         if not precision.is_sparing:
             where = "main memory" if precision.opened.machine.device.type == "cuda" else "files"
-            print(f"memory is too small for a batch: what the backward pass needs waits in {where} now; slower, but the result is the same")
+            print(
+                f"memory is too small for a batch: what the backward pass needs waits in {where} now; slower, but the result is the same"
+            )
     raise UserError("there is not enough memory for a batch: begin anew with a smaller --bs or --size, and --force")
 
 
@@ -76,7 +82,9 @@ def elsewhere(run: Run) -> torch.autograd.graph.saved_tensors_hooks:
     Not torch's save_on_cpu, which forgets strides: other kernels would compute the backward pass, to other last digits.
     """
     if run.machine.device.type == "cuda":
-        return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.to("cpu"), lambda saved: saved.to(run.machine.device))
+        return torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: tensor.to("cpu"), lambda saved: saved.to(run.machine.device)
+        )
     return torch.autograd.graph.saved_tensors_hooks(lambda tensor: Filed(tensor, run.folder.path), Filed.read)
 
 

@@ -85,7 +85,9 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
     size = run.settings.size
     spare = (photos.squares.shape[1] - size) // 2
     middle = slice(spare, spare + size)
-    real = take(photos.squares, photos.valid, torch.device("cpu"))[:, middle, middle, 1:].permute(0, 3, 1, 2).float() / 255
+    real = (
+        take(photos.squares, photos.valid, torch.device("cpu"))[:, middle, middle, 1:].permute(0, 3, 1, 2).float() / 255
+    )
     images = {"grey": grey_of_lab(rgb_to_lab(real))}
     pixels = [np.asarray((photo.permute(1, 2, 0) * 255).round().byte()) for photo in real]
     for name, stage in (("stage 1", "stage1"), ("GAN", "stage4")):

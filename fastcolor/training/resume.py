@@ -177,7 +177,9 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
 def _as(parameter: Tensor, value: Tensor) -> Tensor:
     """What an optimiser keeps of a parameter, in the same memory layout: its steps take half the time then."""
     if (value.shape, value.dtype) != (parameter.shape, parameter.dtype):
-        raise ValueError(f"the optimiser keeps {list(value.shape)} {value.dtype} of a parameter {list(parameter.shape)}")
+        raise ValueError(
+            f"the optimiser keeps {list(value.shape)} {value.dtype} of a parameter {list(parameter.shape)}"
+        )
     return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 

@@ -69,7 +69,9 @@ class Step(Callback):
         """
         resting = [network for name, network in self.model.named_children() if name not in names]
         parameters = [parameter for network in resting for parameter in network.parameters()]
-        norms = [m for network in resting for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        norms = [
+            m for network in resting for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats
+        ]
         if self.rests_in_eval:
             self.model.train()
             for network in resting:
@@ -101,7 +103,12 @@ class Step(Callback):
 
 
 def recipe_learner(
-    dls: DataLoaders, networks: Networks, step: Step, *, betas: tuple[float, float] = (0.5, 0.999), groups: list[list[str]]
+    dls: DataLoaders,
+    networks: Networks,
+    step: Step,
+    *,
+    betas: tuple[float, float] = (0.5, 0.999),
+    groups: list[list[str]],
 ) -> Learner:
     """fastai Learner around a step. `groups` names the networks that share a learning rate; Adam without weight decay.
 
