@@ -16,8 +16,8 @@ from fastcolor.networks.critics import PatchCritic, PatchCriticConfig
 from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCriticConfig
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import LabUNet, UNetConfig
+from fastcolor.training.adversarial import bce, critic_loss
 from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
-from fastcolor.training.steps import bce, critic_loss
 
 
 class Batches(list):

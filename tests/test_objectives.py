@@ -12,7 +12,8 @@ from torch import nn
 from fastcolor.networks.classic import PatchGAN, PatchGANConfig, SkipUNet, SkipUNetConfig
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
-from fastcolor.training.steps import Networks, Step, bce, recipe_learner
+from fastcolor.training.adversarial import bce
+from fastcolor.training.steps import Networks, Step, recipe_learner
 
 
 def softplus(value: float) -> float:

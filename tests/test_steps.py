@@ -26,17 +26,8 @@ from fastcolor.recipes.cyclegan import CRITICS, GENERATORS, CycleStep
 from fastcolor.recipes.lab_cgan import LabCGANStep
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
-from fastcolor.training.steps import (
-    ImagePool,
-    Networks,
-    Step,
-    adversarial_loss,
-    bce,
-    gradient_penalty,
-    least_squares,
-    recipe_learner,
-    wasserstein,
-)
+from fastcolor.training.adversarial import adversarial_loss, bce, gradient_penalty, least_squares, wasserstein
+from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner
 from fastcolor.training.stop import StopOnNaN
 
 
