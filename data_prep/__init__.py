@@ -1,1 +1,1 @@
-"""Scripts, folder in, folder out; originals are never touched."""
+"""Scripts that prepare photos: folder in, folder out; photos are never changed."""

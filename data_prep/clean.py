@@ -1,4 +1,4 @@
-"""python -m data_prep.clean SRC DST: report what spoils a folder of photos in DST/clean.csv, or move it aside."""
+"""python -m data_prep.clean SRC DST: list the photos to leave out in DST/clean.csv, or move them."""
 
 import sys
 

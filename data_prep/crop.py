@@ -1,4 +1,4 @@
-"""python -m data_prep.crop SRC DST: the square middle of every photo, at one size."""
+"""python -m data_prep.crop SRC DST: cut the square middle out of every photo and resize it."""
 
 import sys
 

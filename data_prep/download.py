@@ -1,4 +1,4 @@
-"""python -m data_prep.download NAME DST: fetch, check and unpack a public photo set."""
+"""python -m data_prep.download NAME DST: download a public photo set, check and unpack it."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""python -m data_prep.greyscale SRC DST: the grey mirror of a folder of photos."""
+"""python -m data_prep.greyscale SRC DST: make a grey copy of every photo of a folder."""
 
 import sys
 

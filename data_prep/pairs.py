@@ -1,4 +1,4 @@
-"""python -m data_prep.pairs SRC DST: cut A|B pictures into DST/A and DST/B; --join joins them again."""
+"""python -m data_prep.pairs SRC DST: cut A|B pictures into DST/A and DST/B, or join them."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""python -m data_prep.sample DST: the drawn sample set."""
+"""python -m data_prep.sample DST: draw the sample set."""
 
 import sys
 

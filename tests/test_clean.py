@@ -253,7 +253,7 @@ def test_a_folder_of_broken_files_is_an_error_that_is_still_reported(tmp_path, c
     (tmp_path / "src").mkdir()
     (tmp_path / "src/a.jpg").write_bytes(b"")
     assert run(tmp_path / "src", tmp_path / "dst") == 2
-    assert "no photo could be read" in capsys.readouterr().err
+    assert f"no photo in {tmp_path / 'src'} could be read: see" in capsys.readouterr().err
     assert kinds(tmp_path / "dst") == {"a.jpg": "unreadable"}
 
 
@@ -262,5 +262,5 @@ def test_report_and_moved_photos_stay_out_of_the_source(folder, tmp_path, option
     before = contents(folder)
     arguments = [folder, tmp_path / "dst", *option, folder / "x"] if option else [folder, folder / "x"]
     assert run(*arguments) == 2
-    assert "lies in the source folder" in capsys.readouterr().err
+    assert "is inside the source folder" in capsys.readouterr().err
     assert contents(folder) == before

@@ -128,7 +128,7 @@ def test_help_lists_the_commands_in_groups_one_line_each(argv, monkeypatch, caps
     assert list(groups) == ["colour:", "train:", "prepare:", "judge:", "serve:"]
     for group, lines in groups.items():
         assert [line.split()[0] for line in lines.splitlines()] == list(cli.COMMANDS[group[:-1]])
-    assert "\n  greyscale  Make the grey mirror of a folder of photos" in "\n".join(groups.values())
+    assert "\n  greyscale  Make a grey copy of every photo of a folder\n" in "\n".join(groups.values())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

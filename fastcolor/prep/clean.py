@@ -1,8 +1,8 @@
-"""Finds what spoils a folder of photos for learning colours: broken, tiny, flat, grey and duplicate ones.
+"""Finds the photos that no colours can be learnt from: broken, tiny, flat, grey and duplicate ones.
 
-Every photo is looked at once, reduced to 64 x 64 pixels; what is kept of it (`Look`) decides. The limits were set by
-eye on 10,366 photos out of public sets, saved at about 176 px as JPEG of quality 85, whose noise is the worst that
-should be expected; they prefer missing one to flagging a good photo.
+Every photo is opened once, reduced to 64 x 64 pixels, and judged by what is measured then (`Look`). The limits were set
+by eye on 10,366 photos from public sets, saved at about 176 px as JPEG of quality 85: the worst noise to expect.
+They rather miss a bad photo than list a good one.
 """
 
 import csv
@@ -27,28 +27,29 @@ from fastcolor.photo.read import open_photo
 
 KINDS = ("unreadable", "tiny", "flat", "grey", "duplicate")
 
-TINY = 64  # pixels on the short side
+TINY = 64  # pixels of the short side
 FLAT = 4.0  # standard deviation of L (0..100); the flattest good photo had 6
-NO_COLOR = 4.0  # a, b: 99 % of the photo lie nearer to neutral
-ONE_HUE = 2.0  # a, b: 99 % of a tinted photo lie within this of one hue,
-ONE_TONE = 1.6  # a, b: and lightness foretells its colours within this (root mean square); others fail one of both
+NO_COLOR = 4.0  # in a, b: 99 % of a grey photo lie nearer to neutral than this
+# A grey photo with a tint (sepia) is below both; photos with colours are above one of them:
+ONE_HUE = 2.0  # in a, b: how far 99 % of the photo lie at most from a single hue
+ONE_TONE = 1.6  # in a, b: how far the colours are from what lightness predicts (root mean square)
 
 
 class Look(NamedTuple):
-    """What is kept of one photo. a, b are those of CIE Lab, faded out where L < 20: dark pixels' are noise."""
+    """What is measured of one photo. a and b are those of CIE Lab, faded out below L = 20, where they are noise."""
 
     width: int
     height: int
     contrast: float  # standard deviation of L
-    chroma: float  # distance from neutral that 99 % of the photo keep
-    off_hue: float  # distance from the nearest single hue (a ray from neutral in the a, b plane) that 99 % keep
+    chroma: float  # 99 % of the photo lie within this distance of neutral
+    off_hue: float  # 99 % of it lie within this distance of a single hue: a ray from neutral in the a, b plane
     off_tone: float  # distance of the colours from a cubic function of L, root mean square
     dhash: str  # 64 bits, hex: whether each of 8 x 8 cells is lighter than its left neighbour (N. Krawetz's dHash)
     thumbnail: str  # 16 x 16 pixels RGB, hex
 
 
 class Finding(NamedTuple):
-    """One line of the report."""
+    """One row of the report."""
 
     file: str
     reason: str
@@ -56,35 +57,38 @@ class Finding(NamedTuple):
 
 
 def clean(
-    src: Path,  # folder of photos, any tree
-    dst: Path,  # folder for the report clean.csv, and for looks.jsonl, which spares a second look at the same files
-    move: Path | None = None,  # folder to move the flagged photos to, keeping the tree; without it they stay
-    strict: bool = False,  # exit code 2 if any photo is unreadable
+    src: Path,  # folder of photos, with all folders below it
+    dst: Path,  # folder for the report, clean.csv, and for looks.jsonl, which makes the next run fast
+    move: Path | None = None,  # folder to move the listed photos to, same tree (default: they stay)
+    strict: bool = False,  # end with exit code 2 if a photo can't be read
 ):
-    """Report what spoils a folder of photos for learning colours: broken, tiny, flat, grey and duplicate ones."""
+    """List photos to leave out: broken, tiny, flat, grey, duplicate.
+
+    They are listed in DST/clean.csv with the reason; --move moves them out of the folder.
+    """
     for folder in filter(None, (dst, move)):
         if src.resolve() in (folder.resolve(), *folder.resolve().parents):
-            raise UserError(f"{folder} lies in the source folder {src}: give another one")
+            raise UserError(f"{folder} is inside the source folder {src}: give another folder")
     looks, findings = look_at(src, find_photos(src), dst / "looks.jsonl")
     findings += judge(looks)
     report = dst / "clean.csv"
     write_report(report, findings + _moved_before(report, src, move))
     if not looks:
-        raise UserError(f"{src}: no photo could be read; see {report}")
+        raise UserError(f"no photo in {src} could be read: see {report}")
     counts = ", ".join(f"{sum(finding.kind == kind for finding in findings):,} {kind}" for kind in KINDS)
     print(f"{len(looks) + sum(f.kind == 'unreadable' for f in findings):,} photos: {counts}; see {report}")
     if move:
         moved = sum(move_aside(src / finding.file, move / finding.file) for finding in progress_bar(findings))
-        stayed = f", {len(findings) - moved:,} stayed (links, or the name is taken there)"
+        stayed = f", {len(findings) - moved:,} stayed (links, or another file has the name there)"
         print(f"{moved:,} moved to {move}{stayed if moved < len(findings) else ''}")
     if strict and any(finding.kind == "unreadable" for finding in findings):
-        raise UserError(f"{src}: some photos could not be read; see {report}")
+        raise UserError(f"some photos in {src} could not be read: see {report}")
 
 
 def look_at(src: Path, photos: list[Path], cache: Path) -> tuple[dict[Path, Look], list[Finding]]:
     """Look at `photos` (relative to `src`): a Look for each that can be read, a Finding for each that can't.
 
-    `cache` gets a line for each; files whose size and time stand there already are not opened again.
+    `cache` (a file, JSON lines) keeps the looks; a file whose size and time are the same as there is not opened again.
     """
     known = dict(_read_cache(cache))
     stamps = {photo: _stamp(src / photo) for photo in photos}
@@ -110,7 +114,7 @@ def look_at(src: Path, photos: list[Path], cache: Path) -> tuple[dict[Path, Look
 
 
 def _stamp(file: Path) -> str:
-    """Changes when the file does; empty for a link that leads nowhere."""
+    """Size and time of a file, which change when it does; empty for a link that leads nowhere."""
     return f"{file.stat().st_size} {file.stat().st_mtime_ns}" if file.exists() else ""
 
 
@@ -124,7 +128,7 @@ def _read_cache(cache: Path) -> Iterator[tuple[tuple[Path, str], Look]]:
 
 
 def look(photo: Image.Image) -> Look:
-    """Measure an RGB image; see Look."""
+    """Measure an RGB image of any size; see Look."""
     small = photo.resize((64, 64), Image.Resampling.BOX)
     rgb = torch.from_numpy(np.array(small.reduce(2))).permute(2, 0, 1) / 255
     lightness, *ab = rgb_to_lab(rgb).flatten(1).double().numpy()
@@ -146,20 +150,20 @@ def look(photo: Image.Image) -> Look:
 
 
 def judge(looks: dict[Path, Look]) -> list[Finding]:
-    """What is wrong with which photo, one Finding at most for each; duplicates only among the others."""
+    """What is wrong with which photo: one Finding at most for each, and duplicates only among those without."""
     findings, good = [], {}
     for photo, seen in looks.items():
         if min(seen.width, seen.height) < TINY:
             kind, reason = "tiny", f"has {seen.width} x {seen.height} pixels, less than {TINY} on the short side"
         elif seen.contrast < FLAT:
-            kind, reason = "flat", f"has hardly any light and shade: lightness varies by {seen.contrast:.1f} of 100"
+            kind, reason = "flat", f"has almost no contrast: its lightness varies by {seen.contrast:.1f} of 100"
         elif seen.chroma < NO_COLOR:
             kind, reason = "grey", f"has no colour: 99 % of it lie within {seen.chroma:.1f} of neutral in a, b"
         elif seen.off_hue < ONE_HUE and seen.off_tone < ONE_TONE:
             kind = "grey"
             reason = (
                 f"is grey with a tint: 99 % of it lie within {seen.off_hue:.1f} of a single hue in a, b, "
-                f"and lightness foretells the colour within {seen.off_tone:.1f}"
+                f"and its lightness predicts its colours within {seen.off_tone:.1f}"
             )
         else:
             good[photo] = seen
@@ -169,7 +173,7 @@ def judge(looks: dict[Path, Look]) -> list[Finding]:
 
 
 def find_duplicates(looks: dict[Path, Look]) -> list[Finding]:
-    """The photos that show the same as a larger one (of equal ones, as the first by name), which is kept."""
+    """The photos that show the same as a larger one, or, of the same size, as one whose name comes first."""
     photos = sorted(looks, key=lambda photo: (-looks[photo].width * looks[photo].height, photo))
     return [
         Finding(
@@ -183,12 +187,12 @@ def find_duplicates(looks: dict[Path, Look]) -> list[Finding]:
 
 
 def write_report(path: Path, findings: list[Finding]) -> None:
-    """Write `findings`, by kind and name, as a CSV file with the columns file, reason, kind."""
+    """Write `findings`, sorted by kind and name, as a CSV file with the columns file, reason, kind."""
     write_csv(path, Finding._fields, sorted(findings, key=lambda finding: (KINDS.index(finding.kind), finding.file)))
 
 
 def _moved_before(report: Path, src: Path, move: Path | None) -> list[Finding]:
-    """The lines of an earlier report whose photos were moved already: a run that goes on should not forget them."""
+    """The rows of an earlier report whose photos have been moved since: a run that goes on must not lose them."""
     if not move or not report.exists():
         return []
     with open(report, newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -197,14 +201,14 @@ def _moved_before(report: Path, src: Path, move: Path | None) -> list[Finding]:
 
 
 def move_aside(source: Path, target: Path) -> bool:
-    """Move a file, to another disk if need be; False if it stays because it is a link or another `target` is there."""
+    """Move a file, to another disk too. False if it stays: it is a link, or `target` is there and another file."""
     if source.is_symlink():
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)  # unlike a rename, never replaces what is there
     except FileExistsError:
-        if not filecmp.cmp(source, target, shallow=False):  # equal: an earlier run was stopped before `unlink`
+        if not filecmp.cmp(source, target, shallow=False):  # the same: an earlier run was stopped before `unlink`
             return False
     except OSError:  # another disk, or one without hard links
         with write_whole(target) as temporary:

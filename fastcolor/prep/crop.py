@@ -1,4 +1,4 @@
-"""The square middle of every photo, at one size."""
+"""Cuts the square middle out of every photo of a folder."""
 
 from pathlib import Path
 
@@ -18,14 +18,14 @@ def crop_photo(photo: Image.Image, size: int) -> Image.Image:
 
 
 def crop(
-    src: Path,  # folder of photos, any tree
+    src: Path,  # folder of photos, with all folders below it
     dst: Path,  # folder for the squares: same tree, same names
-    size: int = 256,  # side in pixels; smaller photos are enlarged
-    strict: bool = False,  # exit code 2 if any photo is unreadable
+    size: int = 256,  # side of the squares in pixels; smaller photos are enlarged
+    strict: bool = False,  # end with exit code 2 if a photo can't be read
 ):
-    """Cut the square middle out of every photo of a folder and resize it."""
+    """Cut the square middle out of every photo and resize it."""
     if not 1 <= size <= LARGEST:
-        raise UserError(f"--size {size}: give a side between 1 and {LARGEST} pixels")
+        raise UserError(f"--size must be between 1 and {LARGEST} pixels, not {size}")
     photos = find_photos(src)
     _check_size(dst, photos, size)
 
@@ -36,7 +36,7 @@ def crop(
 
 
 def _check_size(dst: Path, photos: list[Path], size: int) -> None:
-    """Raise UserError if `dst` was made with another size: what is there is skipped, so sizes would mix silently."""
+    """Raise UserError if `dst` has squares of another size: they would be skipped, and sizes would mix."""
     there = next((dst / photo for photo in photos if (dst / photo).exists()), None)
     if there and (found := open_photo(there).size) != (size, size):
         raise UserError(f"{there} has {found[0]} x {found[1]} pixels, not {size} x {size}: give another folder")

@@ -1,4 +1,4 @@
-"""The grey mirror of a folder of photos: same tree, same names, grey holding CIE lightness."""
+"""Makes the grey mirror of a folder of photos: same tree, same names, lightness L* of CIE Lab as neutral grey."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from fastcolor.photo.write import save_photo
 def mirror_grey(src: Path, dst: Path, strict: bool = False, photos: list[Path] | None = None) -> Summary:
     """Write the grey mirror of `src`, or of some of its `photos`, into `dst`.
 
-    See `convert_folder` for what is skipped, listed and raised. Each grey photo gets its photo's time of change.
+    See `convert_folder` for what is skipped, listed and raised. A grey photo gets the time of its colour photo.
     """
 
     def convert(photo: Path, grey: Path) -> None:
@@ -23,9 +23,12 @@ def mirror_grey(src: Path, dst: Path, strict: bool = False, photos: list[Path] |
 
 
 def greyscale(
-    src: Path,  # folder of colour photos, any tree
-    dst: Path,  # folder for their grey mirror
-    strict: bool = False,  # exit code 2 if any photo is unreadable
+    src: Path,  # folder of colour photos, with all folders below it
+    dst: Path,  # folder for the grey photos: same tree, same names
+    strict: bool = False,  # end with exit code 2 if a photo can't be read
 ):
-    """Make the grey mirror of a folder of photos: same tree, same names, grey holding CIE lightness."""
+    """Make a grey copy of every photo of a folder.
+
+    Grey is the lightness L* of CIE Lab, which training reads; the copies have the same tree and the same names.
+    """
     print(mirror_grey(src, dst, strict))

@@ -1,4 +1,4 @@
-"""Side-by-side pictures (A|B, as pix2pix's data sets have them) cut into two mirror folders, and joined again."""
+"""Cuts A|B pictures (side by side, as in pix2pix's data sets) into two mirror folders, or joins these again."""
 
 from pathlib import Path
 
@@ -11,24 +11,27 @@ from fastcolor.photo.write import save_photo
 
 
 def pairs(
-    src: Path,  # folder of A|B pictures, any tree; with --join, a folder that holds the folders A and B
-    dst: Path,  # folder for the folders A and B; with --join, for the A|B pictures
-    join: bool = False,  # join instead of cutting
-    strict: bool = False,  # exit code 2 if any picture is unreadable or has no partner
+    src: Path,  # folder of A|B pictures, with all folders below it; with --join: folder with the folders A and B
+    dst: Path,  # folder for the folders A and B; with --join: for the A|B pictures
+    join: bool = False,  # join A and B instead of cutting
+    strict: bool = False,  # end with exit code 2 if a picture can't be read or has no partner
 ):
-    """Cut A|B pictures into the mirror folders DST/A and DST/B: same tree, same names; --join joins them again."""
+    """Cut A|B pictures into the folders DST/A and DST/B, or join them.
+
+    Both folders have the same tree and the same names.
+    """
     print(join_pairs(src, dst, strict) if join else cut_pairs(src, dst, strict))
 
 
 def cut_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
     """Write the left half of every picture below `src` into `dst/A`, the right half into `dst/B`.
 
-    Pictures of odd width are listed like unreadable ones, see `convert_folder`.
+    Pictures of odd width are listed with the unreadable ones, see `convert_folder`.
     """
 
     def convert(picture: Path, left: Path) -> None:
         a, b = halves(picture)
-        # A comes last: only its presence is looked at when a run that was cut short starts again.
+        # A comes last: where it is, a later run takes both for done.
         save_photo(b, dst / "B" / left.relative_to(dst / "A"))
         save_photo(a, left)
 
@@ -36,9 +39,9 @@ def cut_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
 
 
 def join_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
-    """Write every pair of equally named and sized pictures in `src/A` and `src/B` as one A|B picture below `dst`.
+    """Join the pictures of the same name in `src/A` and `src/B`, of the same size, to A|B pictures below `dst`.
 
-    Missing partners and unequal sizes are listed like unreadable pictures, see `convert_folder`.
+    Pictures without a partner, or of another size, are listed with the unreadable ones, see `convert_folder`.
     """
     names = sorted({*find_photos(src / "A"), *find_photos(src / "B")})
 
@@ -52,7 +55,7 @@ def join_pairs(src: Path, dst: Path, strict: bool = False) -> Summary:
             b = open_photo(right)
         except UnreadablePhoto as error:
             raise UnreadablePhoto(left, f"its partner {right.relative_to(src)} {error.reason}") from None
-        if a.size != b.size:  # heights must agree to join at all, widths so that the middle parts A from B
+        if a.size != b.size:  # A and B must meet in the middle, where they are cut again
             raise UnreadablePhoto(left, f"A has {a.width} x {a.height} pixels, B has {b.width} x {b.height}")
         both = Image.new("RGB", (2 * a.width, a.height))
         both.paste(a, (0, 0))
