@@ -66,7 +66,8 @@ def main() -> int:
     target, prog = known.get(name), f"fastcolor {name}"
     if target is None:
         hint = _nearest(name, [*known, "--help", "--version"]) or "`fastcolor --help` lists the commands"
-        return _fail("fastcolor", f"there is no command {name!r}: {hint}")
+        what = f"{name} is unknown" if name.startswith("-") else f"there is no command {name!r}"
+        return _fail("fastcolor", f"{what}: {hint}")
     if name == "train":
         recipe, argv = split_recipe(argv)
         if recipe is not None and recipe not in RECIPES:
