@@ -10,6 +10,7 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.torch_core import defaults
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.data.photos import Photos, load_photos
@@ -66,6 +67,16 @@ def during_fit(*callbacks: Callback) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(defaults, "callbacks", [*defaults.callbacks, *callbacks])
         yield
+
+
+@contextmanager
+def before_each_forward(note: Callable[[nn.Module, tuple], None]) -> Iterator[None]:
+    """Calls `note(module, inputs)` before any module's forward pass in here."""
+    hook = register_module_forward_pre_hook(note)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager

@@ -1,15 +1,17 @@
 """Batches: what they hold, what is random in them, and that it does not matter where the photos are kept."""
 
+import itertools
+import time
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from helpers import opened, prepared
+from helpers import before_each_forward, opened, prepared
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch import nn
 
-from fastcolor import device
 from fastcolor.color.spaces import SPACES
 from fastcolor.data import cache
 from fastcolor.data.batches import PhotoBatches, Unpaired, batch_size, color_batches, critic_batches, unpaired_batches
@@ -235,9 +237,7 @@ class Memory(torch.nn.Conv2d):
 def test_auto_finds_the_largest_batch_that_fits_and_leaves_steps_enough(
     room, usual, most, expected, scenes, tmp_path, monkeypatch
 ):
-    photos_per_s = device.photos_per_s
-    # as fast as large: a clock would tell of this machine
-    monkeypatch.setattr(device, "photos_per_s", lambda *args: photos_per_s(*args) * 0 + args[-1])
+    monkeypatch.setattr(time, "perf_counter", itertools.count().__next__)  # all steps take the same time
     network = Memory(room)
     before = network.weight.clone()
     assert largest_batch([network], 1, 32, MACHINE, usual, most) == expected
@@ -246,8 +246,15 @@ def test_auto_finds_the_largest_batch_that_fits_and_leaves_steps_enough(
 
 
 def test_auto_stops_where_a_larger_batch_is_no_faster(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr(device, "photos_per_s", lambda *args: min(args[-1], 130))
-    assert largest_batch([], 1, 32, MACHINE, 32, 10_000) == 128
+    now = [0.0]
+
+    class Busy(Memory):
+        def forward(self, x):
+            now[0] += max(len(x) / 130, 1)  # seconds: 130 photos/s at most
+            return super().forward(x)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    assert largest_batch([Busy(10_000)], 1, opened(scenes, tmp_path / "run"), 32, 10_000) == 128
 
 
 def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
@@ -256,11 +263,33 @@ def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
 
 
 @pytest.mark.parametrize("config", [UNetConfig(), DynamicUnetConfig(arch="resnet18", size=32)])
-def test_auto_tries_out_every_network(config, scenes, tmp_path):
+def test_auto_tries_every_network_with_every_batch_size_and_leaves_them_as_they_were(config, scenes, tmp_path):
     space, generator, critic = SPACES[config.space], build(config), build(PatchCriticConfig(space=config.space))
-    buffers = {name: value.clone() for name, value in critic.named_buffers()}
-    assert largest_batch([generator, critic], space.channels, 32, MACHINE, 2, 4) in (2, 4)
-    assert all(torch.equal(buffers[name], value) for name, value in critic.named_buffers())
+    before = {name: value.clone() for network in (generator, critic) for name, value in network.state_dict().items()}
+    tried = []
+
+    def note(network, given):
+        if isinstance(network, type(generator) | type(critic)):
+            tried.append((type(network), len(given[0])))
+
+    with before_each_forward(note):
+        largest_batch([generator, critic], space.channels, opened(scenes, tmp_path / "run"), 2, 4)
+    assert set(tried) == {(type(network), bs) for network in (generator, critic) for bs in (2, 4)}
+    after = {name: value for network in (generator, critic) for name, value in network.state_dict().items()}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("count", [50, 5000])
+def test_a_batch_reads_its_own_photos_and_no_others(count):
+    read = []
+
+    def decode(row: int) -> np.ndarray:
+        read.append(row)
+        return np.zeros((12, 12, 4), np.uint8)
+
+    options = {"size": 8, "bs": 5, "device": torch.device("cpu"), "seed": 3, "train": True, "most": 2}
+    assert len(list(PhotoBatches([OnDemand(decode, count, 12)], np.arange(count), lambda crops: crops, **options))) == 2
+    assert len(read) == len(set(read)) == 10
 
 
 def test_an_epoch_may_have_fewer_batches_of_photos_drawn_anew_each_time():

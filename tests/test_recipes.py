@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import Killed, kill_after_epoch, prepared
+from helpers import At, during_fit, killed_after, prepared
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from skimage.color import rgb2lab
@@ -33,7 +33,7 @@ from fastcolor.runs.run import open_run
 from fastcolor.scenes.folder import write_scenes
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.scenes.paintings import draw_painting
-from fastcolor.training import fit as training
+from fastcolor.training.history import warnings
 
 RECIPES = {"pix2pix": pix2pix, "lab_cgan": lab_cgan, "lab_gan": lab_gan, "cyclegan": cyclegan}
 COLORIZERS = ["pix2pix", "lab_cgan", "lab_gan"]
@@ -135,10 +135,9 @@ def test_the_warmth_in_the_history_is_that_of_the_photos_photos_of(runs, scenes)
     assert float(row["blue_share_real"]) == pytest.approx(np.mean(blue), abs=0.01)
 
 
-def kill_and_resume(name, data, run, monkeypatch, epoch=1, **options):
+def kill_and_resume(name, data, run, epoch=1, **options):
     train = partial(RECIPES[name].main, run=str(run), **{**data[name], **options})
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, epoch)
+    with killed_after(epoch):
         train()
     train(resume=True)
 
@@ -151,7 +150,7 @@ def test_a_killed_recipe_resumes_to_the_same_weights_file(name, data, runs, tmp_
         whole, epochs = tmp_path / "whole", 3
     else:
         whole, epochs = runs[name], 2
-    kill_and_resume(name, data, tmp_path / "run", monkeypatch, epochs=epochs)
+    kill_and_resume(name, data, tmp_path / "run", epochs=epochs)
     for one, other in zip(files(whole, name), files(tmp_path / "run", name), strict=True):
         assert one.read_bytes() == other.read_bytes()
     timed = ("photos_per_s", "seconds", "peak_mb")
@@ -159,18 +158,17 @@ def test_a_killed_recipe_resumes_to_the_same_weights_file(name, data, runs, tmp_
     assert both[0] == both[1]
 
 
-def test_a_recipe_that_saves_every_second_epoch_resumes_from_there(data, tmp_path, monkeypatch):
+def test_a_recipe_that_saves_every_second_epoch_resumes_from_there(data, tmp_path):
     options = {"epochs": 4, "save_every": 2, "sample_every": 3}
     lab_gan.main(run=str(tmp_path / "whole"), **{**data["lab_gan"], **options})
     assert sorted(path.name for path in (tmp_path / "whole/samples").iterdir()) == [f"lab_gan_epoch00{n}.png" for n in (3, 4)]
-    kill_and_resume("lab_gan", data, tmp_path / "run", monkeypatch, epoch=3, **options)
+    kill_and_resume("lab_gan", data, tmp_path / "run", epoch=3, **options)
     assert [row["epoch"] for row in history(tmp_path / "run")] == list("1234")
     assert (tmp_path / "run/lab_gan.safetensors").read_bytes() == (tmp_path / "whole/lab_gan.safetensors").read_bytes()
 
 
-def test_resuming_with_another_objective_is_refused(data, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after_epoch(patch, 1)
+def test_resuming_with_another_objective_is_refused(data, tmp_path):
+    with killed_after(1):
         lab_cgan.main(run=str(tmp_path / "run"), epochs=2, **data["lab_cgan"])
     with pytest.raises(UserError, match=r"lab_cgan was begun with other settings \(adversarial\)"):
         lab_cgan.main(run=str(tmp_path / "run"), epochs=2, lr=2e-4, adversarial="lsgan", resume=True, **data["lab_cgan"])
@@ -189,18 +187,11 @@ def test_cyclegan_trains_both_directions_and_they_differ(runs):
     assert not any(torch.equal(first[name], second[name]) for name in first if first[name].ndim == 4)
 
 
-def test_cyclegans_learning_rate_falls_in_a_straight_line_after_half_of_the_epochs(data, tmp_path, monkeypatch):
-    """Adam's first steps are as long as the rate: with none left, hardly anything moves."""
+def test_cyclegans_learning_rate_falls_in_a_straight_line_after_half_of_the_epochs(data, tmp_path):
     rates = []
-    step = training.StopOnCtrlC.after_batch
-
-    def watch(callback):
-        if callback.training:
-            rates.append(callback.opt.hypers[0]["lr"])
-        step(callback)
-
-    monkeypatch.setattr(training.StopOnCtrlC, "after_batch", watch)
-    cyclegan.main(run=str(tmp_path / "run"), epochs=4, **{**data["cyclegan"], "blocks": 0})
+    note = At("after_batch", lambda callback: callback.training and rates.append(callback.opt.hypers[0]["lr"]))
+    with during_fit(note):
+        cyclegan.main(run=str(tmp_path / "run"), epochs=4, **{**data["cyclegan"], "blocks": 0})
     steps = len(rates)
     expected = [2e-4 * min(1, 2 - 2 * n / steps) for n in range(steps)]
     assert rates == pytest.approx(expected, rel=1e-4)
@@ -379,8 +370,8 @@ def test_flags_that_make_no_sense_are_named_and_leave_nothing(name, options, mes
 def test_one_hue_for_all_photos_is_called_a_collapse():
     """Colourful fakes of one hue, beside photos of many; with the photos' own spread nothing is said."""
     row = {"stage": "pix2pix", "epoch": "3", "colorfulness": "40.0", "colorfulness_real": "45.0", "hue_diversity_real": "0.60000"}
-    assert "colour collapse" in training.warnings({**row, "hue_diversity": "0.02000"})[0]
-    assert training.warnings({**row, "hue_diversity": "0.50000"}) == []
+    assert "colour collapse" in warnings({**row, "hue_diversity": "0.02000"})[0]
+    assert warnings({**row, "hue_diversity": "0.50000"}) == []
 
 
 def test_fakes_of_one_hue_collapse_in_the_history_too(data, scenes, tmp_path, monkeypatch):

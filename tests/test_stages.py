@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import TINY, opened, prepared, run_stages
+from helpers import FIRST, TINY, At, during_fit, opened, run_stages, prepared
 from PIL import Image
 from safetensors.torch import load_file
 
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan, train
-from fastcolor.data import batches
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.runs.run import open_run
@@ -168,26 +167,27 @@ def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):
     assert "valid" in parts.values()
 
 
-def test_no_stage_draws_a_training_batch_from_held_out_photos(own_run, monkeypatch):
-    seen = []
-    fetch = batches.PhotoBatches._fetch
+def test_no_stage_draws_a_training_batch_from_held_out_photos(scenes, tmp_path):
+    """Held-out photos are made plain, once they are chosen: no batch of training has a plain one, all of validation's are."""
+    data, run, plain = Path(shutil.copytree(scenes, tmp_path / "data")), tmp_path / "run", {True: [], False: []}
+    prepared(opened(data, run))
+    for name, part in split(run).items():
+        if part == "valid":
+            Image.new("RGB", (40, 40), "red").save(data / name)
 
-    def watch(self, crops):
-        if self.train:
-            seen.extend(crops.rows.tolist())
-        return fetch(self, crops)
+    def look(callback):
+        plain[callback.training] += (callback.xb[0][:, 0].flatten(1).std(dim=1) < 1e-3).tolist()
 
-    monkeypatch.setattr(batches.PhotoBatches, "_fetch", watch)
-    names = sorted(split(own_run))
-    held_out = {row for row, name in enumerate(names) if split(own_run)[name] == "valid"}
-    common = {"run": str(own_run), "force": True, **TINY}
-    stage1_pretrain_gen.main(pretrained="none", epochs=1, **common)
-    stage2_generate_fakes.main(**common)
-    stage3_pretrain_critic.main(epochs=1, **common)
-    stage4_gan.main(epochs=1, **common)
-    assert len(set(seen)) > len(names) / 2
-    assert held_out
-    assert not held_out & set(seen)
+    common = {"run": str(run), **TINY}
+    with during_fit(At("before_batch", look, FIRST)):
+        stage1_pretrain_gen.main(pretrained="none", epochs=1, **common)
+        stage2_generate_fakes.main(**common)
+        stage3_pretrain_critic.main(epochs=1, **common)
+        stage4_gan.main(epochs=1, **common)
+    assert len(plain[True]) > 50
+    assert plain[False]
+    assert all(plain[False])
+    assert not any(plain[True])
 
 
 def test_stage_2_makes_only_the_fakes_that_are_missing(own_run):

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,10 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from helpers import TINY, opened, prepared, run_stages
+from helpers import FIRST, TINY, At, before_each_forward, during_fit, killed_after, opened, run_stages, prepared
 
 from fastcolor import files, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
-from fastcolor.data import cache
 from fastcolor.data import photos as data
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_tensors, save_tensors
@@ -31,9 +31,8 @@ from fastcolor.networks.classic import PatchGAN
 from fastcolor.networks.unet import LabUNet
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
 from fastcolor.scenes.folder import write_scenes
-from fastcolor.training import fit as training
-from fastcolor.training import resume
 
+TESTS = str(Path(__file__).parents[1])
 TIMED = ("photos_per_s", "seconds", "peak_mb")
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
 STAGE1 = ["--pretrained", "none", "--epochs", "3", "--save-every", "2", "--size", "32", "--bs", "4", "--device", "cpu", "--precision", "fp32"]
@@ -60,28 +59,11 @@ def whole(scenes, tmp_path_factory) -> tuple[bytes, list]:
     return result(run)
 
 
-class Killed(BaseException):
-    """As a killed process: nobody catches it."""
-
-
-def stopped_after(monkeypatch, epochs: int, batches: int) -> pytest.MonkeyPatch:
-    """Die when the state after so many epochs and batches has been written."""
-    keep = resume.Resumable.keep
-
-    def dying(callback, *where):
-        keep(callback, *where)
-        if where == (epochs, batches):
-            raise Killed
-
-    monkeypatch.setattr(resume.Resumable, "keep", dying)
-
-
 @pytest.fixture(scope="module")
 def stopped_once(scenes, tmp_path_factory) -> Path:
     """A run whose stage 1 was killed in the middle of its second epoch."""
     run = tmp_path_factory.mktemp("stopped") / "run"
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        stopped_after(patch, 1, 4)
+    with killed_after(1, batches=4):
         stage1(data=str(scenes), run=str(run))
     return run
 
@@ -214,20 +196,18 @@ def test_a_cache_that_does_not_fit_is_one_sentence(scenes, small_disk, monkeypat
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("callback", "event"), [(resume.Resumable, "before_epoch"), (training.History, "after_validate")])
-def test_a_photo_that_goes_stops_the_run_until_it_is_back(callback, event, scenes, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("event", ["before_epoch", "after_validate"])
+def test_a_photo_that_goes_stops_the_run_until_it_is_back(event, scenes, whole, tmp_path):
     """Missed when the next batch is fetched, or when a sample is drawn."""
     photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
-    run, go_on = tmp_path / "run", getattr(callback, event)
+    run, missing = tmp_path / "run", f"^{photos}/[^ ]*: there is no such file, but the run needs it: put it back$"
 
-    def losing(callback):
+    def lose(callback):
         if callback.epoch == 1:
             for photo in photos.rglob("*.png"):
                 photo.rename(photo.with_suffix(".gone"))
-        go_on(callback)
 
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=f"^{photos}/[^ ]*: there is no such file, but the run needs it: put it back$"):
-        patch.setattr(callback, event, losing)
+    with during_fit(At(event, lose, FIRST)), pytest.raises(UserError, match=missing):
         stage1(data=str(photos), run=str(run), no_cache=True)
     for photo in photos.rglob("*.gone"):
         photo.rename(photo.with_suffix(".png"))
@@ -236,33 +216,31 @@ def test_a_photo_that_goes_stops_the_run_until_it_is_back(callback, event, scene
 
 
 @pytest.mark.faults
-def test_a_photo_that_breaks_is_not_missed_by_a_training_that_has_it_and_named_when_that_is_resumed(scenes, whole, tmp_path, monkeypatch):
-    photos, begun = Path(shutil.copytree(scenes, tmp_path / "photos")), resume.Resumable.before_epoch
+def test_a_photo_that_breaks_is_not_missed_by_a_training_that_has_it_and_named_when_that_is_resumed(scenes, whole, tmp_path):
+    photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
 
-    def breaking(callback):
-        begun(callback)
+    def damage(callback):
         if callback.epoch == 1:
             min(photos.iterdir()).write_bytes(b"broken")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(resume.Resumable, "before_epoch", breaking)
+    with during_fit(At("before_epoch", damage)):
         stage1(data=str(photos), run=str(tmp_path / "run"))
     assert result(tmp_path / "run") == whole
     with pytest.raises(UserError, match=f"{min(photos.iterdir()).name} .* the run needs it: put it back"):
         stage1(run=str(tmp_path / "run"), resume=True)
 
 
-def out_of_memory_at(monkeypatch, network: type, calls: set[int], error: Exception) -> None:
-    """At these of its calls, the network runs out of memory."""
-    forward, count = network.forward, []
+@contextmanager
+def out_of_memory_at(kind: type, calls: Container[int], error: Exception) -> Iterator[None]:
+    """At these of their calls, networks of this kind run out of memory."""
+    count = itertools.count(1)
 
-    def failing(self, x):
-        count.append(1)
-        if len(count) in calls:
+    def fail(network, _):
+        if isinstance(network, kind) and next(count) in calls:
             raise error
-        return forward(self, x)
 
-    monkeypatch.setattr(network, "forward", failing)
+    with before_each_forward(fail):
+        yield
 
 
 TOO_LITTLE = [
@@ -274,10 +252,10 @@ TOO_LITTLE = [
 @pytest.mark.faults
 @pytest.mark.parametrize(("call", "error"), [(1, TOO_LITTLE[0]), (2, TOO_LITTLE[1]), (9, TOO_LITTLE[1])])
 def test_a_batch_that_finds_too_little_memory_is_computed_sparingly_to_the_same_bytes(
-    call, error, scenes, whole, tmp_path, monkeypatch, capsys
+    call, error, scenes, whole, tmp_path, capsys
 ):
-    out_of_memory_at(monkeypatch, LabUNet, {call}, error)
-    stage1(data=str(scenes), run=str(tmp_path / "run"))
+    with out_of_memory_at(LabUNet, {call}, error):
+        stage1(data=str(scenes), run=str(tmp_path / "run"))
     assert "waits in files now; slower, same result" in capsys.readouterr().out
     assert result(tmp_path / "run") == whole
 
@@ -285,66 +263,65 @@ def test_a_batch_that_finds_too_little_memory_is_computed_sparingly_to_the_same_
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("error", [TOO_LITTLE[0], MemoryError()])
-def test_a_recipe_that_runs_out_of_memory_between_its_half_steps_ends_in_the_same_bytes(error, scenes, tmp_path, monkeypatch):
+def test_a_recipe_that_runs_out_of_memory_between_its_half_steps_ends_in_the_same_bytes(error, scenes, tmp_path):
     train = partial(pix2pix.main, data=str(scenes), epochs=2, save_every=1, **TINY)
     train(run=str(tmp_path / "whole"))
-    out_of_memory_at(monkeypatch, PatchGAN, {6}, error)
-    train(run=str(tmp_path / "run"))
+    with out_of_memory_at(PatchGAN, {6}, error):
+        train(run=str(tmp_path / "run"))
     assert result(tmp_path / "run", "pix2pix") == result(tmp_path / "whole", "pix2pix")
 
 
 @pytest.mark.faults
-def test_what_a_backward_pass_left_half_done_is_forgotten(scenes, whole, tmp_path, monkeypatch, capsys):
-    forward, calls = LabUNet.forward, []
+def test_what_a_backward_pass_left_half_done_is_forgotten(scenes, whole, tmp_path, capsys):
+    learners, calls = [], itertools.count(1)
 
-    def failing(gradient):
-        calls.append(1)
-        if len(calls) == 3:
+    def fail(gradient):
+        if next(calls) == 2:
             raise TOO_LITTLE[1]
 
-    def watched(self, x):
-        if not calls and self.training:
-            next(self.parameters()).register_hook(failing)  # the first layer's, whose gradient comes last
-            calls.append(1)
-        return forward(self, x)
+    def watch(callback):
+        if callback.learn not in learners:  # which begins a second time where memory ran out
+            learners.append(callback.learn)
+            next(callback.model.parameters()).register_hook(fail)  # the first layer's, whose gradient comes last
 
-    monkeypatch.setattr(LabUNet, "forward", watched)
-    stage1(data=str(scenes), run=str(tmp_path / "run"))
+    with during_fit(At("before_fit", watch)):
+        stage1(data=str(scenes), run=str(tmp_path / "run"))
     assert "slower, same result" in capsys.readouterr().out
     assert result(tmp_path / "run") == whole
 
 
 @pytest.mark.faults
-def test_too_little_memory_in_any_case_is_one_sentence(scenes, tmp_path, monkeypatch):
-    out_of_memory_at(monkeypatch, LabUNet, set(range(1, 100)), TOO_LITTLE[1])
-    with pytest.raises(UserError, match="not enough memory for a batch: give a smaller --bs or --size"):
+def test_too_little_memory_in_any_case_is_one_sentence(scenes, tmp_path):
+    refused = pytest.raises(UserError, match="not enough memory for a batch: give a smaller --bs or --size")
+    with out_of_memory_at(LabUNet, range(1, 100), TOO_LITTLE[1]), refused:
         stage1(data=str(scenes), run=str(tmp_path / "run"))
 
 
 @pytest.mark.faults
-def test_a_training_out_of_memory_whose_states_are_gone_does_not_begin_with_weights_that_have_moved(scenes, tmp_path, monkeypatch):
-    out_of_memory_at(monkeypatch, LabUNet, {9}, TOO_LITTLE[1])
-    load = resume.load_state
-    monkeypatch.setattr(resume, "load_state", lambda path: [flip_a_bit(state) for state in path.parent.iterdir()] and load(path))
-    with pytest.raises(UserError, match="does not fit this run .no state of it is left.: begin stage1 anew with --force"):
+def test_a_training_out_of_memory_whose_states_are_gone_does_not_begin_with_weights_that_have_moved(scenes, tmp_path):
+    def damage(callback):
+        for state in (tmp_path / "run/resume").glob("*"):  # there are none when it begins for the first time
+            flip_a_bit(state)
+
+    refused = pytest.raises(UserError, match="does not fit this run .no state of it is left.: begin stage1 anew with --force")
+    with out_of_memory_at(LabUNet, {9}, TOO_LITTLE[1]), during_fit(At("before_fit", damage, FIRST)), refused:
         stage1(data=str(scenes), run=str(tmp_path / "run"))
 
 
 LITTLE_MEMORY = """
 import resource, sys
+sys.path.insert(0, {tests!r})
 import psutil
 import torch
 from fastcolor import stage1_pretrain_gen
-from fastcolor.training import fit as training
-from fastcolor.training.precision import go_in_memory
+from helpers import FIRST, At, during_fit
 torch.set_num_threads(1)
-def in_little_memory(*arguments):
-    if {spare}:
+def limit(callback):
+    if {spare} and resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         most = psutil.Process().memory_info().vms + {spare} * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    go_in_memory(*arguments)
-training.go_in_memory = in_little_memory
-stage1_pretrain_gen.main(**{options!r})
+with during_fit(At("before_fit", limit, FIRST)):
+    stage1_pretrain_gen.main(**{options!r})
 """
 
 
@@ -357,7 +334,7 @@ def test_a_process_that_may_take_little_memory_ends_in_the_same_bytes(tmp_path):
         run = tmp_path / f"run{spare}"
         options = {"data": str(tmp_path / "photos"), "run": str(run), "size": 256, "bs": 20, "epochs": 1, "pretrained": "none"}
         options |= {"device": "cpu", "precision": "fp32"}
-        code = LITTLE_MEMORY.format(spare=spare, options=options)
+        code = LITTLE_MEMORY.format(tests=TESTS, spare=spare, options=options)
         ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         results.append(result(run))
@@ -368,26 +345,23 @@ def test_a_process_that_may_take_little_memory_ends_in_the_same_bytes(tmp_path):
 
 WAITING = """
 import sys, time
-from fastcolor.training import resume
+sys.path.insert(0, {tests!r})
 from fastcolor import stage1_pretrain_gen
-from fastcolor.networks.checkpoint import load_tensors, save_tensors
-from fastcolor.networks.classic import PatchGAN
 from fastcolor.cli import run_command
-keep = resume.Resumable.keep
-def slow(callback, *where):
-    keep(callback, *where)
-    print("kept", *where, flush=True)
+from helpers import At, during_fit
+def rest(callback):
+    print("begun", flush=True)
     time.sleep({pause})
-resume.Resumable.keep = slow
-sys.exit(run_command(stage1_pretrain_gen.main, {arguments!r}))
+with during_fit(At("before_fit", rest)):
+    sys.exit(run_command(stage1_pretrain_gen.main, {arguments!r}))
 """
 
 
 def begin_elsewhere(arguments: list[str], pause: float) -> subprocess.Popen:
-    """Stage 1 in a process of its own, which rests a while after each state that it has written; once the first is there."""
-    code = WAITING.format(arguments=arguments, pause=pause)
+    """Stage 1 in a process of its own, which has written its first state and rests before it trains."""
+    code = WAITING.format(tests=TESTS, arguments=arguments, pause=pause)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not process.stdout.readline().startswith("kept"):
+    while not process.stdout.readline().startswith("begun"):
         assert process.poll() is None
     return process
 
@@ -427,30 +401,24 @@ def test_ctrl_c_saves_and_says_how_to_go_on(times, scenes, tmp_path, whole):
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_ctrl_c_in_any_batch_of_an_epoch_ends_in_the_same_bytes(batch, scenes, whole, tmp_path, monkeypatch):
-    check = training.StopOnCtrlC.after_batch
-
-    def asking(callback):
-        if callback.training and callback.epoch == 1 and callback.iter + 1 == batch:
+def test_ctrl_c_in_any_batch_of_an_epoch_ends_in_the_same_bytes(batch, scenes, whole, tmp_path):
+    def press(callback):
+        if callback.training and (callback.epoch, callback.iter + 1) == (1, batch):
             assert callback.n_iter == 5
-            callback.asked = True
-        check(callback)
+            signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="--resume goes on"):
-        patch.setattr(training.StopOnCtrlC, "after_batch", asking)
+    with during_fit(At("after_batch", press, FIRST)), pytest.raises(KeyboardInterrupt, match="--resume goes on"):
         stage1(data=str(scenes), run=str(tmp_path / "run"))
     stage1(run=str(tmp_path / "run"), resume=True)
     assert result(tmp_path / "run") == whole
 
 
-def test_ctrl_c_while_a_finished_training_is_noted_as_such_leaves_its_weights(scenes, whole, tmp_path, monkeypatch):
+def test_ctrl_c_while_a_finished_training_is_noted_as_such_leaves_its_weights(scenes, whole, tmp_path):
     run = tmp_path / "run"
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        stopped_after(patch, 3, 0)
+    with killed_after(3):
         stage1(data=str(scenes), run=str(run))
-    draw = training.draw_history
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="--resume goes on"):
-        patch.setattr(training, "draw_history", lambda run: draw(run) or signal.raise_signal(signal.SIGINT))
+    press = At("after_fit", lambda callback: signal.raise_signal(signal.SIGINT))
+    with during_fit(press), pytest.raises(KeyboardInterrupt, match="--resume goes on"):
         stage1(run=str(run), resume=True)
     stage1(run=str(run), resume=True)
     assert result(run) == whole
@@ -505,16 +473,15 @@ class Died(BaseException):
 
 
 def test_a_worker_that_dies_ends_the_training_which_goes_on_from_there(scenes, whole, tmp_path, monkeypatch):
-    decode, calls = data._square, []
+    read, calls = data.open_photo, itertools.count(1)
 
-    def dying(*arguments):
-        calls.append(1)
-        if len(calls) == 60:  # of 24 photos, in the second of the epochs
+    def dying(*arguments, **options):
+        if next(calls) == 60:  # of 24 photos, in the second of the epochs
             raise Died
-        return decode(*arguments)
+        return read(*arguments, **options)
 
     with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr(data, "_square", dying)
+        patch.setattr(data, "open_photo", dying)
         stage1(data=str(scenes), run=str(tmp_path / "run"), no_cache=True)
     stage1(run=str(tmp_path / "run"), no_cache=True, resume=True)
     assert result(tmp_path / "run") == whole
@@ -526,8 +493,7 @@ def test_a_clock_that_jumps_changes_nothing(scenes, whole, tmp_path, monkeypatch
     for photo in photos.iterdir():
         os.utime(photo, (4e9, 4e9))  # seconds: in the year 2096
     monkeypatch.setattr(time, "time", lambda: next(times))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        stopped_after(patch, 1, 2)
+    with killed_after(1, batches=2):
         stage1(data=str(photos), run=str(tmp_path / "run"))
     stage1(run=str(tmp_path / "run"), resume=True)
     assert result(tmp_path / "run") == whole
@@ -537,38 +503,40 @@ def test_a_clock_that_jumps_changes_nothing(scenes, whole, tmp_path, monkeypatch
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("switcher", ["fixed", "adaptive"])
-def test_a_killed_gan_goes_on_within_an_epoch_whoever_had_the_turn(switcher, own_run, monkeypatch):
+def test_a_killed_gan_goes_on_within_an_epoch_whoever_had_the_turn(switcher, own_run):
     stage = partial(stage4_gan.main, run=str(own_run), epochs=2, switcher=switcher, n_crit=2, n_gen=3, save_every=1, **TINY)
     stage = partial(stage, critic_thresh=0.7, gen_thresh=1.0, average=5)
-    learners, make = [], stage4_gan.gan_learner
-    monkeypatch.setattr(stage4_gan, "gan_learner", lambda *arguments: learners.append(make(*arguments)) or learners[-1])
+    learners = []
+    remember = At("before_fit", lambda callback: learners.append(callback.learn))
 
     def reached() -> tuple:
         trainer = learners[-1].gan_trainer
         smoothed = [(loss.count, float(loss.val)) for loss in (trainer.gen_loss, trainer.crit_loss)]
         return (own_run / "stage4_gen.safetensors").read_bytes(), smoothed, trainer.gen_mode
 
-    stage(force=True)
+    with during_fit(remember):
+        stage(force=True)
     whole = reached()
     for batches in range(1, 5):
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            stopped_after(patch, 1, batches)
+        with killed_after(1, batches):
             stage(force=True)
-        stage(resume=True)
+        with during_fit(remember):
+            stage(resume=True)
         assert reached() == whole, batches
 
 
 def test_two_runs_that_want_the_same_squares_decode_them_once(scenes, tmp_path, monkeypatch, capsys):
     """The second one comes while the first is at it, and waits."""
-    write, began = cache._write_cache, threading.Event()
+    read, began = data.open_photo, threading.Event()
 
-    def slow(*arguments):
-        began.set()
-        time.sleep(0.5)
-        write(*arguments)
+    def slow(*arguments, **options):
+        if not began.is_set():
+            began.set()
+            time.sleep(0.5)
+        return read(*arguments, **options)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(cache, "_write_cache", slow)
+    monkeypatch.setattr(data, "open_photo", slow)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(prepared, opened(scenes, tmp_path / "first"))
         began.wait()
@@ -597,7 +565,7 @@ for recipe in (pix2pix, lab_cgan, lab_gan, cyclegan):
 def test_all_stages_and_recipes_run_without_a_warning_of_what_was_left_open(scenes, tmp_path):
     for name in ("day", "night"):
         shutil.copytree(scenes, tmp_path / "photos" / name)
-    code = WITHOUT_WARNINGS.format(tests=str(Path(__file__).parents[1]), photos=str(tmp_path / "photos"), runs=str(tmp_path / "runs"))
+    code = WITHOUT_WARNINGS.format(tests=TESTS, photos=str(tmp_path / "photos"), runs=str(tmp_path / "runs"))
     command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
