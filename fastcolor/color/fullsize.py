@@ -1,7 +1,7 @@
 """A photo at its full size: reduced for the network, and given the network's colours with its own light.
 
-numpy in strips, in threads: what `color` does to tensors of training size would take minutes and gigabytes at 100 megapixels.
-Photos are sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16.
+With numpy, in strips, in threads: what `lab` does to tensors of training size would take minutes and gigabytes at 100
+megapixels. Photos are sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16.
 """
 
 from functools import cache
@@ -10,12 +10,26 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fastcolor.color.lab import DELTA, RGB_TO_XYZ, WHITE, XYZ_TO_RGB, gamma_of, grey_of, linear_of
+from fastcolor.color.lab import (
+    A_SCALE,
+    B_SCALE,
+    DELTA,
+    LINE_OFFSET,
+    LINE_SLOPE,
+    RGB_TO_XYZ,
+    WHITE,
+    XYZ_TO_RGB,
+    ab_of_roots,
+    gamma_of,
+    grey_of,
+    in_gamut,
+    largest_share,
+    lightness_of_root,
+    linear_of,
+)
 from fastcolor.files import in_threads
 
 PIECE = 1 << 16  # pixels worked on at a time: a few arrays of so many floats fit into a core's own cache
-GAMUT_STEPS = 10  # halvings of the interval in which the largest chroma that fits is looked for
-TOLERANCE = 1e-4  # of linear sRGB beyond 0..1: below a tenth of a step of 8 bit, also where the curve is steepest
 
 
 def small_grey(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -37,9 +51,9 @@ def small_grey(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 def recolor(pixels: np.ndarray, chroma: np.ndarray, strength: float = 1.0) -> np.ndarray:
     """The photo with the colours of a map: sRGB `(H, W, 3)` of the photo's dtype, of the photo's own lightness.
 
-    `chroma` is `(2, h, w)` float32, a and b of CIE Lab at any size, brought up bilinearly; or `(4, h, w)`: then a and b are
-    linear in the photo's own L, planes 0 and 1 times L plus planes 2 and 3. `strength` 1 takes these colours, 0 leaves the
-    photo as it is, values between mix the two in ab. Colours outside sRGB lose chroma at constant L and hue.
+    `chroma` is `(2, h, w)` float32, a and b of CIE Lab at any size, enlarged bilinearly; or `(4, h, w)`: then a and b
+    are linear in the photo's own L, planes 0 and 1 times L plus planes 2 and 3. `strength` 1 takes these colours, 0
+    leaves the photo as it is, values between mix the two in ab. Colours outside sRGB lose chroma at constant L and hue.
     """
     height, width = pixels.shape[:2]
     if strength == 0:
@@ -53,8 +67,7 @@ def recolor(pixels: np.ndarray, chroma: np.ndarray, strength: float = 1.0) -> np
         planes = _rows(across, top, len(part), height).reshape(len(chroma), -1)
         own = part.reshape(-1, *part.shape[2:])
         f, a, b = _lab_of(own, with_color=strength != 1)
-        lightness = 116 * f - 16
-        wanted = planes if len(planes) == 2 else planes[:2] * lightness + planes[2:]
+        wanted = planes if len(planes) == 2 else planes[:2] * lightness_of_root(f) + planes[2:]
         a, b = (strength * new + (1 - strength) * old for new, old in zip(wanted, (a, b), strict=True))
         colored[top : top + rows] = _rgb_of(f, a, b, pixels.dtype).reshape(*part.shape[:2], 3)
 
@@ -100,31 +113,30 @@ _TO_RGB = (XYZ_TO_RGB * WHITE).numpy()
 
 
 def _lab_of(pixels: np.ndarray, with_color: bool) -> tuple[np.ndarray, np.ndarray | float, np.ndarray | float]:
-    """(L + 16) / 116, a and b of pixels `(n,)` or `(n, 3)`; a and b are 0 unless `with_color`."""
+    """f(Y) (see `lab`), a and b of pixels `(n,)` or `(n, 3)`; a and b are 0 unless `with_color`."""
     linear = _linear_table(pixels.dtype).take(pixels)
     if linear.ndim == 1:
         return _cube_root(linear), 0.0, 0.0
     if not with_color:
         return _cube_root(linear @ _TO_XYZ[1]), 0.0, 0.0
     x, y, z = _cube_root(linear @ _TO_XYZ.T).T
-    return y, 500 * (x - y), 200 * (y - z)
+    return y, *ab_of_roots(x, y, z)
 
 
 def _cube_root(xyz: np.ndarray) -> np.ndarray:
-    return np.where(xyz > DELTA**3, np.cbrt(xyz), xyz / np.float32(3 * DELTA**2) + np.float32(4 / 29))
+    return np.where(xyz > DELTA**3, np.cbrt(xyz), xyz / np.float32(LINE_SLOPE) + np.float32(LINE_OFFSET))
 
 
 def _cube(f: np.ndarray) -> np.ndarray:
-    return np.where(f > DELTA, f * f * f, np.float32(3 * DELTA**2) * (f - np.float32(4 / 29)))
+    return np.where(f > DELTA, f * f * f, np.float32(LINE_SLOPE) * (f - np.float32(LINE_OFFSET)))
 
 
 def _rgb_of(f: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """sRGB `(n, 3)` of (L + 16) / 116, a and b, `(n,)` each; a and b are changed where the colour does not exist."""
+    """sRGB `(n, 3)` of f(Y), a and b, `(n,)` each; colours outside sRGB lose chroma until they fit."""
     linear = _linear_of_lab(f, a, b)
-    outside = np.flatnonzero(~_fits(linear))
+    outside = np.flatnonzero(~in_gamut(linear))
     if len(outside):
-        share = _largest_share(f[outside], a[outside], b[outside])
-        fitted = _linear_of_lab(f[outside], share * a[outside], share * b[outside])
+        fitted = _fitted(f[outside], a[outside], b[outside])
         for channel, values in zip(linear, fitted, strict=True):
             channel[outside] = values
     rgb = np.empty((len(f), 3), dtype)
@@ -138,21 +150,11 @@ def _rgb_of(f: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.
 
 
 def _linear_of_lab(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
-    x, y, z = _cube(f + a * np.float32(1 / 500)), _cube(f), _cube(f - b * np.float32(1 / 200))
+    x, y, z = _cube(f + a * np.float32(1 / A_SCALE)), _cube(f), _cube(f - b * np.float32(1 / B_SCALE))
     return [row[0] * x + row[1] * y + row[2] * z for row in _TO_RGB]
 
 
-def _fits(linear: list[np.ndarray]) -> np.ndarray:
-    least = np.minimum(np.minimum(linear[0], linear[1]), linear[2])
-    most = np.maximum(np.maximum(linear[0], linear[1]), linear[2])
-    return (least > -TOLERANCE) & (most < 1 + TOLERANCE)
-
-
-def _largest_share(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """By how much a and b must be multiplied for the colour to lie within sRGB, found by halving the interval."""
-    low, high = np.zeros_like(f), np.ones_like(f)
-    for _ in range(GAMUT_STEPS):
-        middle = (low + high) / 2
-        fits = _fits(_linear_of_lab(f, middle * a, middle * b))
-        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    return low
+def _fitted(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+    """The same as `_linear_of_lab` of colours outside sRGB, brought into it."""
+    share = largest_share(lambda share: in_gamut(_linear_of_lab(f, share * a, share * b)), np.zeros_like(f))
+    return _linear_of_lab(f, share * a, share * b)
