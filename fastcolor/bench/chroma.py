@@ -1,7 +1,7 @@
-"""Which way of bringing colours to full size is better: bilinear, or guided by the photo's edges.
+"""Which way of enlarging colours to full size is better: bilinear, or guided by the photo's edges.
 
-The network's part is played by the photo's own colours, reduced to what a network paints (a quarter of its working size),
-and spoilt in ways in which networks spoil them; so what is measured is the way up, on hard edges apart.
+In place of a network's colours stand the photo's own, reduced to what a network gives (a quarter of its working size)
+and spoilt in the ways of networks. So only the enlarging is measured, over all pixels and near hard edges.
 """
 
 from pathlib import Path
@@ -21,22 +21,15 @@ from fastcolor.scenes.landscapes import draw_scene
 SCENES, SCENE_SIDE = 12, 576  # drawn where no photos are given
 REDUCED = 4.5  # times that the photo is larger than the network's working size: 576 px to 128
 STRIDE = 4  # working pixels for one of the network's colours, UNetConfig's
-EDGE, NEAR = (
-    12.0,
-    3,
-)  # a step of L from one pixel to the next that makes a hard edge; pixels on either side that belong to it
-SPOILT = {
-    "as they are": (0, 0),
-    "blurred": (1, 0),
-    "drifted by 2 px": (0, 2),
-}  # radius in the network's pixels; working pixels
+EDGE = 12.0  # a step of L from one pixel to the next that makes a hard edge
+NEAR = 3  # pixels on each side of an edge that count as near
+SPOILT = {"as they are": (0, 0), "blurred": (1, 0), "drifted by 2 px": (0, 2)}  # blur: network's pixels; drift: working
 
 
 def chroma(photos: list[Path], limit: int) -> dict:
     """Mean CIEDE2000 of both ways, over all pixels and over those near hard edges, for each kind of colours."""
-    images = [open_photo(photo) for photo in photos[:limit]] or [
-        draw_scene(i, SCENE_SIDE) for i in range(min(SCENES, limit))
-    ]
+    images = [open_photo(photo) for photo in photos[:limit]]
+    images = images or [draw_scene(i, SCENE_SIDE) for i in range(min(SCENES, limit))]
     errors = {}
     for image in images:
         pixels = np.asarray(image)

@@ -15,13 +15,11 @@ from fastcolor.errors import UserError
 from fastcolor.scenes.landscapes import draw_scene
 
 MEGAPIXELS = (1, 4, 12, 24, 50, 100)
-SCENE_SIDE, GRAIN = (
-    512,
-    6,
-)  # pixels; standard deviation in 8-bit steps: about what a camera leaves, so that files are as large
+SCENE_SIDE = 512  # pixels
+GRAIN = 6  # standard deviation in 8-bit steps: about a camera's noise, so that files are as large as a camera's
 
-# Reads, colours and writes a photo as `fastcolor colorize` does, and prints seconds: of the first since the process began,
-# and of each later one, by part.
+# Reads, colours and writes a photo as `fastcolor colorize` does, and prints seconds: until the first is done, since the
+# process began, and those of each later one, by part.
 CHILD = """
 import json, sys, time
 import psutil
@@ -43,13 +41,14 @@ for _ in range(1 + int(rounds)):
     if first is None:
         first = time.time() - psutil.Process().create_time()
     else:
-        later.append(dict(zip(("decode", "color", "encode", "all"), (*(b - a for a, b in zip(marks, marks[1:])), marks[-1] - marks[0]))))
+        parts = [b - a for a, b in zip(marks, marks[1:])]
+        later.append(dict(zip(("decode", "color", "encode", "all"), (*parts, sum(parts)))))
 print(json.dumps({"first": first, "later": later}))
 """
 
 
 def inference(rounds: int, weights: str | None, megapixels: tuple[float, ...] = MEGAPIXELS) -> dict:
-    """Seconds and peak memory of colouring a JPEG file of each size; `weights` None: those that ship."""
+    """Seconds and peak memory of colouring a JPEG file of each size; `weights` None: the ones of fastcolor itself."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="fastcolor-bench-") as top:
         for size in megapixels:
@@ -64,7 +63,7 @@ def inference(rounds: int, weights: str | None, megapixels: tuple[float, ...] = 
 
 
 def _write_photo(path: Path, megapixels: float) -> tuple[int, int]:
-    """A JPEG of so many megapixels, 4 to 3: drawn scenes side by side, with grain."""
+    """A JPEG of so many megapixels, 4:3: drawn scenes side by side, with grain."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     width = round(megapixels * 1e6 / height)
     scene, rng = np.asarray(draw_scene(1, SCENE_SIDE)), np.random.default_rng(0)

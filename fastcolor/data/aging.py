@@ -1,6 +1,6 @@
 """Old photographs out of modern ones: what film, lens, paper and a century in a drawer do to a photo's light.
 
-A network that saw only desaturated modern photos takes a faded print for fog, and grain for texture: it paints both
+A network that saw only desaturated modern photos takes a faded print for fog, and grain for texture: it colours both
 sepia. The ranges below were set by eye, to look like scanned family photos of 1890 to 1960.
 """
 
@@ -8,19 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# How film sees red, green, blue. Orthochromatic emulsions, usual into the 1930s, are all but blind to red: lips come out
-# dark, blue skies white. Panchromatic ones are close to luminance. (Mixed without undoing sRGB's curve: the tone curve
-# that follows is arbitrary anyway.)
+# How film sees red, green, blue. Orthochromatic film, usual until the 1930s, hardly sees red: lips are dark, blue skies
+# white. Panchromatic film is close to luminance. (Mixed without undoing sRGB's curve: the tone curve that follows is
+# arbitrary anyway.) The rounded weights of Rec. 709 rather than the six digits of `lab.RGB_TO_XYZ`: film needs no more,
+# and other ones would age the photos of runs that are resumed differently.
 ORTHOCHROMATIC = (0.05, 0.45, 0.50)
-LUMINANCE = (0.2126, 0.7152, 0.0722)
+PANCHROMATIC = (0.2126, 0.7152, 0.0722)
 DUST = 8  # specks on a photo that has any
 
 
 def age(rgb: Tensor, seed: int) -> Tensor:
     """Photos `(N, 3, H, W)`, sRGB uint8, as old grey prints: `(N, 1, H, W)` uint8, each aged differently.
 
-    In this order: film's sensitivity to colours, blur, vignette and uneven fading, tone curve, grain, scratches and dust.
-    Lengths are in pixels: made for photos of 100 to 300 px. The same seed ages the same photos alike, on one device.
+    In this order: film's sensitivity to colours, blur, vignette and uneven fading, tone curve, grain, scratches and
+    dust. Lengths are in pixels, for photos of 100 to 300 px. On one device the same seed ages the same photos alike.
     """
     draw = _Draw(len(rgb), rgb.device, seed)
     light = _film(rgb / 255, draw)
@@ -47,15 +48,13 @@ class _Draw:
         return low + (high - low) * torch.rand(self.count, *shape, generator=self.generator, device=self.device)
 
     def some(self, share: float) -> Tensor:
-        """1 for so many of the photos, 0 for the others."""
+        """1 for this share of the photos, 0 for the others."""
         return (self.uniform(0, 1) < share).float()
 
 
 def _film(rgb: Tensor, draw: _Draw) -> Tensor:
-    ortho, luminance = (
-        torch.tensor(weights, device=rgb.device).view(1, 3, 1, 1) for weights in (ORTHOCHROMATIC, LUMINANCE)
-    )
-    weights = torch.lerp(luminance, ortho, draw.some(0.5) * draw.uniform(0, 1))
+    films = (torch.tensor(film, device=rgb.device).view(1, 3, 1, 1) for film in (PANCHROMATIC, ORTHOCHROMATIC))
+    weights = torch.lerp(*films, draw.some(0.5) * draw.uniform(0, 1))
     return (rgb * weights).sum(1, keepdim=True)
 
 
@@ -67,7 +66,7 @@ def _blur(light: Tensor, draw: _Draw) -> Tensor:
 
 
 def _smooth(light: Tensor) -> Tensor:
-    """1 2 1 in both directions; of slices, which take a sixth of the time of a convolution of one channel."""
+    """1 2 1 in both directions; with slices, in a sixth of the time of a one-channel convolution."""
     light = F.pad(light, (1, 1, 1, 1), mode="replicate")
     light = (light[..., :-2] + light[..., 2:]) / 4 + light[..., 1:-1] / 2
     return (light[..., :-2, :] + light[..., 2:, :]) / 4 + light[..., 1:-1, :] / 2
