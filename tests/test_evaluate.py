@@ -219,7 +219,7 @@ def test_a_folder_is_evaluated_beside_grey_and_real(folder, capsys):
     assert np.mean(of_b) == pytest.approx(result["folders"]["b/"]["systems"]["bundled"]["ciede2000"])
     printed = capsys.readouterr().out
     assert f"{systems['bundled']['ciede2000']:.2f}" in printed and "b/, 2 photos" in printed
-    assert "Frechet distances of 5 photos on 256 features: not comparable" in printed
+    assert "Frechet distances of 5 photos on 256 features: compare them only with" in printed
 
 
 def test_two_weights_are_compared_and_a_path_tells_them_apart(folder):
@@ -271,7 +271,7 @@ def test_photos_of_a_split_are_chosen_by_their_part(folder):
     with open("evaluation/evaluation.csv", newline="") as file:
         assert {row["file"] for row in csv.DictReader(file)} == {"a/1.png", "b/3.png"}
     assert evaluated(folder, names="split.csv", part="valid")["photos"] == 1
-    with pytest.raises(UserError, match="no photo of the part tset, but test, train, valid"):
+    with pytest.raises(UserError, match="no photos of --part tset: choose test, train, valid"):
         evaluated(folder, names="split.csv", part="tset")
 
 
@@ -293,7 +293,7 @@ def test_unreadable_and_small_photos_are_named_and_do_not_stop_the_others(folder
 
 def test_a_single_photo_has_no_frechet_distance(folder, capsys):
     assert evaluated(folder, limit=1)["systems"]["grey"]["frechet_resnet18"] is None
-    assert "a Frechet distance needs more than one photo" in capsys.readouterr().out
+    assert "a Frechet distance needs two photos or more" in capsys.readouterr().out
 
 
 def test_without_backbone_weights_the_other_figures_are_still_had(folder, monkeypatch, capsys):
@@ -325,11 +325,11 @@ def test_the_fid_is_measured_where_its_network_can_be_had(folder, monkeypatch):
     [
         ({"data": None}, "give a folder of photos with --data"),
         ({"data": "nowhere"}, "nowhere does not exist"),
-        ({"limit": 0}, "--limit 0 makes no sense"),
-        ({"lpips": "vgg"}, "--lpips vgg does not exist: give one of squeeze, alex"),
-        ({"frechet": "fid"}, "--frechet fid does not exist: give one of auto, inception, resnet18"),
+        ({"limit": 0}, "--limit"),
+        ({"lpips": "vgg"}, "--lpips vgg is unknown: choose squeeze, alex"),
+        ({"frechet": "fid"}, "--frechet fid is unknown: choose auto, inception, resnet18"),
         ({"names": "none.csv"}, "none.csv does not exist: give a run's split.csv"),
-        ({"out": "photos/out"}, "lies in the photo folder"),
+        ({"out": "photos/out"}, "is inside the photo folder"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(folder, options, message):
@@ -340,7 +340,7 @@ def test_settings_that_make_no_sense_are_refused(folder, options, message):
 
 def test_a_csv_file_of_other_columns_is_refused(folder):
     Path("other.csv").write_text("name,reason\na/0.png,tiny\n")
-    with pytest.raises(UserError, match="no CSV file with the columns file and part"):
+    with pytest.raises(UserError, match="not a CSV file with the columns file and part"):
         evaluated(folder, names="other.csv")
 
 

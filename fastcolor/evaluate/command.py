@@ -1,11 +1,11 @@
-"""How good colours are on a folder of photos: every photo is made grey, coloured, and compared with itself.
+"""How good colours are on a folder of photos: each photo is made grey, coloured, and compared with the original.
 
     fastcolor evaluate --data PHOTOS                                     # the weights that come with fastcolor
     fastcolor evaluate --data PHOTOS --weights MINE --against OTHERS     # two, side by side
-    fastcolor evaluate --data PHOTOS --names runs/NAME/split.csv         # only what that run held out for testing
+    fastcolor evaluate --data PHOTOS --names runs/NAME/split.csv         # only the test photos of that run
 
-Photos are coloured and compared at their own size, as upright 8-bit sRGB; only those above a megapixel are reduced to
-that before they are compared. Grey and real photos are rows for reference.
+Photos are coloured and compared at their own size, as upright 8-bit sRGB; those above a megapixel are reduced to one
+before they are compared. The figures of grey and of the real photos stand beside, for reference.
 """
 
 import csv
@@ -51,8 +51,8 @@ COLUMNS = {  # figure, as it is called in JSON and CSV: its head in the table, i
 }
 SHOWN, SHOWN_SIDE = 4, 192  # photos of each kind on the contact sheet; pixels
 
-Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From a photo's grey, `(H, W)`, and the photo itself, `(H, W, 3)`, to a picture to be judged; all uint8 sRGB."""
+System = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From a photo's grey, `(H, W)`, and the photo itself, `(H, W, 3)`, to the picture that is judged; all uint8 sRGB."""
 
 
 def main(
@@ -60,17 +60,17 @@ def main(
     weights: str | None = None,  # a generator's weights file (default: the one that comes with fastcolor)
     against: str | None = None,  # another one, to compare it with
     out: str = "evaluation",  # folder for evaluation.json, evaluation.csv and contact_sheet.png
-    names: str | None = None,  # take only the photos in this CSV file, columns file and part: a run's split.csv
-    part: str = "test",  # the part of --names to take
-    limit: int | None = None,  # take only so many photos, a seeded choice
+    names: str | None = None,  # only the photos in this CSV file with the columns file and part: a run's split.csv
+    part: str = "test",  # the part of --names to use
+    limit: int | None = None,  # only so many photos, chosen at random, always the same ones
     lpips: str = "squeeze",  # network of LPIPS: squeeze or alex
-    frechet: str = "auto",  # features of the Frechet distance: inception (that is the FID), resnet18, or what is there
-    size: int | None = None,  # pixels on the short side for the network (default: what the weights were trained for)
+    frechet: str = "auto",  # features of the Frechet distance: inception (the FID), resnet18, auto (the first it can)
+    size: int | None = None,  # short side, in pixels, at which the network sees a photo (default: as it was trained)
     strength: float = 1.0,  # of the colours: 0 leaves the photo grey
-    chroma: str = "auto",  # how the colours are brought to the photo's size: bilinear, guided or auto
-    aged: bool = False,  # on old prints of the photos instead: faded, grainy, scratched
+    chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
+    aged: bool = False,  # make the photos look like old prints first: faded, grainy, scratched
 ):
-    """Measure how good colours are on a folder of photos, beside grey and the real ones."""
+    """Measure how good colours are on a folder of photos."""
     try:
         from fastcolor.evaluate.judge import Judge
     except ModuleNotFoundError as error:
@@ -78,32 +78,34 @@ def main(
         raise UserError(f"evaluating needs {missing}: run `pip install 'fastcolor[evaluate]'`") from None
     at_least(1, limit=limit)
     if data is None:
-        raise UserError("there is nothing to evaluate on: give a folder of photos with --data")
+        raise UserError("no photos to evaluate on: give a folder of photos with --data")
     if Path(out).resolve().is_relative_to(Path(data).resolve()):
-        raise UserError(f"{out} lies in the photo folder {data}: give another --out")
+        raise UserError(f"{out} is inside the photo folder {data}: give another --out")
     photos = choose_photos(Path(data), names, part, limit)
     judge = Judge(lpips, frechet)
-    painters = painters_of(weights, against, size=size, strength=strength, chroma=chroma)
+    look = {"size": size, "strength": strength, "chroma": chroma}
+    systems = systems_of(weights, against, **look)
     Path(out).mkdir(parents=True, exist_ok=True)  # before all the work, not after
-    rows, unreadable = judge_photos(Path(data), photos, painters, judge, aged)
+    rows, unreadable = judge_photos(Path(data), photos, systems, judge, aged)
     write_unreadable(Path(out, "unreadable.csv"), unreadable)
     if not rows:
-        raise UserError(f"{data}: no photo could be read, the first is {unreadable[0][0]} ({unreadable[0][1]})")
+        first, reason = unreadable[0]
+        raise UserError(f"{data}: no photo can be read, not even {first} ({reason}): give another folder")
     total = summary(rows, judge.frechet_name)
     by_folder = {f"{folder}/": summary(its, judge.frechet_name) for folder, its in grouped(rows, folder_of).items()}
     about = {"data": data, "names": names, "part": part if names else None, "limit": limit}
-    about |= {"weights": weights, "against": against, "size": size, "strength": strength, "chroma": chroma, "aged": aged}
+    about |= {"weights": weights, "against": against, **look, "aged": aged}
     about |= {"fastcolor": fastcolor.__version__, "date": str(date.today()), "missing": judge.missing}
     write_json(Path(out, "evaluation.json"), {"settings": about, **total, "folders": by_folder})
     write_rows(Path(out, "evaluation.csv"), rows)
-    save_photo(contact_sheet(Path(data), rows, painters, aged), Path(out, "contact_sheet.png"))
+    save_photo(contact_sheet(Path(data), rows, systems, aged), Path(out, "contact_sheet.png"))
     print_figures({"all": total, **(by_folder if len(by_folder) > 1 else {})})
     print_remarks(judge, rows, unreadable)
     print(f"see {Path(out, 'contact_sheet.png')}, {Path(out, 'evaluation.json')} and {Path(out, 'evaluation.csv')}")
 
 
 def choose_photos(data: Path, names: str | None, part: str, limit: int | None) -> list[Path]:
-    """The photos to judge, sorted, relative to `data`: all, or those of a part of a split; of these a seeded choice."""
+    """The photos to judge, sorted, relative to `data`: all, or a part of a split; `limit` of them, chosen by a seed."""
     photos = find_photos(data) if names is None else listed_photos(Path(names), part)
     if limit:
         photos = [photos[i] for i in sorted(np.random.default_rng(SEED).permutation(len(photos))[:limit])]
@@ -118,20 +120,20 @@ def listed_photos(names: Path, part: str) -> list[Path]:
     except FileNotFoundError:
         raise UserError(f"{names} does not exist: give a run's split.csv") from None
     except (KeyError, csv.Error):
-        raise UserError(f"{names} is no CSV file with the columns file and part: give a run's split.csv") from None
+        raise UserError(f"{names} is not a CSV file with the columns file and part: give a run's split.csv") from None
     photos = sorted(Path(file) for file, its in parts.items() if its == part)
     if not photos:
         there = ", ".join(sorted(set(parts.values()))) or "nothing"
-        raise UserError(f"{names} has no photo of the part {part}, but {there}: give another --part")
+        raise UserError(f"{names} has no photos of --part {part}: choose {there}")
     return photos
 
 
-def painters_of(weights: str | None, against: str | None, **options) -> dict[str, Painter]:
-    """By name, what paints the pictures to be judged: grey, the weights, the others, real."""
+def systems_of(weights: str | None, against: str | None, **options) -> dict[str, System]:
+    """What is judged, by name: grey, the weights, the weights `against`, real."""
     if against is not None and weights is not None and Path(against).resolve() == Path(weights).resolve():
-        raise UserError(f"{against} would be compared with itself: give other weights with --against")
+        raise UserError(f"{against} would be compared with itself: give other weights as --against")
 
-    def colored_by(file: str | None) -> Painter:
+    def colored_by(file: str | None) -> System:
         colorizer = Colorizer(file, **options)
         return lambda grey, real: colorizer.pixels(grey if colorizer.keeps_light else real)
 
@@ -144,9 +146,9 @@ def painters_of(weights: str | None, against: str | None, **options) -> dict[str
 
 
 def judge_photos(
-    data: Path, photos: list[Path], painters: dict[str, Painter], judge, aged: bool = False
+    data: Path, photos: list[Path], systems: dict[str, System], judge, aged: bool = False
 ) -> tuple[list[dict], list[tuple[Path, str]]]:
-    """A row of figures for each photo and painter, and which photos could not be read and why."""
+    """A row of figures for each photo and system, and the photos that could not be read, with the reason."""
     rows, unreadable, is_warm = [], [], False
     for photo in progress_bar(photos):
         try:
@@ -154,13 +156,13 @@ def judge_photos(
         except UnreadablePhoto as error:
             unreadable.append((photo, error.reason))
             continue
-        if not is_warm:  # the first call of a network sets things up: not what a photo takes
-            for paint in painters.values():
-                paint(grey, real)
+        if not is_warm:  # a network's first call is slower, as it sets things up
+            for system in systems.values():
+                system(grey, real)
             is_warm = True
-        for name, paint in painters.items():
+        for name, system in systems.items():
             begin = time.perf_counter()
-            fake = paint(grey, real)
+            fake = system(grey, real)
             seconds = None if name in ("grey", "real") else time.perf_counter() - begin
             about = {"file": str(photo), "system": name, "width": real.shape[1], "height": real.shape[0]}
             rows.append({**about, **judge(fake, real), "seconds": seconds})
@@ -168,9 +170,9 @@ def judge_photos(
 
 
 def open_pair(data: Path, photo: Path | str, aged: bool) -> tuple[np.ndarray, np.ndarray]:
-    """What a network is given of a photo, its neutral grey of the same lightness `(H, W)`, and the photo `(H, W, 3)`; uint8.
+    """What a network gets of a photo, neutral grey of the same lightness `(H, W)`, and the photo `(H, W, 3)`; uint8.
 
-    If `aged`, an old print of it, always the same, and the photo's own colours with the print's light. Raises
+    If `aged`, an old print of it, always the same, and the photo's own colours with the print's lightness. Raises
     UnreadablePhoto.
     """
     real = np.array(open_photo(data / photo))
@@ -195,7 +197,7 @@ def summary(rows: list[dict], frechet_name: str) -> dict:
 
 
 def grouped(rows: list[dict], key: Callable[[dict], str]) -> dict[str, list[dict]]:
-    """The rows by their key, in the order in which the keys come."""
+    """The rows by their key, in the order in which the keys appear."""
     groups: dict[str, list[dict]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -203,39 +205,39 @@ def grouped(rows: list[dict], key: Callable[[dict], str]) -> dict[str, list[dict
 
 
 def folder_of(row: dict) -> str:
-    """The top folder of a photo; "." for those that lie in none."""
+    """The top folder of a photo; "." if it is in none."""
     parts = Path(row["file"]).parts
     return parts[0] if len(parts) > 1 else "."
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write JSON, whole or not at all; a figure that could not be had is null."""
+    """Write JSON, whole or not at all; a figure that there is not is null."""
     with write_whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_rows(path: Path, rows: list[dict]) -> None:
-    """Write one line per photo and system; a figure that could not be had stays empty."""
+    """Write one line per photo and system; a figure that there is not stays empty."""
     columns = [name for name in rows[0] if name != "features"]
     write_csv(path, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
 
 
-def contact_sheet(data: Path, rows: list[dict], painters: dict[str, Painter], aged: bool = False) -> Image.Image:
-    """The best, median and worst photos by CIEDE2000 of the first weights, painted once more; figures below each."""
+def contact_sheet(data: Path, rows: list[dict], systems: dict[str, System], aged: bool = False) -> Image.Image:
+    """The best, median and worst photos by the first weights' CIEDE2000, coloured once more, with their figures."""
     by_file = grouped(rows, lambda row: row["file"])
     by_photo = {file: {row["system"]: row for row in its} for file, its in by_file.items()}
-    first, *_ = colored = [name for name in painters if name not in ("grey", "real")]
+    first, *_ = colored = [name for name in systems if name not in ("grey", "real")]
     order = sorted(by_photo, key=lambda file: by_photo[file][first]["ciede2000"])
     count = min(SHOWN, -(-len(order) // 3))
     middle = (len(order) - count) // 2
     kinds = {"worst": order[-count:], "median": order[middle : middle + count], "best": order[:count]}
     kind_of = {file: kind for kind, files in kinds.items() for file in files}
     chosen = [file for file in order if file in kind_of]
-    pictures, captions = {name: [] for name in painters}, []
+    pictures, captions = {name: [] for name in systems}, []
     for file in chosen:
         grey, real = open_pair(data, file, aged)
-        for name, paint in painters.items():
-            picture = Image.fromarray(paint(grey, real))
+        for name, system in systems.items():
+            picture = Image.fromarray(system(grey, real))
             small = ImageOps.pad(picture, (SHOWN_SIDE, SHOWN_SIDE), color="white")
             pictures[name].append(torch.from_numpy(np.array(small)).permute(2, 0, 1) / 255)
         its = by_photo[file]
@@ -259,7 +261,7 @@ def print_figures(tables: dict[str, dict]) -> None:
 
 
 def print_remarks(judge, rows: list[dict], unreadable: list[tuple[Path, str]]) -> None:
-    """Print what is to be known about the figures: what is missing, what can't be compared, what was left out."""
+    """Print what one has to know about the figures: what is missing, can't be compared, or was left out."""
     from fastcolor.evaluate.judge import LPIPS_LEAST, MOST_PIXELS
 
     for sentence in judge.missing:
@@ -267,13 +269,13 @@ def print_remarks(judge, rows: list[dict], unreadable: list[tuple[Path, str]]) -
     of_real = [row for row in rows if row["system"] == "real"]
     count, features = len(of_real), of_real[0]["features"]
     if features is not None and count < 2:
-        print("a Frechet distance needs more than one photo")
+        print("a Frechet distance needs two photos or more")
     elif features is not None and count < len(features):
         few = f"Frechet distances of {count:,} photos on {len(features):,} features"
-        print(f"{few}: not comparable with those of other counts")
+        print(f"{few}: compare them only with those of as many photos")
     large = sum(row["width"] * row["height"] > MOST_PIXELS for row in of_real)
     if large:
-        print(f"{large:,} photos above {MOST_PIXELS / 1e6:g} Mpx were reduced to that before they were compared")
+        print(f"{large:,} photos above {MOST_PIXELS / 1e6:g} Mpx were reduced to that size before they were compared")
     for row in of_real:
         if min(row["width"], row["height"]) < LPIPS_LEAST:
             print(f"{printable(row['file'])} is below {LPIPS_LEAST} px: left out of LPIPS")
@@ -282,5 +284,5 @@ def print_remarks(judge, rows: list[dict], unreadable: list[tuple[Path, str]]) -
 
 
 def printable(name: str) -> str:
-    """A file name that can be printed and drawn anywhere."""
+    """A file name that can be printed and drawn anywhere, as ASCII."""
     return os.fsencode(name).decode("ascii", errors="replace")

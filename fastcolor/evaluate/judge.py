@@ -2,10 +2,10 @@
 
     judge = Judge()
     rows = [judge(fake, real) for fake, real in pairs]           # sRGB (H, W, 3) uint8; only figures are kept
-    figures = summarize(rows, [judge.features(real) for _, real in pairs])
+    figures = summarize(rows)
 
-or `measure(fakes, reals)`, which does just that. What looks through a trained network (LPIPS, Frechet distances) needs
-that network's weights, which torchvision fetches once.
+`measure(fakes, reals)` does that, and adds the Frechet distance. LPIPS and Frechet distances need the weights of a
+trained network, which are downloaded once.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,24 +28,25 @@ from fastcolor.errors import UserError
 from fastcolor.networks.pretrained import fetched, load_imagenet
 
 LPIPS_NETS = {"squeeze": "squeezenet1_1", "alex": "alexnet"}
-"""Networks that LPIPS may look through, and torchvision's names for them."""
+"""Networks that LPIPS can use, and torchvision's names for them."""
 FRECHET_NAMES = {"inception": "fid", "resnet18": "frechet_resnet18"}
-"""Features for the Frechet distance, and the name of the figure: only on Inception's is it the FID."""
+"""Features for the Frechet distance, and the name of the figure: it is the FID only on Inception's."""
 LPIPS_LEAST, SSIM_LEAST = 32, 11  # pixels on the short side: five halvings; SSIM's window
 MOST_PIXELS = 1_000_000  # larger photos are reduced before they are compared: at 12 Mpx LPIPS would take 10 GB
 RESNET_SIDE = 224  # pixels, as in ImageNet's training
 
 
 class Judge:
-    """Judges coloured photos, each against its real one. Figures whose weights can't be had are `missing`.
+    """Judges coloured photos, each against the real one.
 
-    `lpips` is squeeze or alex; `frechet` is inception, resnet18, or auto: inception where it can be had.
+    `lpips` is squeeze or alex; `frechet` is inception, resnet18, or auto: inception if its weights are there, else
+    resnet18. `missing` has a sentence for each figure that is left out, as its weights are not there.
     """
 
     def __init__(self, lpips: str = "squeeze", frechet: str = "auto", device: str = "auto"):
         for flag, value, known in (("lpips", lpips, LPIPS_NETS), ("frechet", frechet, ("auto", *FRECHET_NAMES))):
             if value not in known:
-                raise UserError(f"--{flag} {value} does not exist: give one of {', '.join(known)}")
+                raise UserError(f"--{flag} {value} is unknown: choose {', '.join(known)}")
         self.device = choose_device(device)
         self.lpips_name = f"lpips_{lpips}"
         self.missing: list[str] = []  # sentences
@@ -55,7 +56,7 @@ class Judge:
         self.frechet_name = FRECHET_NAMES[kind]
 
     def _first(self, loaders: dict[str, Callable]) -> tuple[str, Callable | None]:
-        """The first that can be loaded, by name; else the last one's name, and why it can't be goes into `missing`."""
+        """The first that can be loaded, by name; if none, the last one's name, and `missing` gets the reason."""
         for name, load in loaders.items():
             try:
                 return name, load()
@@ -79,7 +80,7 @@ class Judge:
             row["ssim"] = ssim(fake_rgb, real_rgb)
         if self._lpips:
             row[self.lpips_name] = None
-            if least >= LPIPS_LEAST:  # no need to look through a network for a 0
+            if least >= LPIPS_LEAST:  # no network is needed for a 0
                 row[self.lpips_name] = 0.0 if is_equal else float(self._lpips(fake_rgb, real_rgb))
         row["ciede2000"] = float(ciede2000(rgb_to_lab(fake_rgb), rgb_to_lab(real_rgb)))
         row["colorfulness"] = float(colorfulness(fake_rgb))
@@ -121,7 +122,7 @@ def summarize(rows: list[dict]) -> dict[str, float | None]:
 def ssim(fake: Tensor, real: Tensor) -> float:
     """Structural similarity (Wang et al. 2004) of sRGB images `(1, 3, H, W)`, 0..1, sides from 11 px; by torchmetrics.
 
-    Mean over channels and over the places where the Gaussian window (sigma 1.5, 11 px) lies inside the photo.
+    Mean over channels and over the places where the Gaussian window (sigma 1.5, 11 px) is inside the photo.
     """
     _, places = structural_similarity_index_measure(fake, real, data_range=1.0, return_full_image=True)
     edge = SSIM_LEAST // 2  # torchmetrics mirrors the photo there, and counts it
@@ -131,8 +132,8 @@ def ssim(fake: Tensor, real: Tensor) -> float:
 def frechet_distance(fakes: list[Tensor | None], reals: list[Tensor | None]) -> float | None:
     """Frechet distance of the Gaussians that fit features `(D,)` of coloured and of real photos.
 
-    Heusel et al. 2017, equation 6; by torchmetrics. None without features and for fewer than two photos. It shrinks
-    with the number of photos, and faster below D: compare only figures of equally many.
+    Heusel et al. 2017, equation 6; by torchmetrics. None without features or with fewer than two photos. It becomes
+    smaller with more photos, mostly below D: compare only figures of the same number of photos.
     """
     if len(fakes) < 2 or fakes[0] is None:
         return None
@@ -147,7 +148,7 @@ def frechet_distance(fakes: list[Tensor | None], reals: list[Tensor | None]) -> 
 def load_lpips(device: torch.device, net: str = "squeeze") -> Callable[[Tensor, Tensor], Tensor]:
     """LPIPS (Zhang et al. 2018), torchmetrics': a function of two batches of sRGB images `(N, 3, H, W)`, 0..1.
 
-    Raises UserError where the network's weights can't be had.
+    Raises UserError if the network's weights can't be loaded.
     """
     url = torchvision.models.get_model_weights(LPIPS_NETS[net]).IMAGENET1K_V1.url
     with fetched(url, f"LPIPS's {net} weights"):
