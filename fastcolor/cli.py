@@ -45,7 +45,7 @@ COMMANDS = {  # group: name: module:function
         "bench": "fastcolor.bench:main",
     },
     "serve": {
-        "app": "fastcolor.app:main",
+        "app": "fastcolor.app.command:main",
         "export": "fastcolor.colorize.onnx:main",
     },
 }

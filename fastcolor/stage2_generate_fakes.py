@@ -47,7 +47,7 @@ def main(**options):
         parts = [photos.train[i : i + bs] for i in range(0, len(photos.train), bs)]
         # whole parts, always the same: how many photos a network sees at once shows in the last digits
         for rows in progress_bar([rows for rows in parts if missing.intersection(rows)]):
-            fakes = paint(run, network, space, take(photos.squares, rows, run.machine.device))
+            fakes = paint(run, network, take(photos.squares, rows, run.machine.device))
             made = [(fake, files[row]) for fake, row in zip(fakes, rows, strict=True) if row in missing]
             for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), pair[1]), made):
                 pass

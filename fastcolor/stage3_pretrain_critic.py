@@ -64,7 +64,7 @@ def main(
     for each in (generator, network):
         run.machine.place(each)
     bs = batch_size(run, STAGE, photos, 3, network)
-    fakes = load_fakes(run, photos, generator, space, min(bs, BATCH))
+    fakes = load_fakes(run, photos, generator, min(bs, BATCH))
     dls, pictures = critic_batches(run, photos, fakes, space, bs), color_batches(run, photos, space)
 
     with run.stage(STAGE, critic=critic, epochs=epochs, lr=lr, bs=bs) as is_needed:

@@ -1,4 +1,4 @@
-"""The page's server: what becomes of photos that are handed in, what is refused, and what can't be reached through it."""
+"""The page's server: what becomes of photos that are handed in, what is refused, and what nobody can reach."""
 
 import asyncio
 import io
@@ -20,8 +20,9 @@ from PIL import Image
 from skimage.color import rgb2lab
 from starlette.testclient import TestClient
 
-import fastcolor.app
 from fastcolor.app import desk, server
+from fastcolor.app.command import listen
+from fastcolor.colorize import folder as colorize
 from fastcolor.networks.checkpoint import save_tensors
 from fastcolor.runs import listing as runs
 from fastcolor.scenes.landscapes import draw_scene
@@ -115,7 +116,9 @@ def files_in(app) -> list[str]:
     return sorted(path.name for path in app.state.desk.folder.rglob("*"))
 
 
-@pytest.mark.parametrize(("kind", "name", "apart"), [("PNG", "a.png", 0.2), ("JPEG", "a.JPG", 1), ("WEBP", "a.webp", 2)])
+@pytest.mark.parametrize(
+    ("kind", "name", "apart"), [("PNG", "a.png", 0.2), ("JPEG", "a.JPG", 1), ("WEBP", "a.webp", 2)]
+)
 def test_a_download_has_the_uploads_size_format_and_lightness(client, kind, name, apart):
     content = file_of(scene(), kind, quality=95)
     image = Image.open(io.BytesIO(colored(client, content, name)))
@@ -212,7 +215,7 @@ def test_a_fault_of_the_program_is_said_and_does_not_stop_the_next_photo(client,
     with monkeypatch.context() as patch:
         patch.setattr(desk, "color_all", lambda *_, **__: 1 / 0)
         photo = settled(client, hand_in(client, file_of(scene()), "x.png"))
-    assert "fault of the program" in photo["sentence"]
+    assert "bug in fastcolor" in photo["sentence"]
     assert "ZeroDivisionError" in caplog.text
     assert colored(client, file_of(scene()))
 
@@ -267,14 +270,14 @@ def test_settings_that_make_no_sense_are_refused(client, query):
 @pytest.fixture
 def halted(monkeypatch):
     """Photos are not coloured before `set` is called; what is then, in turn."""
-    gate, done, color_all = threading.Event(), [], desk.color_all
+    gate, done, read_photo = threading.Event(), [], colorize.read_photo
 
-    def wait(jobs, colorizer, **options):
+    def wait(source):
         gate.wait(20)
-        done.append(jobs[0].target)
-        return color_all(jobs, colorizer, **options)
+        done.append(source)
+        return read_photo(source)
 
-    monkeypatch.setattr(desk, "color_all", wait)
+    monkeypatch.setattr(colorize, "read_photo", wait)
     gate.done = done
     yield gate
     gate.set()
@@ -341,10 +344,12 @@ def test_nothing_is_left_when_the_server_ends(folder):
 
 
 PATHS = [
-    "/../secret.png", "/../../../../etc/passwd", "//etc/passwd", "/page.css/../../server.py", "/./server.py", "/server.py",
+    "/../secret.png", "/../../../../etc/passwd", "//etc/passwd", "/page.css/../../server.py", "/./server.py",
+    "/server.py",
     "/runs/..", "/runs/../secret.png", "/runs/mine/../../secret.png", "/runs/mine/samples/../../../secret.png",
     "/runs/mine//etc/passwd", "/runs/mine/link.png", "/runs/mine/contact_sheet.png", "/runs/mine/config.json",
-    "/runs/mine/stage1_gen.safetensors", "/runs/mine/\0", "/runs/\0/x", "/runs/mine/..\\..\\secret.png", "/photos/../upload",
+    "/runs/mine/stage1_gen.safetensors", "/runs/mine/\0", "/runs/\0/x", "/runs/mine/..\\..\\secret.png",
+    "/photos/../upload",
     "/photos/x/upload", "/examples/-1", "/examples/99", "/runs/mine/%2e%2e%2f%2e%2e%2fsecret.png",
 ]  # fmt: skip
 
@@ -364,7 +369,9 @@ def test_of_a_photo_only_its_pictures_can_be_read(client, app, what):
     assert asked(app, f"/photos/{photo['id']}/before")[0] == 200
 
 
-@pytest.mark.parametrize("name", ["../mine/stage1_gen", "/etc/passwd", "mine/../mine/stage1_gen", "mine/stage3_critic", "mine"])
+@pytest.mark.parametrize(
+    "name", ["../mine/stage1_gen", "/etc/passwd", "mine/../mine/stage1_gen", "mine/stage3_critic", "mine"]
+)
 def test_weights_are_known_by_name_alone(client, name):
     answer = client.post("/photos", params={"weights": name}, content=file_of(scene()))
     assert answer.status_code == 422
@@ -436,7 +443,8 @@ def test_runs_that_are_missing_or_damaged_are_no_fault(tmp_path):
     (tmp_path / "run").mkdir()
     assert runs.run_folders(tmp_path) == {}
     (tmp_path / "run" / "config.json").write_text("{")
-    assert runs.describe(runs.run_folders(tmp_path)["run"]) == {"stages": [], "history": [], "written": None, "pictures": []}
+    nothing = {"stages": [], "history": [], "written": None, "pictures": []}
+    assert runs.describe(runs.run_folders(tmp_path)["run"]) == nothing
     (tmp_path / "run" / "history.csv").write_bytes(b"stage,epoch\nstage1,1,2,3\nstage1\n\xff\n")
     assert len(runs.describe(tmp_path / "run")["history"]) == 3
     os.mkfifo(tmp_path / "run" / "pipe.safetensors")  # which would be waited for
@@ -465,7 +473,7 @@ def test_browsers_are_told_to_fetch_nothing_from_elsewhere(client, path):
 def served(folder):
     """The address of a real server, and its desk."""
     app = server.build(folder)
-    listener = fastcolor.app.listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     real = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=real.run, kwargs={"sockets": [listener]})
     thread.start()

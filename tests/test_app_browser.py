@@ -12,15 +12,16 @@ import uvicorn
 from PIL import Image
 from skimage.color import rgb2lab
 
-import fastcolor.app
 from fastcolor.app import server
+from fastcolor.app.command import listen
 from fastcolor.scenes.landscapes import draw_scene
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is found: install chromium, or google-chrome")
 
-FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync", "no-first-run")
+FLAGS = ["no-sandbox", "disable-gpu", "no-first-run"]
+FLAGS += ["disable-background-networking", "disable-component-update", "disable-sync"]
 DONE = "body:not(:has(progress:not([hidden])))"  # nothing is on its way any more
 
 
@@ -31,7 +32,7 @@ def runs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(runs):
-    listener = fastcolor.app.listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     real = uvicorn.Server(uvicorn.Config(server.build(runs), log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=real.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -11,8 +11,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-import fastcolor.app
-from fastcolor.app import server
+from fastcolor.app import command, server
 from fastcolor.cli import run_command
 
 
@@ -38,9 +37,9 @@ def test_only_the_name_that_is_served_is_answered(tmp_path, host, served_at, sta
 
 
 def test_ctrl_c_ends_it_with_nothing_left(tmp_path):
-    command = [sys.executable, "-m", "fastcolor", "app", "--port", "0", "--runs", str(tmp_path / "runs")]
+    words = [sys.executable, "-m", "fastcolor", "app", "--port", "0", "--runs", str(tmp_path / "runs")]
     own = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own) as process:
         try:
             address = process.stdout.readline().split()[0]
             assert httpx.get(f"{address}/runs", timeout=60).json()["runs"] == []
@@ -54,7 +53,7 @@ def test_ctrl_c_ends_it_with_nothing_left(tmp_path):
 
 
 def call(*argv: str) -> int:
-    return run_command(fastcolor.app.main, list(argv), prog="fastcolor app")
+    return run_command(command.main, list(argv), prog="fastcolor app")
 
 
 def test_a_port_that_is_taken_is_said(capsys):

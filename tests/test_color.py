@@ -6,6 +6,7 @@ import torch
 from skimage import color as reference
 
 from fastcolor.color.lab import AB_RANGE, fit_gamut, grey_of, lab_to_rgb, lightness_of, rgb_to_lab
+from fastcolor.color.spaces import SPACES
 
 
 def random_rgb(seed: int, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -88,6 +89,18 @@ def test_grey_has_the_lightness_of_the_color(as_bytes):
     grey = grey_of(rgb)
     grey_rgb = hwc(grey.expand(3, -1, -1)) / (255 if as_bytes else 1)
     color_l = reference.rgb2lab(hwc(rgb) / (255 if as_bytes else 1))[..., 0]
-    half_a_step = np.abs(np.gradient(reference.rgb2lab(np.arange(256).repeat(3).reshape(-1, 1, 3) / 255)[:, 0, 0])).max() / 2
+    all_greys = reference.rgb2lab(np.arange(256).repeat(3).reshape(-1, 1, 3) / 255)[:, 0, 0]
+    half_a_step = np.abs(np.gradient(all_greys)).max() / 2
     error = np.abs(reference.rgb2lab(grey_rgb)[..., 0] - color_l).max()
     assert error < (half_a_step * 1.01 if as_bytes else 0.01)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_grey_and_its_lightness_are_the_same_input(space):
+    """What a network is given of a photo in torch, and in an ONNX model."""
+    grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    lightness = reference.rgb2lab(grey[0].expand(3, -1, -1).permute(1, 2, 0).numpy())[..., 0]
+    inputs = SPACES[space].inputs(grey)
+    assert inputs.shape == (1, SPACES[space].channels, 16, 16)
+    by_lightness = SPACES[space].inputs(lightness=torch.from_numpy(lightness).float()[None, None])
+    torch.testing.assert_close(inputs, by_lightness, rtol=0, atol=1e-3)

@@ -102,7 +102,7 @@ def test_finished_photos_are_skipped(album, capsys):
     assert "3 coloured" in capsys.readouterr().out
     before = contents("out")
     assert call(album, "-o", "out") == 0
-    assert capsys.readouterr().out == "0 coloured, 4 skipped: they are there already\n"
+    assert capsys.readouterr().out == "0 coloured, 4 skipped: already done\n"
     assert contents("out") == before
 
 
@@ -204,7 +204,7 @@ def test_inputs_that_are_not_there_are_listed_and_the_others_coloured(capsys):
     err = capsys.readouterr().err
     assert err.startswith("3 could not be coloured:")
     assert "none.jpg: there is no such file" in err
-    assert "no*.jpg: no file is called so" in err
+    assert "no*.jpg: no file has such a name" in err
     assert "nothing holds no photos" in err
 
 
@@ -253,14 +253,14 @@ def test_a_photo_given_twice_is_coloured_once(album, capsys):
     ("argv", "said"),
     [
         (["album", "-o", "out.jpg"], "out.jpg is one file, but there are 4 photos: give a folder"),
-        (["album/a.png", "-o", "out.jp2"], ".jp2 can't be written: give one of .jpg, .jpeg"),
-        (["album/a.png", "-o", "out.jpg", "--format", "png"], "contradict each other"),
+        (["album/a.png", "-o", "out.jp2"], ".jp2 can't be written: choose .jpg, .jpeg"),
+        (["album/a.png", "-o", "out.jpg", "--format", "png"], "is not a file of --format png"),
         (["album", "-o", "album/notes.txt"], "album/notes.txt is a file: give a folder"),
-        (["album", "-o", "out", "--quality", "0"], "--quality 0 makes no sense: give 1 to 100"),
+        (["album", "-o", "out", "--quality", "0"], "--quality must be from 1 to 100, not 0"),
         (["album", "-o", "album/notes.txt/out"], "album/notes.txt"),
     ],
 )
-def test_what_makes_no_sense_is_one_sentence(album, argv, said, capsys):
+def test_a_wrong_option_is_answered_by_one_sentence(album, argv, said, capsys):
     before = contents(".")
     assert call(*argv) == 2
     err = capsys.readouterr().err.replace(os.sep, "/")
@@ -360,3 +360,12 @@ def test_large_photos_do_not_pile_up(monkeypatch, need, most):
     assert call("*.png", "-o", "out") == 0
     assert len(files_below("out")) == 12
     assert highest[0] <= most
+
+
+def test_an_observer_is_told_what_begins_with_each_photo(album):
+    jobs, _ = colorize.plan([album], "out", None)
+    told = []
+    outcomes = dict(colorize.color_all(jobs, painted, tell=lambda job, state: told.append((job, state))))
+    assert set(outcomes) == set(jobs) and not any(isinstance(outcome, str) for outcome in outcomes.values())
+    for job in jobs:
+        assert [state for other, state in told if other == job] == ["reading", "colouring", "writing"]

@@ -69,7 +69,8 @@ def test_at_strength_0_the_photo_stays_as_it_is_and_colors_grow_with_strength(we
     original = photo(90, 70)
     assert np.array_equal(fastcolor.predict(original, weights, strength=0), original)
     grey = original.convert("L")
-    greyness = [np.ptp(np.asarray(fastcolor.predict(grey, weights, strength=s), int), axis=2).mean() for s in (0, 0.5, 1)]
+    colored = [fastcolor.predict(grey, weights, strength=strength) for strength in (0, 0.5, 1)]
+    greyness = [np.ptp(np.asarray(image, int), axis=2).mean() for image in colored]
     assert greyness[0] == 0
     assert 1 < greyness[1] < greyness[2]
 
@@ -133,13 +134,38 @@ def test_guided_colors_end_where_the_light_does(weights):
     flat = torch.full((1, 2, 32, 32), 7.0)  # without edges nothing changes
     planes = guided(torch.rand(1, 1, 32, 32) * 100, flat)
     assert torch.allclose(planes[:, 2:], flat, atol=1e-3)
-    one, other = (np.asarray(fastcolor.predict(photo(90, 70), weights, chroma=way), int) for way in ("guided", "bilinear"))
+    one, other = (fastcolor.predict(photo(90, 70), weights, chroma=way) for way in ("guided", "bilinear"))
     assert not np.array_equal(one, other)
+
+
+def test_size_and_strength_of_a_call_are_for_that_call_alone(weights):
+    colorizer, pixels = Colorizer(weights), np.asarray(photo(90, 70))
+    usual = colorizer.pixels(pixels)
+    for given in ({"size": 64}, {"strength": 0.3}, {"size": 96, "strength": 0.0}):
+        made_so = Colorizer(weights, **given)
+        assert np.array_equal(colorizer.pixels(pixels, **given), made_so.pixels(pixels))
+        assert np.array_equal(colorizer(photo(90, 70), **given), made_so(photo(90, 70)))
+        assert not np.array_equal(colorizer.pixels(pixels, **given), usual)
+    assert np.array_equal(made_so.batch([photo(90, 70)], size=colorizer.size, strength=1.0)[0], usual)
+    assert np.array_equal(colorizer.pixels(pixels), usual)
+
+
+@pytest.mark.parametrize(("given", "message"), [({"size": 31}, "at least 32"), ({"strength": float("nan")}, "from 0")])
+def test_size_and_strength_of_a_call_are_checked_as_those_of_a_colorizer(given, message, weights):
+    colorizer, pixels = Colorizer(weights), np.zeros((9, 7), np.uint8)
+    for call in (lambda: colorizer.pixels(pixels, **given), lambda: Colorizer(weights, **given)):
+        with pytest.raises(UserError, match=message):
+            call()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"chroma": "nearest"}, "nearest"), ({"strength": 1.5}, "1.5"), ({"size": 8}, "size 8"), ({"device": "tpu"}, "tpu")],
+    [
+        ({"chroma": "nearest"}, "choose auto, bilinear, guided"),
+        ({"strength": 1.5}, "not 1.5"),
+        ({"size": 8}, "size must be at least 32 pixels, not 8"),
+        ({"device": "tpu"}, "tpu"),
+    ],
 )
 def test_options_that_do_not_exist_are_refused(options, message, weights):
     with pytest.raises(UserError, match=message):
@@ -161,7 +187,7 @@ def test_predict_does_not_import_fastai(weights, tmp_path):
     photo(60, 40).save(tmp_path / "photo.png")
     code = (
         "import sys, fastcolor; fastcolor.predict(sys.argv[1], sys.argv[2]).save(sys.argv[3]);"
-        "assert not [m for m in sys.modules if m.split('.')[0] in ('fastai', 'fastprogress', 'matplotlib', 'torchvision')]"
+        "assert not {'fastai', 'fastprogress', 'matplotlib', 'torchvision'} & {m.split('.')[0] for m in sys.modules}"
     )
     paths = [str(tmp_path / "photo.png"), str(weights), str(tmp_path / "out.png")]
     subprocess.run([sys.executable, "-c", code, *paths], check=True)

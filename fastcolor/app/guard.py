@@ -1,5 +1,6 @@
-"""Who may ask: only this very page, and what is no page at all."""
+"""Who may ask: this page, and programs that are not pages."""
 
+import ipaddress
 import re
 import socket
 
@@ -7,24 +8,22 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastcolor.app import is_loopback
-
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",  # photos are private, runs change, and none of it comes from far
+    "cache-control": "no-store",  # photos are private, runs change, and all of it is near
 }
 
 
 class Guard:
     """Refuses what other sites' pages ask for, and tells browsers to fetch nothing from elsewhere.
 
-    A page from elsewhere can point a name of its own at this machine (DNS rebinding), so the Host header has to be one that
-    this page is served at; it can send forms here, so what changes anything has to come from this very page (Origin), or
-    from no page at all.
+    Another site can point a name of its own at this machine (DNS rebinding), so the Host header must be a name that
+    this page is served under. It can send forms here, so a request that changes something must have this page's Origin
+    header, or none, as programs that are not pages send it.
     """
 
     def __init__(self, app: ASGIApp, host: str):
@@ -47,11 +46,12 @@ class Guard:
 
         headers = Headers(scope=scope)
         host, origin = headers.get("host", "").lower(), headers.get("origin")
+        is_foreign = origin is not None and origin.lower().partition("://")[2] != host
         app = self.app
         if not self.is_here(host):
             app = JSONResponse({"sentence": "This page is not served under that name."}, 421)
-        elif scope["method"] not in ("GET", "HEAD") and origin is not None and origin.lower().partition("://")[2] != host:
-            app = JSONResponse({"sentence": "This was asked for by another site's page."}, 403)
+        elif is_foreign and scope["method"] not in ("GET", "HEAD"):
+            app = JSONResponse({"sentence": "This request comes from another site's page."}, 403)
         await app(scope, receive, send_guarded)
 
     def is_here(self, host: str) -> bool:
@@ -61,3 +61,11 @@ class Guard:
             return False
         is_address = parts[1].startswith("[") or re.fullmatch(r"\d+\.\d+\.\d+\.\d+", parts[1])
         return parts[1] in self.names or bool(self.any_address and is_address)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine itself can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,7 +1,7 @@
-"""What is answered to whom. Paths and names from a browser are looked up in lists, and never become a path here.
+"""What is answered to which request. Names from a browser are looked up in lists, and never become a path here.
 
-A photo is handed in as the plain body of `POST /photos?name=...`, so it goes to disk piece by piece, and is cut off where
-it becomes too large. What goes wrong is answered as `{"sentence": ...}`.
+A photo is handed in as the plain body of `POST /photos?name=...`, so that it goes to disk piece by piece, and is cut
+off when it becomes too large. Errors are answered as `{"sentence": ...}`.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ from fastcolor.scenes.landscapes import draw_scene
 
 PAGE = Path(__file__).parent / "page"
 FILES = ("page.css", "page.js", "common.js", "photos.js", "training.js", "charts.js")  # beside index.html
-EXAMPLES = (20, 30, 17, 27)  # seeds of drawn scenes that photos' weights find natural colours for
+EXAMPLES = (20, 30, 17, 27)  # seeds of drawn scenes that weights for photos give natural colours
 EXAMPLE_SIDE = 512
-LONGEST_UPLOAD = 600  # seconds: 200 MB at 3 Mbit/s; what takes longer has mostly lost its other end
+LONGEST_UPLOAD = 600  # seconds: 200 MB at 3 Mbit/s; after that the sender has most likely gone
 SWEEP_SECONDS = 20
 PIECE = 1 << 20  # bytes of a zip file sent at a time
 
 
 def build(runs: Path, host: str = "127.0.0.1") -> Starlette:
-    """The page as an ASGI application that answers requests to `host`; all that is handed in goes when it ends."""
+    """The page as an ASGI application that answers requests to `host`; photos are deleted when it ends."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -130,7 +130,7 @@ def _example(seed: int) -> bytes:
 
 
 async def hand_in(request: Request) -> Response:
-    """Take a photo in: its name and how to colour it are in the query, it itself is the body."""
+    """Take a photo in: its name and how to colour it are in the query, the file is the body."""
     desk, query = _desk(request), request.query_params
     name = query.get("name", "")
     settings = await run_in_threadpool(desk.read_settings, dict(query))
@@ -142,11 +142,11 @@ async def hand_in(request: Request) -> Response:
                 await _save(request, folder / "upload")
             photo = await run_in_threadpool(desk.take, folder, name, settings)
     except ClientDisconnect:
-        return Response(status_code=400)  # nobody reads it
+        return Response(status_code=400)  # nobody will read it
     except TimeoutError:
         raise HTTPException(408, f"The photo took longer than {LONGEST_UPLOAD // 60} minutes to arrive.") from None
     except OSError as error:
-        raise HTTPException(507, f"There is no room for the photo here ({error.strerror}).") from None
+        raise HTTPException(507, f"There is no room for the photo on the server ({error.strerror}).") from None
     return JSONResponse(desk.describe(photo), 201)
 
 
@@ -165,19 +165,19 @@ def _too_large() -> HTTPException:
 
 
 def show_photos(request: Request) -> Response:
-    """How far the photos of the keys in the query are; null for those that are not there any more."""
+    """How far the photos with the keys in the query are; null for those that are not there any more."""
     desk = _desk(request)
     found = {id: desk.find(id) for id in _keys(request.query_params.get("ids", ""))}
     return JSONResponse({id: photo and desk.describe(photo) for id, photo in found.items()})
 
 
 async def order(request: Request) -> Response:
-    """Have a photo coloured by other settings, or, with `"beside": true`, written beside what it was."""
+    """Colour a photo by other settings, or, with `"beside": true`, write it beside its coloured version."""
     desk, photo = _desk(request), _photo(request)
     try:
         given = dict(json.loads(await _text(request)))
     except (ValueError, TypeError):
-        raise HTTPException(400, "Settings are a JSON object.") from None
+        raise HTTPException(400, "Settings must be a JSON object.") from None
     beside = given.get("beside") is True
     settings = photo.settings if beside else await run_in_threadpool(desk.read_settings, given)
     desk.order(photo, settings, beside)
@@ -191,29 +191,29 @@ def remove(request: Request) -> Response:
 
 
 async def remove_several(request: Request) -> Response:
-    """Forget the photos whose keys are the body: what a page sends that is being closed."""
+    """Forget the photos whose keys are the body: a page sends this when it is closed."""
     for id in _keys(await _text(request)):
         await run_in_threadpool(_desk(request).remove, id)
     return Response(status_code=204)
 
 
 def show_picture(request: Request) -> Response:
-    """A photo's pictures: before and after, reduced, to be looked at; result and beside at full size, to be kept."""
+    """A photo's pictures: before and after, reduced, to look at; result and beside, at full size, to download."""
     photo, what = _photo(request), request.path_params["what"]
     path = {"before": photo.before, "after": photo.after, "result": photo.result, "beside": photo.beside}.get(what)
     if path is None or not path.exists():
-        raise HTTPException(404, "There is no such picture (yet).")
+        raise HTTPException(404, "There is no such picture yet.")
     if what in ("before", "after"):
         return FileResponse(path, media_type="image/jpeg")
     return FileResponse(path, filename=download_name(photo, beside=what == "beside"))
 
 
 def download_all(request: Request) -> Response:
-    """The results of the keys in the query as a zip file, made while it is sent."""
+    """The results of the photos with the keys in the query as a zip file, made while it is sent."""
     found = [_desk(request).find(id) for id in _keys(request.query_params.get("ids", ""))]
     done = [photo for photo in found if photo and photo.result]
     if not done:
-        raise HTTPException(404, "None of these photos is there (any more).")
+        raise HTTPException(404, "None of these photos is there any more.")
     names = unique([download_name(photo) for photo in done])
     pieces = zipped([(name, photo.result) for name, photo in zip(names, done, strict=True)])
     disposition = {"content-disposition": 'attachment; filename="coloured.zip"'}
@@ -221,7 +221,7 @@ def download_all(request: Request) -> Response:
 
 
 def zipped(files: list[tuple[str, Path]]) -> Iterator[bytes]:
-    """A zip file of files under other names, piece by piece; not compressed, which photos are already."""
+    """A zip file of files under other names, piece by piece; not compressed, as photos already are."""
     through = _Through()
     with zipfile.ZipFile(through, "w") as archive:
         for name, path in files:
@@ -233,7 +233,7 @@ def zipped(files: list[tuple[str, Path]]) -> Iterator[bytes]:
 
 
 class _Through:
-    """A file that can only be written: what is in it is taken out again as it comes."""
+    """A file that can only be written; what was written is taken out again at once."""
 
     def __init__(self):
         self.pieces: list[bytes] = []
@@ -252,7 +252,7 @@ class _Through:
 
 
 def show_runs(request: Request) -> Response:
-    """The names of the runs, the one written to last first."""
+    """The names of the runs, the one that was written to last first."""
     return JSONResponse({"folder": str(_desk(request).runs), "runs": list(run_folders(_desk(request).runs))})
 
 
@@ -270,12 +270,12 @@ def show_run_picture(request: Request) -> Response:
 
 
 async def _text(request: Request) -> str:
-    """The body of a request for which a little is enough: a hundred bytes of settings, some thousands of keys."""
+    """The body of a request that needs no long one: a hundred bytes of settings, or some thousands of keys."""
     body = b""
     async for piece in request.stream():
         body += piece
         if len(body) > 100_000:
-            raise HTTPException(413, "That is more than is needed.")
+            raise HTTPException(413, "The request is too long.")
     return body.decode("utf-8", "replace")
 
 

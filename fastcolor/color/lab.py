@@ -19,8 +19,8 @@ RGB_TO_XYZ = torch.tensor(
 XYZ_TO_RGB = torch.linalg.inv(RGB_TO_XYZ.double()).float()
 WHITE = torch.tensor([0.95047, 1.0, 1.08883])
 
-# CIE 15:2004, 8.2.1. Lab is made of f(X), f(Y), f(Z), of the shares of white. f is the cube root; below DELTA**3 it is
-# the line t / LINE_SLOPE + LINE_OFFSET. L = L_SCALE f(Y) - L_AT_0, a = A_SCALE (f(X) - f(Y)), b = B_SCALE (f(Y) - f(Z)).
+# CIE 15:2004, 8.2.1. X, Y and Z are shares of white. f is the cube root, below DELTA**3 the line t / LINE_SLOPE +
+# LINE_OFFSET. L = L_SCALE f(Y) - L_AT_0, a = A_SCALE (f(X) - f(Y)), b = B_SCALE (f(Y) - f(Z)).
 DELTA = 6 / 29
 LINE_SLOPE, LINE_OFFSET = 3 * DELTA**2, 4 / 29
 L_SCALE, L_AT_0, A_SCALE, B_SCALE = 116, 16, 500, 200
@@ -74,7 +74,10 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lightness_of(grey: Tensor) -> Tensor:
-    """Neutral greys, sRGB of any shape, float 0..1 or uint8, to their L, float: a grey's luminance is its linear value."""
+    """Neutral greys, sRGB of any shape, float 0..1 or uint8, to their L, float.
+
+    The luminance Y of a grey is its linear value.
+    """
     return lightness_of_root(_cube_root(linear_of(grey)))
 
 
@@ -143,7 +146,7 @@ def _linear(pixels: Tensor) -> Tensor:
 def grey_of(rgb: Tensor) -> Tensor:
     """sRGB `(..., 3, H, W)`, uint8 or float 0..1, to the neutral grey `(..., H, W)` of the same lightness and dtype.
 
-    A neutral grey has the lightness L* of a colour exactly if it has its luminance Y, so no L* need be computed.
+    Colours of the same luminance Y have the same lightness L*, so L* need not be computed.
     """
     linear = linear_of(rgb)
     grey = gamma_of(torch.einsum("j,...jhw->...hw", RGB_TO_XYZ[1].to(linear), linear))

@@ -5,9 +5,9 @@
     rgb        normalised by ImageNet's mean and deviation         fastai's DynamicUnet
     rgb_unit   -1..1                                               pix2pix and CycleGAN, likewise
 
-A space turns a grey photo into the generator's input and a colour photo into its target, both given as float 0..1 or as
-uint8, and an image of the generator back into sRGB. In both, the generator returns the image that the critic judges:
-`(N, 3, H, W)`.
+A generator's input is made of a grey photo by `inputs`, and nowhere else. `image` makes its target of a colour photo;
+`to_lab` and `to_rgb` turn images of the space back. Photos are float 0..1 or uint8. In every space the generator
+returns the image that the critic judges: `(N, 3, H, W)`.
 """
 
 import torch
@@ -19,14 +19,17 @@ from fastcolor.color.lab import AB_RANGE, fit_gamut, grey_of_lightness, lab_to_r
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-# L lies around 50 and spreads by about 25 in photographs, a and b around 0 and by about 12. Divided by that, colour
-# weighs as much as light: with a and b in -1..1 a critic with spectral norm hardly notices them (measured on `pets`:
-# 61 % right after three epochs against 84 %).
+# In photographs L is around 50 with a deviation of about 25, a and b around 0 with about 12. Divided by that, colour
+# weighs as much as light. With a and b in -1..1 a critic with spectral norm hardly notices them (measured on `pets`:
+# 61 % right after three epochs, against 84 %).
 L_CENTRE, L_SPREAD, AB_SPREAD = 50.0, 25.0, 12.5
 
 
 class LabSpace:
-    """Light in, `[light, a, b]` out, as (L - 50) / `l_spread`, a / `ab_spread`, b / `ab_spread`. The light is the input's own."""
+    """Light in, `[light, a, b]` out, as (L - 50) / `l_spread`, a / `ab_spread`, b / `ab_spread`.
+
+    The light that comes out is the input's own.
+    """
 
     channels = 1  # of the generator's input
 
@@ -34,12 +37,9 @@ class LabSpace:
         self.name, self.l_spread, self.ab_spread = name, l_spread, ab_spread
         self.most = AB_RANGE / ab_spread  # no colour of sRGB has a larger a or b
 
-    def inputs(self, grey: Tensor) -> Tensor:
-        """Grey `(N, 1, H, W)`, sRGB, to the generator's input `(N, 1, H, W)`."""
-        return self.inputs_of_lightness(lightness_of(grey))
-
-    def inputs_of_lightness(self, lightness: Tensor) -> Tensor:
-        """L of CIE Lab, `(N, 1, H, W)`, to the generator's input `(N, 1, H, W)`."""
+    def inputs(self, grey: Tensor | None = None, *, lightness: Tensor | None = None) -> Tensor:
+        """The generator's input `(N, 1, H, W)`, of `grey`, sRGB, or of `lightness`, L of CIE Lab, `(N, 1, H, W)`."""
+        lightness = lightness_of(grey) if lightness is None else lightness
         return (lightness - L_CENTRE) / self.l_spread
 
     def image(self, grey: Tensor, rgb: Tensor) -> Tensor:
@@ -70,16 +70,12 @@ class RgbSpace:
         mean, std = self._stats(rgb.device)
         return ((rgb / 255 if rgb.dtype == torch.uint8 else rgb) - mean) / std
 
-    def inputs(self, grey: Tensor) -> Tensor:
-        """Grey `(N, 1, H, W)`, sRGB, to the generator's input `(N, 3, H, W)`."""
-        return self._normalized(grey)
-
-    def inputs_of_lightness(self, lightness: Tensor) -> Tensor:
-        """L of CIE Lab, `(N, 1, H, W)`, to the generator's input `(N, 3, H, W)`."""
-        return self._normalized(grey_of_lightness(lightness))
+    def inputs(self, grey: Tensor | None = None, *, lightness: Tensor | None = None) -> Tensor:
+        """The generator's input `(N, 3, H, W)`, of `grey`, sRGB, or of `lightness`, L of CIE Lab, `(N, 1, H, W)`."""
+        return self._normalized(grey_of_lightness(lightness) if grey is None else grey)
 
     def image(self, grey: Tensor, rgb: Tensor) -> Tensor:
-        """The photo as the critic sees it, from `rgb` `(N, 3, H, W)`; `grey` plays no part in it."""
+        """The photo as the critic sees it, from `rgb` `(N, 3, H, W)`; `grey` is not used."""
         return self._normalized(rgb)
 
     def to_lab(self, image: Tensor) -> Tensor:

@@ -1,15 +1,15 @@
-"""`fastcolor colorize`: colours photo files, folders, patterns; decoding, network and encoding at the same time."""
+"""`fastcolor colorize`: colours files, folders and patterns, and reads, colours and writes at the same time."""
 
 import glob
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,12 @@ from fastcolor.photo.page import Photo
 from fastcolor.photo.read import read_photo
 from fastcolor.photo.write import write_photo
 
-if TYPE_CHECKING:  # importing torch takes longer than saying that a path is wrong
-    from fastcolor.colorize.colorizer import Colorizer
-
 FORMATS = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 AHEAD = 2  # photos decoded, and photos being written, while one is coloured: more would take memory and gain nothing
+READING, COLOURING, WRITING = "reading", "colouring", "writing"
+
+Paint = Callable[[np.ndarray], np.ndarray]
+"""Colours an array: see `Colorizer.pixels`."""
 
 
 class Job(NamedTuple):
@@ -42,24 +43,25 @@ def main(
     format: Annotated[str | None, {"choices": list(FORMATS)}] = None,  # format to write (default: each photo's own)
     quality: int = 95,  # 1 to 100, of JPEG, HEIC and WebP, which is lossless at 100
     side_by_side: bool = False,  # write before|after
-    weights: str | None = None,  # .safetensors or .onnx file of a generator (default: those that come with fastcolor)
+    weights: str | None = None,  # .safetensors or .onnx file of a generator (default: the weights of fastcolor itself)
     size: int | None = None,  # short side, in pixels, at which the network sees a photo (default: as it was trained)
     strength: float = 1.0,  # 0 (the photo as it is) to 1 (the network's colours)
-    chroma: str = "auto",  # how colour is brought to full size: bilinear, guided (by the photo's edges), auto
+    chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
     device: str = "auto",  # cpu, cuda, mps, auto
 ) -> int:
-    """Colour photos. Originals are never touched, finished photos skipped. Exit code 1 if any could not be coloured."""
+    """Colour photos. Originals stay as they are, finished photos are skipped. Exit code 1 if any can't be coloured."""
     if not 1 <= quality <= 100:
-        raise UserError(f"--quality {quality} makes no sense: give 1 to 100")
+        raise UserError(f"--quality must be from 1 to 100, not {quality}")
     jobs, failures = plan(inputs, Out, format)
     waiting = [job for job in jobs if not os.path.lexists(job.target)]
     start, done, notes = time.monotonic(), 0, {}
     if waiting:
+        # not sooner: importing torch takes longer than saying that a path is wrong
         from fastcolor.colorize.colorizer import Colorizer
 
         colorizer = Colorizer(weights, size=size, strength=strength, chroma=chroma, device=device)
         start = time.monotonic()
-        with closing(color_all(waiting, colorizer, quality, side_by_side)) as results:
+        with closing(color_all(waiting, colorizer.pixels, quality, side_by_side)) as results:
             for job, outcome in progress_bar(results, total=len(waiting), unit="photos"):
                 if isinstance(outcome, str):
                     failures.append(outcome)
@@ -72,9 +74,9 @@ def main(
 
 
 def report(done: int, skipped: int, seconds: float, notes: dict[str, list[Path]], failures: list[str]) -> None:
-    """Say what was done and in which photos something is not as in their files; on stderr, what could not be done."""
+    """Print what was done, and what differs from the originals; on stderr, what could not be coloured."""
     rate = f" in {seconds:.1f} s ({done / seconds:.2f} photos/s)" if done else ""
-    there = f", {skipped:,} skipped: they are there already" if skipped else ""
+    there = f", {skipped:,} skipped: already done" if skipped else ""
     print(f"{done:,} coloured{rate}{there}")
     for note, files in notes.items():
         print(f"  {files[0]}{f' and {len(files) - 1:,} more' if len(files) > 1 else ''}: {note}")
@@ -83,24 +85,24 @@ def report(done: int, skipped: int, seconds: float, notes: dict[str, list[Path]]
 
 
 def plan(inputs: list[str], out: str, format: str | None) -> tuple[list[Job], list[str]]:
-    """What is to be coloured, and a sentence for each input that holds nothing of the kind.
+    """The photos to colour, and a sentence for each input that has none.
 
-    A folder's tree is kept below `out`; everything else goes there by its name. Raises UserError where a result would
-    overwrite a photo, or another result.
+    A folder's tree is kept below `out`; other photos go there under their names. Raises UserError if a result would
+    overwrite a photo or another result.
     """
     found, failures = [], []
     for given in inputs:
         is_pattern = glob.has_magic(given) and not os.path.lexists(given)  # one that the shell did not expand
         matches = sorted(glob.glob(given, recursive=True)) if is_pattern else [given]
         if not matches:
-            failures.append(f"{given}: no file is called so")
+            failures.append(f"{given}: no file has such a name")
         for match in map(Path, matches):
             if not os.path.isdir(match):
                 found.append((match, Path(match.name)))
                 continue
             results = _inside(match, out)
             try:
-                names = find_photos(match, lambda error: failures.append(f"{error.filename}: may not be read"))
+                names = find_photos(match, lambda error: failures.append(f"{error.filename}: can't be read"))
             except UserError as error:
                 failures.append(str(error))
                 continue
@@ -111,18 +113,18 @@ def plan(inputs: list[str], out: str, format: str | None) -> tuple[list[Job], li
 
 
 def _inside(folder: Path, out: str) -> tuple[str, ...]:
-    """The way from a folder of photos to `out` inside of it, which holds results. Raises UserError if they are one."""
+    """The way from a folder of photos to `out`, if that is inside. Raises UserError if they are the same."""
     try:
         results = Path(os.path.realpath(out)).relative_to(os.path.realpath(folder)).parts
     except ValueError:  # it lies elsewhere
         return ()
     if not results:
-        raise UserError(f"{out} is the folder of the photos itself: give another one, originals are never touched")
+        raise UserError(f"{out} is the folder of the photos itself: give another one, as originals are never changed")
     return results
 
 
 def _targets(names: list[Path], out: str, format: str | None) -> list[Path]:
-    """Where photos of these names go: below `out`, or, a single one, into the file `out`. Raises UserError."""
+    """Where photos of these names go: below `out`, or, if it is a single one, into the file `out`. Raises UserError."""
     suffix = Path(out).suffix.lower()
     known = suffix in SUFFIXES
     if os.path.isfile(out) and not known:
@@ -133,14 +135,14 @@ def _targets(names: list[Path], out: str, format: str | None) -> list[Path]:
     if len(names) > 1:
         raise UserError(f"{out} is one file, but there are {len(names):,} photos: give a folder")
     if not known:
-        raise UserError(f"{out}: {suffix} can't be written: give one of {', '.join(SUFFIXES)}, or {out}/ for a folder")
+        raise UserError(f"{out}: {suffix} can't be written: choose {', '.join(SUFFIXES)}, or give {out}/ for a folder")
     if format and SUFFIXES[f".{format}"] != SUFFIXES[suffix]:
-        raise UserError(f"{out} and --format {format} contradict each other: leave one of them out")
+        raise UserError(f"{out} is not a file of --format {format}: leave out --format, or give another name")
     return [Path(out) for _ in names]
 
 
 def renamed(name: Path, format: str | None) -> Path:
-    """The name for a photo's result: its own, unless that is not one of the format that is written."""
+    """The name of a photo's result: the photo's own, with another suffix if another format is written."""
     kind = SUFFIXES.get(name.suffix.lower())
     if kind is None:  # the file's name does not say what it holds; PNG loses nothing
         return name.with_name(f"{name.name}.{format or 'png'}")
@@ -148,21 +150,22 @@ def renamed(name: Path, format: str | None) -> Path:
 
 
 def refuse_to_overwrite(jobs: list[Job]) -> list[Job]:
-    """The jobs, each once. Raises UserError if a target is one of the photos, by whatever name, or that of another."""
+    """The jobs, each once. Raises UserError if a target is one of the photos, under any name, or another's target."""
     sources = {_identity(job.source): job.source for job in jobs}
     by_target = {}
     for job in jobs:
         if os.path.exists(job.target) and (photo := sources.get(_identity(job.target))):
-            raise UserError(f"{job.target} is the photo {photo} itself: write elsewhere, originals are never touched")
+            what = f"{job.target} is the photo {photo} itself"
+            raise UserError(f"{what}: write to another folder, as originals are never changed")
         first = by_target.setdefault(os.path.normcase(os.path.realpath(job.target)), job)
         if _identity(first.source) != _identity(job.source):
             both = f"{first.source} and {job.source} would both become {job.target}"
-            raise UserError(f"{both}: colour them one after the other, into two folders")
+            raise UserError(f"{both}: colour them separately, into two folders")
     return list(by_target.values())
 
 
 def _identity(path: Path) -> tuple[int, int] | str:
-    """What is the same for all names of a file: links of both kinds, other cases, other spellings of the way."""
+    """What all names of a file share: links of both kinds, other cases, other spellings of the path."""
     try:
         found = path.stat()
     except OSError:  # missing, or a link in a loop
@@ -171,12 +174,17 @@ def _identity(path: Path) -> tuple[int, int] | str:
 
 
 def color_all(
-    jobs: list[Job], colorizer: "Colorizer", quality: int = 95, side_by_side: bool = False
+    jobs: list[Job],
+    paint: Paint,
+    quality: int = 95,
+    side_by_side: bool = False,
+    tell: Callable[[Job, str], None] = lambda job, state: None,
 ) -> Iterator[tuple[Job, list[str] | str]]:
-    """Colour photos, and give each job with a list of notes, or with a sentence on what is wrong with its photo.
+    """Colour photos, and give each job with a list of notes, or with a sentence that says what is wrong with its photo.
 
-    One thread decodes what comes next and one encodes what is done, while this one colours. Together they hold only so
-    many pixels as fit into `MEMORY`: large photos wait until there is room.
+    One thread decodes the next photo and one encodes the last, while this one colours. Together they hold only as many
+    pixels as fit into `MEMORY`: large photos wait until there is room. `tell` is called when a job's READING, COLOURING
+    or WRITING begins, from the thread that does it.
     """
     needs = ((job, memory_of(job.source)) for job in jobs)
     following, coming, going, held = next(needs, None), deque(), deque(), 0
@@ -185,13 +193,15 @@ def color_all(
         while following or coming or going:
             while following and len(coming) < AHEAD and (not held or held + following[1] <= MEMORY):
                 job, need = following
-                coming.append((job, need, reader.submit(_read, job.source)))
+                coming.append((job, need, reader.submit(_read, job, tell)))
                 following, held = next(needs, None), held + need
             try:
                 if coming and len(going) < AHEAD:
                     job, need, reading = coming.popleft()
-                    writing = writer.submit(_write, _colored(reading, colorizer, side_by_side), job, quality)
-                    going.append((job, need, writing))
+                    photo = reading.result()
+                    tell(job, COLOURING)
+                    _color(photo, paint, side_by_side)
+                    going.append((job, need, writer.submit(_write, photo, job, quality, tell)))
                     continue
                 job, need, writing = going.popleft()
                 outcome = writing.result()
@@ -200,41 +210,41 @@ def color_all(
             except MemoryError:
                 outcome = f"{job.source}: needs more memory than there is: make it smaller first"
             finally:
-                reading = None  # or its pixels would be held until the next ones come
+                reading = photo = None  # or its pixels would be held until the next ones come
             held -= need
             yield job, outcome
-    finally:  # Ctrl-C, or a full disk: what is being written is finished, nothing more begun
+    finally:  # Ctrl-C, or a full disk: what is being written is finished, nothing more is begun
         reader.shutdown(cancel_futures=True)
         writer.shutdown(cancel_futures=True)
 
 
-def _read(source: Path) -> Photo:
+def _read(job: Job, tell: Callable[[Job, str], None]) -> Photo:
     """The photo, without the lines that libtiff writes to stderr, past Python, on broken files."""
+    tell(job, READING)
     if sys.stderr is None:
-        return read_photo(source)
+        return read_photo(job.source)
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        return read_photo(source)
+        return read_photo(job.source)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
 
 
-def _colored(reading: Future, colorizer: "Colorizer", side_by_side: bool) -> Photo:
-    """The photo that was read, its pixels coloured in place."""
-    photo = reading.result()
+def _color(photo: Photo, paint: Paint, side_by_side: bool) -> None:
+    """Colour a photo's pixels in place."""
     for page in photo.pages:
         before = page.pixels
-        page.pixels = colorizer.pixels(before)
+        page.pixels = paint(before)
         if side_by_side:
             before = before if before.ndim == 3 else np.repeat(before[..., None], 3, axis=2)
             page.pixels = np.concatenate([before, page.pixels], axis=1)
             page.alpha = page.alpha if page.alpha is None else np.concatenate([page.alpha, page.alpha], axis=1)
-    return photo
 
 
-def _write(photo: Photo, job: Job, quality: int) -> list[str]:
-    """Write a coloured photo; notes on what is not as in the source's file."""
+def _write(photo: Photo, job: Job, quality: int, tell: Callable[[Job, str], None]) -> list[str]:
+    """Write a coloured photo; notes on what differs from the source's file."""
+    tell(job, WRITING)
     return photo.notes + write_photo(photo, job.target, quality)

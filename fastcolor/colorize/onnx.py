@@ -2,8 +2,8 @@
 
     fastcolor export OUT.onnx --weights runs/NAME/stage4_gen.safetensors
 
-The model takes `lightness`, `(batch, 1, height, width)` float32, L of CIE Lab, 0..100, and gives `ab`, `(batch, 2, height,
-width)` float32, a and b of CIE Lab. Batch, height and width are free.
+The model takes `lightness`, `(batch, 1, height, width)` float32, L of CIE Lab, 0..100, and gives `ab`, `(batch, 2,
+height, width)` float32, a and b of CIE Lab. Batch, height and width are free.
 """
 
 import json
@@ -14,53 +14,41 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import fastcolor
 from fastcolor.color.lab import lightness_of
-from fastcolor.color.spaces import SPACES
 from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
 from fastcolor.networks.checkpoint import check_size, load_network
+from fastcolor.networks.painter import Painter
 from fastcolor.weights import BUNDLED
 
-MOST_APART = 1e-3 * 110  # units of ab: what onnxruntime's result may differ by from torch's
-SHAPES = ((1, 1, 64, 96), (2, 1, 128, 128), (1, 1, 203, 77))  # at which that is looked at
+MOST_APART = 1e-3 * 110  # units of ab by which onnxruntime's result may differ from torch's
+SHAPES = ((1, 1, 64, 96), (2, 1, 128, 128), (1, 1, 203, 77))  # of the inputs for which the two are compared
 
 
 def main(
     out: str,  # the file to write, NAME.onnx
-    weights: str | None = None,  # a generator's weights (default: those that ship)
+    weights: str | None = None,  # a generator's weights (default: the ones that come with fastcolor)
 ):
-    """Write a generator as an ONNX model that gives the same colours in onnxruntime, which is checked."""
+    """Write a generator as an ONNX model, and check that onnxruntime gives the same colours."""
     if Path(out).suffix.lower() != ".onnx":
-        raise UserError(f"{out} is not named like an ONNX model: give NAME.onnx")
+        raise UserError(f"{out} does not end in .onnx: give NAME.onnx")
     path = Path(weights or BUNDLED)
     network, about = load_network(path, "generator")
     if not about.get("keeps_light", True):
-        raise UserError(f"{path} translates photos, light and all, and an ONNX model gives ab alone: export a colouriser")
+        raise UserError(f"{path} changes photos' light too, which an ONNX model can't: give weights that only colour")
     painter = Painter(network).eval()
     with write_whole(out) as temporary:
         _export(painter, temporary, about)
         apart = _difference(painter, temporary)
         if not apart <= MOST_APART:  # nan too
             raise UserError(
-                f"{out} was not written: in onnxruntime {path} differs by {apart:.3g} units of ab from torch; "
-                "another onnxruntime or torch may do better"
+                f"{out} was not written, as onnxruntime's colours differ from torch's by {apart:.3g} units of ab: "
+                "try another version of onnxruntime or torch"
             )
-    print(f"{out}: lightness to ab; at {len(SHAPES)} sizes at most {apart:.1g} units of ab from torch's result")
-
-
-class Painter(nn.Module):
-    """L of CIE Lab, `(N, 1, H, W)`, to a and b, `(N, 2, H, W)`, of a generator of any space."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network, self.space = network, SPACES[network.config.space]
-
-    def forward(self, lightness: Tensor) -> Tensor:
-        """See the class."""
-        return self.space.to_lab(self.network(self.space.inputs_of_lightness(lightness)))[:, 1:]
+    print(f"{out}: lightness to ab, at most {apart:.1g} units of ab from torch's result (at {len(SHAPES)} sizes)")
 
 
 def _export(painter: Painter, path: Path, about: dict) -> None:
@@ -88,7 +76,7 @@ def _export(painter: Painter, path: Path, about: dict) -> None:
 
 @torch.no_grad()
 def _difference(painter: Painter, path: Path) -> float:
-    """How far onnxruntime's ab is from torch's at most, in units of ab."""
+    """The largest difference between onnxruntime's ab and torch's, in units of ab."""
     session, _ = open_onnx(path)
     rng = np.random.default_rng(0)
     most = 0.0
@@ -100,13 +88,13 @@ def _difference(painter: Painter, path: Path) -> float:
 
 
 def open_onnx(path: Path) -> tuple["onnxruntime.InferenceSession", int]:  # noqa: F821 (an extra)
-    """onnxruntime's session for a file that `export` wrote, and the size that the network was trained at.
+    """onnxruntime's session for a file that `fastcolor export` wrote, and the size that the network was trained at.
 
-    Raises UserError where onnxruntime is missing and for files that it can't open or that are others'.
+    Raises UserError if onnxruntime is missing, or can't open the file, or something else wrote it.
     """
     (onnxruntime,) = _need("onnxruntime")
     if not os.path.isfile(path):
-        raise UserError(f"{path} does not exist: `fastcolor export {path}` writes it")
+        raise UserError(f"{path} does not exist: write it with `fastcolor export {path}`")
     try:
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         kept = json.loads(session.get_modelmeta().custom_metadata_map["fastcolor"])
@@ -115,29 +103,33 @@ def open_onnx(path: Path) -> tuple["onnxruntime.InferenceSession", int]:  # noqa
             raise ValueError("other inputs and outputs")
         return session, kept["size"]
     except (KeyError, ValueError, TypeError, RecursionError):
-        raise UserError(f"{path} was not written by fastcolor: `fastcolor export` writes such files") from None
+        raise UserError(f"{path} was not written by fastcolor: write one with `fastcolor export`") from None
     except Exception as error:  # onnxruntime has an exception of its own for each way in which a file can be broken
-        raise UserError(f"{path} is damaged or no ONNX model ({one_line(error)}): `fastcolor export` writes it again") from error
+        why = f"is damaged, or not an ONNX model ({one_line(error)})"
+        raise UserError(f"{path} {why}: write it again with `fastcolor export`") from error
 
 
 def _need(*names: str) -> list:
     try:
         return [__import__(name) for name in names]
     except ImportError as error:
-        raise UserError(f"ONNX models need {error.name}: pip install 'fastcolor[onnx]'") from None
+        raise UserError(f"ONNX models need {error.name}: run `pip install 'fastcolor[onnx]'`") from None
 
 
-def _load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], dict]:
-    """The same of a file that `fastcolor export` wrote, run by onnxruntime on the processor."""
-    from fastcolor.colorize.onnx import open_onnx  # here: onnxruntime is an extra
+def load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], dict]:
+    """What runs a file that `fastcolor export` wrote, and what the file says of itself.
 
+    It takes grey `(N, 1, h, w)` uint8 and gives ab `(N, 2, h, w)` float. onnxruntime runs it on the CPU, whatever
+    `device` says. Raises UserError, also for a model that fails when it is run.
+    """
     session, size = open_onnx(weights)
 
     def paint(grey: Tensor) -> Tensor:
         try:
             (ab,) = session.run(None, {"lightness": lightness_of(grey).numpy()})
             return torch.from_numpy(ab).view(len(grey), 2, *grey.shape[2:]).float()
-        except Exception as error:  # of onnxruntime's, or of an array that is no picture: the file is no model of ours
-            raise UserError(f"{weights} can't colour ({one_line(error)}): `fastcolor export` writes it again") from error
+        except Exception as error:  # one of onnxruntime's, or the result has another shape
+            why = f"{weights} can't colour ({one_line(error)})"
+            raise UserError(f"{why}: write it again with `fastcolor export`") from error
 
     return paint, {"size": size}

@@ -1,4 +1,4 @@
-"""Translating a whole photo, light and all, by a network that sees it in overlapping tiles: no seams, whatever the size."""
+"""Translating a photo of any size, colours and light: the network sees overlapping tiles, and no seam is left."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ TILE, OVERLAP = 512, 128  # pixels: about 0.5 GB for CycleGAN's generator; borde
 def translated(
     pixels: np.ndarray, paint: Callable[[Tensor], Tensor], size: int | None = None, strength: float = 1.0
 ) -> np.ndarray:
-    """sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16, as `paint` sees it: `(H, W, 3)` of the same dtype.
+    """What `paint` makes of sRGB `(H, W)` or `(H, W, 3)`, uint8 or uint16: `(H, W, 3)` of the same dtype.
 
-    `paint` takes and gives sRGB `(1, 3, h, w)`, float 0..1. With `size` it sees the photo at that short side, in pixels, else
-    at its own size. `strength` mixes: 0 is the photo.
+    `paint` takes and gives sRGB `(1, 3, h, w)`, float 0..1. `size` is the photo's short side, in pixels, as `paint`
+    sees it; None: the photo's own size. `strength` mixes: 0 is the photo, 1 what `paint` makes of it.
     """
     pixels = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
     if strength == 0:
@@ -50,12 +50,12 @@ def in_tiles(photo: Tensor, paint: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def starts(side: int) -> list[int]:
-    """Where tiles begin along a side: as few as overlap by OVERLAP at least, at even distances."""
+    """Where tiles begin along a side: as few as possible that overlap by OVERLAP or more, evenly spaced."""
     count = max(1, -(-(side - OVERLAP) // (TILE - OVERLAP)))
     return [round(i * (side - TILE) / (count - 1)) for i in range(count)] if count > 1 else [0]
 
 
 def fade(length: int) -> Tensor:
-    """A tile's weight along a side: rising over OVERLAP pixels at either end, never nothing."""
+    """A tile's weight along a side: it rises over OVERLAP pixels at both ends, and is never 0."""
     along = torch.arange(length) + 0.5
     return torch.minimum(along, length - along).clamp(max=OVERLAP) / OVERLAP

@@ -8,27 +8,27 @@ from fastcolor.data.batches import BATCH
 from fastcolor.data.cache import CHANNELS, OnDemand, Squares, cached, resident, take
 from fastcolor.data.photos import Photos, file_stamp
 from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.networks.painter import Painter
 from fastcolor.photo.read import open_photo
 from fastcolor.runs.run import Run
 
 
 @torch.no_grad()
-def paint(run: Run, network: nn.Module, space, squares: Tensor) -> np.ndarray:
+def paint(run: Run, network: nn.Module, squares: Tensor) -> np.ndarray:
     """Fakes `(n, side, side, 3)` sRGB uint8 of squares `(n, side, side, 4)` uint8, of which only grey is looked at."""
     grey = squares.permute(0, 3, 1, 2)[:, :1].contiguous()
-    with run.machine.autocast():
-        image = network(space.inputs(grey))
-    return (space.to_rgb(image) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    rgb = Painter(network, run.machine.autocast).rgb(grey)
+    return (rgb * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def load_fakes(run: Run, photos: Photos, generator: nn.Module, space, at_once: int = BATCH) -> Squares:
+def load_fakes(run: Run, photos: Photos, generator: nn.Module, at_once: int = BATCH) -> Squares:
     """Fakes of all photos as squares (grey stays empty): training photos' from stage 2, held-out ones painted now, `at_once`
     photos at the most in a batch."""
     count, side = photos.squares.shape[:2]
     files = {row: run.folder.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
     painted = {}
     for rows in np.array_split(photos.valid, -(-len(photos.valid) // at_once)):
-        painted |= zip(rows, paint(run, generator, space, take(photos.squares, rows, run.machine.device)), strict=True)
+        painted |= zip(rows, paint(run, generator, take(photos.squares, rows, run.machine.device)), strict=True)
 
     def decode(row: int) -> np.ndarray:
         square = np.zeros((side, side, CHANNELS), np.uint8)

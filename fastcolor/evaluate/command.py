@@ -51,7 +51,7 @@ COLUMNS = {  # figure, as it is called in JSON and CSV: its head in the table, i
 }
 SHOWN, SHOWN_SIDE = 4, 192  # photos of each kind on the contact sheet; pixels
 
-System = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From a photo's grey, `(H, W)`, and the photo itself, `(H, W, 3)`, to the picture that is judged; all uint8 sRGB."""
 
 
@@ -84,7 +84,7 @@ def main(
     photos = choose_photos(Path(data), names, part, limit)
     judge = Judge(lpips, frechet)
     look = {"size": size, "strength": strength, "chroma": chroma}
-    systems = systems_of(weights, against, **look)
+    systems = painters_of(weights, against, **look)
     Path(out).mkdir(parents=True, exist_ok=True)  # before all the work, not after
     rows, unreadable = judge_photos(Path(data), photos, systems, judge, aged)
     write_unreadable(Path(out, "unreadable.csv"), unreadable)
@@ -128,12 +128,12 @@ def listed_photos(names: Path, part: str) -> list[Path]:
     return photos
 
 
-def systems_of(weights: str | None, against: str | None, **options) -> dict[str, System]:
+def painters_of(weights: str | None, against: str | None, **options) -> dict[str, Painter]:
     """What is judged, by name: grey, the weights, the weights `against`, real."""
     if against is not None and weights is not None and Path(against).resolve() == Path(weights).resolve():
         raise UserError(f"{against} would be compared with itself: give other weights as --against")
 
-    def colored_by(file: str | None) -> System:
+    def colored_by(file: str | None) -> Painter:
         colorizer = Colorizer(file, **options)
         return lambda grey, real: colorizer.pixels(grey if colorizer.keeps_light else real)
 
@@ -146,7 +146,7 @@ def systems_of(weights: str | None, against: str | None, **options) -> dict[str,
 
 
 def judge_photos(
-    data: Path, photos: list[Path], systems: dict[str, System], judge, aged: bool = False
+    data: Path, photos: list[Path], systems: dict[str, Painter], judge, aged: bool = False
 ) -> tuple[list[dict], list[tuple[Path, str]]]:
     """A row of figures for each photo and system, and the photos that could not be read, with the reason."""
     rows, unreadable, is_warm = [], [], False
@@ -222,7 +222,7 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     write_csv(path, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
 
 
-def contact_sheet(data: Path, rows: list[dict], systems: dict[str, System], aged: bool = False) -> Image.Image:
+def contact_sheet(data: Path, rows: list[dict], systems: dict[str, Painter], aged: bool = False) -> Image.Image:
     """The best, median and worst photos by the first weights' CIEDE2000, coloured once more, with their figures."""
     by_file = grouped(rows, lambda row: row["file"])
     by_photo = {file: {row["system"]: row for row in its} for file, its in by_file.items()}

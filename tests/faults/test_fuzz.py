@@ -28,7 +28,7 @@ kinds = sys.argv[5:]
 jobs = [Job(path, target / (path.name + kinds[n % len(kinds)])) for n, path in enumerate(sorted(source.iterdir()))]
 resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 faulthandler.dump_traceback_later(seconds, exit=True)
-for job, outcome in color_all(jobs, Painter()):
+for job, outcome in color_all(jobs, Painter().pixels):
     print(json.dumps([job.source.name, outcome]), flush=True)
     faulthandler.dump_traceback_later(seconds, exit=True)
 """

@@ -348,7 +348,7 @@ def test_finite_weights_that_lead_to_no_numbers_are_refused_when_they_paint(weig
     tensors, metadata = load_tensors(path, "weights")
     tensors = {name: tensor * 1e38 if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     path.write_bytes(signed(tensors, metadata))
-    with pytest.raises(UserError, match="paints no colours") as caught:
+    with pytest.raises(UserError, match="gives no colours") as caught:
         Colorizer(path)(save(tmp_path / "photo.png", noise()))
     is_a_sentence(caught.value, path)
 

@@ -1,4 +1,4 @@
-// Curves of a history as SVG: for each stage or recipe its losses in one panel, each other figure beside the photos' own.
+// A history as SVG curves: for each stage or recipe one panel of losses, and one for each figure with that of real photos.
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 340, HEIGHT = 190, LEFT = 40, RIGHT = 8, TOP = 8, BOTTOM = 22;
@@ -27,7 +27,7 @@ export function panelsOf(rows) {
   return panels;
 }
 
-/** A panel as a figure with its legend, which tells the latest values. */
+/** A panel as a figure with a legend that has the latest values. */
 export function chart({ title, lines }) {
   const figure = document.createElement("figure");
   figure.className = "chart";
@@ -47,7 +47,7 @@ export function chart({ title, lines }) {
   return figure;
 }
 
-/** The photos' own figure has the colour of the fakes', dashed. */
+/** The figure of real photos has the colour of the fakes' figure, dashed. */
 function styleOf(lines, n) {
   const partner = lines.findIndex(({ name }) => name === baseOf(lines[n].name));
   const is_real = partner >= 0 && partner !== n;
@@ -100,7 +100,7 @@ function steps(low, high) {
   return Array.from({ length: end - start + 1 }, (_, n) => (start + n) * step);
 }
 
-/** A figure in three digits or four. */
+/** A figure with three digits, an integer with all. */
 export function short(value) {
   return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(3)));
 }

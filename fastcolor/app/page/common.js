@@ -9,7 +9,7 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** The JSON that the server answers; what it refuses becomes an Error with its sentence, and its `status`. */
+/** The JSON that the server answers; if it refuses, an Error with its sentence and `status` is thrown. */
 export async function ask(path, options) {
   let answer;
   try {
@@ -22,7 +22,7 @@ export async function ask(path, options) {
   return said;
 }
 
-/** Say what is wrong with the page as a whole; nothing any more without a sentence. */
+/** Say what is wrong with the whole page; without a sentence, nothing is. */
 export function notice(sentence = "") {
   if ($("notice").textContent !== sentence) $("notice").textContent = sentence;
   $("notice").hidden = !sentence;

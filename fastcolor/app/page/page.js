@@ -1,4 +1,4 @@
-// The page's two parts, and which of them is seen.
+// The page's two parts, and which of them is open.
 
 import { $, notice } from "/common.js";
 import { startPhotos } from "/photos.js";

@@ -1,9 +1,9 @@
-// Photos: handed in, followed through the queue, shown before and after, coloured anew when the settings change.
+// Photos: handed in, followed through the queue, shown before and after, coloured again when the settings change.
 
 import { $, ask, element, notice } from "/common.js";
 
-const IN_FLIGHT = 4; // photos of this page that are sent or wait at the server: so others' come in between
-const OFTEN = 400, SELDOM = 60_000; // ms between two questions: while something happens, and only to say "still here"
+const IN_FLIGHT = 4; // photos of this page that are being sent or wait at the server, so that other users' get a turn
+const OFTEN = 400, SELDOM = 60_000; // ms between two requests: while something happens, and only to keep the photos
 
 const photos = [];
 let setup, timer;
@@ -16,7 +16,7 @@ export async function startPhotos() {
   };
   $("remove-all").onclick = () => [...photos].forEach(remove);
   $("strength").oninput = showStrength;
-  $("settings").onchange = colorAnew;
+  $("settings").onchange = colorAgain;
   $("settings").onsubmit = (event) => event.preventDefault();
   takeDrops();
   addEventListener("paste", (event) => add(event.clipboardData.files));
@@ -32,10 +32,10 @@ function showSetup() {
   $("kept").textContent =
     "Photos stay on the machine that serves this page, and are deleted there when you remove them, " +
     `close the page, or leave it for ${kept_seconds / 60} minutes.`;
-  $("weights").append(...weights.map(({ name }) => new Option(name === "shipped" ? "those that ship" : name, name)));
+  $("weights").append(...weights.map(({ name }) => new Option(name === "shipped" ? "fastcolor’s own" : name, name)));
   const showSizes = () => {
     const { size, keeps_light } = weights.find(({ name }) => name === $("weights").value);
-    const own = new Option(keeps_light ? `own (${size} px)` : "the photo’s", "");
+    const own = new Option(keeps_light ? `as trained (${size} px)` : "the photo’s own", "");
     const kept = $("size").value;
     $("size").replaceChildren(own, ...sizes.map((each) => new Option(`${each} px`, each)));
     $("size").value = kept;
@@ -77,7 +77,7 @@ const settings = () => ({
   strength: Number($("strength").value),
 });
 
-// ---- what becomes of a photo: new, sending, then what the server says of it; failed can be tried again
+// ---- the states of a photo: new, sending, then those that the server tells; one that failed can be tried again
 
 function add(files) {
   if (!setup) return;
@@ -104,7 +104,7 @@ function add(files) {
 
 const isSettled = (photo) => photo.state === "done" || photo.state === "failed";
 
-/** Send what there is room for, ask after what is on its way. */
+/** Send as many photos as may be in flight, and ask for the state of the others. */
 function goOn() {
   const under = photos.filter((photo) => photo.state !== "new" && !isSettled(photo)).length;
   photos.filter((photo) => photo.state === "new").slice(0, Math.max(0, IN_FLIGHT - under)).forEach(send);
@@ -138,7 +138,7 @@ function send(photo) {
     goOn();
   };
   request.onerror = () => {
-    fail(photo, "This file could not be sent: the server does not answer, or the file has gone.");
+    fail(photo, "This file could not be sent: the server does not answer, or the file is gone.");
     goOn();
   };
   Object.assign(photo, { state: "sending", share: 0 });
@@ -174,7 +174,7 @@ function take(photo, said) {
 
 function forgotten(photo) {
   photo.id = null;
-  fail(photo, "This photo was not looked at for a while, and is deleted at the server.");
+  fail(photo, "The server has deleted this photo, because this page was inactive for too long.");
 }
 
 function fail(photo, sentence) {
@@ -197,7 +197,7 @@ function colorOne(photo) {
   order(photo, settings());
 }
 
-function colorAnew() {
+function colorAgain() {
   photos.filter((photo) => photo.id).forEach(colorOne);
 }
 
@@ -215,14 +215,14 @@ function remove(photo) {
   goOn();
 }
 
-const drop = (id) => ask(`/photos/${id}`, { method: "DELETE" }).catch(() => {}); // it goes by itself, then
+const drop = (id) => ask(`/photos/${id}`, { method: "DELETE" }).catch(() => {}); // if this fails, the server deletes it later
 
 function forget() {
   const ids = photos.map((photo) => photo.id).filter(Boolean);
   if (ids.length) navigator.sendBeacon("/photos/remove", ids.join(","));
 }
 
-// ---- what is seen
+// ---- what the page shows
 
 function drawAll() {
   document.body.classList.toggle("has-photos", photos.length > 0);
@@ -260,9 +260,9 @@ function draw(photo) {
 function sentenceOf(photo) {
   const { state, sentence, file, ahead, shape, share, wantsBeside } = photo;
   switch (state) {
-    case "new": return "Waits to be sent";
+    case "new": return "Waiting to be sent";
     case "sending": return share < 1 ? `Sending, ${Math.round(100 * share)} %` : "Sent";
-    case "waiting": return ahead ? `Waits behind ${ahead} ${ahead > 1 ? "photos" : "photo"}` : "Is next";
+    case "waiting": return ahead ? `Waiting for ${ahead} other ${ahead > 1 ? "photos" : "photo"}` : "Next in line";
     case "reading": return "Reading …";
     case "colouring": return "Colouring …";
     case "writing": return wantsBeside ? "Writing it side by side …" : "Writing …";

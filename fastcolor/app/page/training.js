@@ -1,4 +1,4 @@
-// Runs: their curves, sample grids and latest rows, asked for again every few seconds while they are looked at.
+// Runs: their curves, sample grids and latest rows, asked for every few seconds while this part is open.
 
 import { $, ask, element } from "/common.js";
 import { chart, panelsOf } from "/charts.js";
@@ -9,7 +9,7 @@ const SHEETS = ["coloured.png", "contact_sheet.png"];
 
 let timer, watched = false, name = null, samples = [], drawn = {};
 
-/** Begins when `watch(true)` is called, and rests after `watch(false)`. */
+/** Starts with `watch(true)`, and pauses with `watch(false)`. */
 export function startTraining() {
   $("runs").onchange = () => {
     name = $("runs").value;
@@ -47,7 +47,7 @@ function showRuns(runs, folder) {
   if (!runs.includes(name)) [name, drawn] = [runs[0] ?? null, {}];
   $("run").hidden = !runs.length;
   $("no-run").hidden = Boolean(runs.length);
-  $("no-run").replaceChildren(`There is no run in ${folder} yet: `, element("code", { textContent: "fastcolor train" }), " begins one, and it appears here.");
+  $("no-run").replaceChildren(`There is no run in ${folder} yet: `, element("code", { textContent: "fastcolor train" }), " starts one, which will appear here.");
   if ([...$("runs").options].map((each) => each.value).join("\n") !== runs.join("\n")) {
     $("runs").replaceChildren(...runs.map((each) => new Option(each, each)));
   }
@@ -67,7 +67,7 @@ function show({ stages, history, written, pictures }) {
   const finished = stages.length > 0 && stages.every((stage) => stage.finished);
   const parts = [latest ? `${latest.stage}, epoch ${latest.epoch}` : "no epoch is finished yet"];
   if (latest?.photos_per_s) parts.push(`${Math.round(latest.photos_per_s)} photos/s`);
-  if (written) parts.push(`written ${ago(Date.now() / 1000 - written)}`);
+  if (written) parts.push(`updated ${ago(Date.now() / 1000 - written)}`);
   if (finished) parts.push(`finished: ${stages.map((stage) => stage.name).join(", ")}`);
   say(parts.join(" · "));
   $("warning").hidden = !latest?.warning;
@@ -93,7 +93,7 @@ function showPictures(pictures) {
   $("samples").hidden = !samples.length;
   $("steps").hidden = samples.length < 2;
   $("step").max = samples.length - 1;
-  if (!stayed || drawn.run !== name) $("step").value = samples.length - 1; // the newest, unless an earlier one is looked at
+  if (!stayed || drawn.run !== name) $("step").value = samples.length - 1; // the newest, unless the user looks at an earlier one
   drawn.run = name;
   if (samples.length) showSample();
   const sheets = pictures.filter((picture) => SHEETS.includes(picture.name));
