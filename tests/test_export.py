@@ -1,6 +1,5 @@
 """The ONNX model gives torch's colours, and says whose it is."""
 
-from unittest.mock import Mock
 
 import numpy as np
 import onnxruntime

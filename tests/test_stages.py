@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import FIRST, TINY, At, during_fit, opened, run_stages, prepared
+from helpers import FIRST, TINY, At, during_fit, opened, prepared, run_stages
 from PIL import Image
 from safetensors.torch import load_file
 

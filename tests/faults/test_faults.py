@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from helpers import FIRST, TINY, At, before_each_forward, during_fit, killed_after, opened, run_stages, prepared
+from helpers import FIRST, TINY, At, before_each_forward, during_fit, killed_after, opened, prepared, run_stages
 
 from fastcolor import files, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
