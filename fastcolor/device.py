@@ -1,4 +1,4 @@
-"""What training runs on: device, precision, compiled or not, and how many photos at once."""
+"""What training runs on: device and precision, whether networks are compiled, and the largest batch."""
 
 import sys
 import time
@@ -19,7 +19,10 @@ except ImportError:  # Windows
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `--device` names; auto takes cuda, then mps, then cpu. Raises UserError if it isn't there."""
+    """The device that `--device` names; auto takes cuda if it is there, else mps, else cpu.
+
+    Raises UserError for an unknown device, and for one that this machine does not have.
+    """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, works in there.items() if works))
@@ -31,10 +34,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
-    """fp32 or bf16, and why. auto takes bf16 where the device has units for it: CUDA from Ampere on, CPUs with AVX-512-BF16
-    or AMX.
+    """fp32 or bf16, and the reason in words. auto takes bf16 if the device has units for it.
 
-    Elsewhere bf16 is emulated, and slower than fp32. Raises UserError for another name.
+    Those are NVIDIA GPUs from Ampere on, and CPUs with AVX-512-BF16 or AMX. Others emulate bf16, more slowly than fp32.
+    Raises UserError for an unknown name.
     """
     if name not in ("auto", "fp32", "bf16"):
         raise UserError(f"--precision {name} is unknown: choose auto, fp32 or bf16")
@@ -44,7 +47,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
         has_it = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16", "the GPU has units for it") if has_it else ("fp32", "the GPU has no units for bf16")
     if device.type == "cpu":
-        has = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 may not tell
+        has = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 may not have it
         units = [unit for unit in ("amx_bf16", "avx512_bf16") if has.get(unit)]
         return ("bf16", f"the processor has {units[0]}") if units else ("fp32", "the processor has no units for bf16")
     return "fp32", f"bf16 is not faster on {device.type}"
@@ -52,7 +55,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
 
 @cache
 def check_compiler(device: torch.device) -> None:
-    """Raise UserError if `torch.compile` does not work here; it needs a C++ compiler, on a GPU Triton."""
+    """Raise UserError if `torch.compile` does not work here. It needs a C++ compiler, or Triton on a GPU."""
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))
     except (RuntimeError, ImportError, OSError) as error:
@@ -72,7 +75,10 @@ class Machine:
 
     @classmethod
     def choose(cls, device: str, precision: str, compile: bool) -> "Machine":
-        """What `--device`, `--precision` and `--compile` say. Raises UserError for what doesn't exist or doesn't work here."""
+        """The machine that `--device`, `--precision` and `--compile` ask for.
+
+        Raises UserError for an unknown name, and for what does not work here.
+        """
         chosen = choose_device(device)
         machine = cls(chosen, *choose_precision(precision, chosen), compile)
         if compile:
@@ -83,24 +89,24 @@ class Machine:
         return f"{self.device}: {self.precision} ({self.reason}){', compiled' if self.compile else ''}"
 
     def autocast(self) -> torch.autocast:
-        """Context in which networks and losses run in this precision."""
+        """A context in which networks and losses run in this precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def place(self, network: nn.Module) -> nn.Module:
-        """The network itself, on the device, channels last (convolutions are fastest so), compiled if that is wanted."""
+        """Move a network to the device, channels last (faster convolutions), and compile it if asked. Returns it."""
         network.to(self.device, memory_format=torch.channels_last)
         if self.compile:
-            network.compile()  # in place: the names of its weights stay
+            network.compile()  # in place, which keeps the names of its weights
         return network
 
 
 def largest_batch(
     networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, usual: int, most: int
 ) -> int:
-    """Doubled from `usual` while a training step fits into the device's memory and more photos/s come of it; at most `most`.
+    """The batch size for `--bs auto`: `usual`, doubled while it fits into memory and trains faster; at most `most`.
 
-    A step runs an input `(n, channels, size, size)` through the first network and its output through the next, forward and
-    backward, on networks of the same configs. Raises UserError if not even `usual` fits.
+    A trial step runs an input `(n, channels, size, size)` through the first network and its output through the next,
+    forward and backward, with new networks of the same configs. Raises UserError if not even `usual` photos fit.
     """
     networks = [machine.place(type(network)(network.config)).train() for network in networks]
     best, trial, speed = None, usual, 0.0
@@ -114,13 +120,13 @@ def largest_batch(
                 break
             best, speed, trial = trial, reached, 2 * trial
     if best is None:
-        raise UserError(f"{usual} photos of {size} px don't fit into the GPU's memory: give a smaller --bs or --size")
+        raise UserError(f"a batch of {usual} photos of {size} px needs too much memory: give a smaller --bs or --size")
     return best
 
 
 @contextmanager
 def _spare_memory(device: torch.device) -> Iterator[None]:
-    """Leave a fifth of a GPU's memory unused for a while: training takes more than its steps (optimiser, batches to come)."""
+    """Keep a fifth of a GPU's memory free until the block ends: training also holds an optimiser and coming batches."""
     if device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(0.8, device)
     try:
@@ -134,7 +140,7 @@ def _spare_memory(device: torch.device) -> Iterator[None]:
 def photos_per_s(
     networks: Sequence[nn.Module], channels: int, size: int, machine: Machine, bs: int, steps: int = 4
 ) -> float:
-    """How fast training steps of `bs` photos are."""
+    """The speed of training steps, in photos per second, with random images `(bs, channels, size, size)`."""
     times = []
     for _ in range(1 + steps):  # the first warms up
         begin = time.perf_counter()
@@ -151,7 +157,10 @@ def photos_per_s(
 
 
 def peak_memory(device: torch.device) -> str:
-    """The most memory, in MB, that the process has held so far, of the GPU if it trains on one; empty where it can't be known."""
+    """The most memory this process has held so far, in MB, as text: the GPU's if `device` is one, else main memory.
+
+    Empty on Windows, which does not tell.
+    """
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / 1e6:.0f}"
     if resource is None:
@@ -161,6 +170,6 @@ def peak_memory(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was told, so that a clock can be read."""
+    """Wait until the device has done all its work, so that it can be timed."""
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()

@@ -201,7 +201,7 @@ def test_the_batch_size_is_32_or_all_photos_or_what_is_told(scenes, tmp_path):
 
 
 def test_a_batch_of_more_photos_than_there_are_is_refused_and_nothing_is_left(scenes, tmp_path):
-    with pytest.raises(UserError, match="--bs 23 is larger than the 22 training photos"):
+    with pytest.raises(UserError, match="--bs must be 22 or less, the number of training photos, not 23"):
         prepared(opened(scenes, tmp_path / "run", bs=23))
     assert not (tmp_path / "run").exists()
 
@@ -258,7 +258,7 @@ def test_auto_stops_where_a_larger_batch_is_no_faster(scenes, tmp_path, monkeypa
 
 
 def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
-    with pytest.raises(UserError, match="20 photos of 32 px do not fit .* smaller --bs"):
+    with pytest.raises(UserError, match="a batch of 20 photos of 32 px needs too much memory: give a smaller --bs"):
         largest_batch([Memory(10)], 1, 32, MACHINE, 20, 1000)
 
 

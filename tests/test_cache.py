@@ -138,9 +138,9 @@ def test_a_cache_file_carried_to_another_machine_stands_for_its_photos(data, tmp
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"size": 64}, "carried.npy holds squares of 36 px, this --size takes 72"),
-        ({"limit": 10}, "carried.npy holds other photos than --folders and --limit choose"),
-        ({"damage": True}, "carried.npy is damaged or no cache file"),
+        ({"size": 64}, "carried.npy holds squares of 36 px, but this --size needs 72"),
+        ({"limit": 10}, "carried.npy was made from other photos than --folders and --limit choose"),
+        ({"damage": True}, "carried.npy is damaged or not a cache file"),
     ],
 )
 def test_a_cache_file_that_does_not_fit_is_named_with_the_way_out(wrong, message, data, tmp_path):
@@ -157,7 +157,7 @@ def test_an_array_of_pickled_objects_is_no_cache_file(data, tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with open(tmp_path / "objects.npy", "ab") as file:
         file.write(note + len(note).to_bytes(8, "little") + b"fastcol1")
-    with pytest.raises(UserError, match="objects.npy is damaged or no cache file"):
+    with pytest.raises(UserError, match="objects.npy is damaged or not a cache file"):
         prepared(opened(tmp_path / "objects.npy", tmp_path / "run"))
 
 

@@ -198,12 +198,12 @@ def test_ctrl_c_while_a_command_is_imported_is_one_sentence(monkeypatch, capsys)
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--data", "DIR/none"], "DIR/none is no folder"),
+        (["--data", "DIR/none"], "DIR/none is not a folder"),
         (["--data", "DIR/empty"], "DIR/empty holds no photos"),
         (["--data", "DIR/broken"], "DIR/broken holds 0 readable photos"),
-        (["--size", "7"], "--size 7 makes no sense"),
+        (["--size", "7"], "--size must be 32 or more, not 7"),
         (["--run", "DIR/file/run"], "DIR/file"),
-        (["--pretrained", "DIR/file"], "DIR/file is truncated or no weights file"),
+        (["--pretrained", "DIR/file"], "DIR/file is truncated, or not a weights file"),
     ],
 )
 def test_wrong_input_to_a_stage_is_one_sentence_and_exit_code_2(argv, said, tmp_path, capsys):

@@ -38,7 +38,7 @@ def test_a_gpu_that_only_emulates_bf16_gets_fp32(supported, expected, monkeypatc
 
 def test_a_stage_says_what_it_runs_on(scenes, tmp_path, capsys):
     stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), pretrained="none", epochs=1, **TINY)
-    assert "stage1 on cpu: fp32 (as told), batches of 4\n" in capsys.readouterr().out
+    assert "stage1 on cpu: fp32 (as asked), batches of 4\n" in capsys.readouterr().out
 
 
 def test_a_run_without_a_compiler_is_told_so_before_anything_is_made(scenes, tmp_path, monkeypatch):

@@ -325,9 +325,9 @@ def test_the_fid_is_measured_where_its_network_can_be_had(folder, monkeypatch):
     [
         ({"data": None}, "give a folder of photos with --data"),
         ({"data": "nowhere"}, "nowhere does not exist"),
-        ({"limit": 0}, "--limit"),
-        ({"lpips": "vgg"}, "--lpips vgg is unknown: choose squeeze, alex"),
-        ({"frechet": "fid"}, "--frechet fid is unknown: choose auto, inception, resnet18"),
+        ({"limit": 0}, "--limit must be 1 or more, not 0"),
+        ({"lpips": "vgg"}, "--lpips vgg does not exist: give one of squeeze, alex"),
+        ({"frechet": "fid"}, "--frechet fid does not exist: give one of auto, inception, resnet18"),
         ({"names": "none.csv"}, "none.csv does not exist: give a run's split.csv"),
         ({"out": "photos/out"}, "is inside the photo folder"),
     ],

@@ -172,7 +172,7 @@ def test_resuming_with_another_objective_is_refused(data, tmp_path):
         lab_cgan.main(run=str(tmp_path / "run"), epochs=2, **data["lab_cgan"])
     with pytest.raises(UserError, match=r"lab_cgan was begun with other settings \(adversarial\)"):
         lab_cgan.main(run=str(tmp_path / "run"), epochs=2, lr=2e-4, adversarial="lsgan", resume=True, **data["lab_cgan"])
-    with pytest.raises(UserError, match="holds a begun lab_cgan: --resume to go on with it"):
+    with pytest.raises(UserError, match="holds a begun lab_cgan: give --resume to go on with it"):
         lab_cgan.main(run=str(tmp_path / "run"), epochs=2, **data["lab_cgan"])
 
 
@@ -341,24 +341,24 @@ def test_an_onnx_model_of_cyclegan_is_refused_in_one_sentence(runs, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("pix2pix", {"size": 48}, "--size 48 is no power of two that this network takes: give one of 32, 64, 128, 256"),
-        ("pix2pix", {"size": 512}, "--size 512 is no power of two"),
-        ("pix2pix", {"epochs": 0}, "--epochs 0 makes no sense"),
-        ("pix2pix", {"l1": -1.0}, "--l1 -1.0 makes no sense"),
-        ("pix2pix", {"lr": float("nan")}, "--lr nan makes no sense"),
-        ("lab_cgan", {"adversarial": "hinge"}, "--adversarial hinge does not exist: give one of bce, lsgan, wgan-gp"),
-        ("lab_cgan", {"size": 100}, "--size 100 is no power of two"),
-        ("lab_gan", {"size": 40}, "--size 40 is no multiple of 16"),
-        ("lab_gan", {"micro": 0}, "--micro 0 makes no sense"),
-        ("lab_gan", {"save_every": 0}, "--save-every 0 makes no sense"),
-        ("lab_gan", {"bs": 100}, "--bs 100 is larger than the 22 training photos"),
-        ("cyclegan", {"size": 32}, "--size 32 makes no sense: give at least 48"),
-        ("cyclegan", {"blocks": -1}, "--blocks -1 makes no sense"),
+        ("pix2pix", {"size": 48}, r"--size must be a power of two for this network \(32, 64, 128, 256\), not 48"),
+        ("pix2pix", {"size": 512}, "--size must be a power of two .*, not 512"),
+        ("pix2pix", {"epochs": 0}, "--epochs must be 1 or more, not 0"),
+        ("pix2pix", {"l1": -1.0}, "--l1 must be 0 or more, not -1.0"),
+        ("pix2pix", {"lr": float("nan")}, "--lr must be 0 or more, not nan"),
+        ("lab_cgan", {"adversarial": "hinge"}, "--adversarial hinge is unknown: choose bce, lsgan or wgan-gp"),
+        ("lab_cgan", {"size": 100}, "--size must be a power of two .*, not 100"),
+        ("lab_gan", {"size": 40}, "--size must be a multiple of 16 .*, not 40"),
+        ("lab_gan", {"micro": 0}, "--micro must be 1 or more, not 0"),
+        ("lab_gan", {"save_every": 0}, "--save-every must be 1 or more, not 0"),
+        ("lab_gan", {"bs": 100}, "--bs must be 22 or less, the number of training photos, not 100"),
+        ("cyclegan", {"size": 32}, "--size must be 48 or more, not 32"),
+        ("cyclegan", {"blocks": -1}, "--blocks must be 0 or more, not -1"),
         ("cyclegan", {"folders": None}, "--folders PHOTOS,PAINTINGS"),
         ("cyclegan", {"folders": "photos"}, "--folders PHOTOS,PAINTINGS"),
         ("cyclegan", {"folders": "photos,photos"}, "--folders PHOTOS,PAINTINGS"),
         ("cyclegan", {"folders": "photos,nowhere"}, "nowhere holds no photos"),
-        ("cyclegan", {"identity": -0.1}, "--identity -0.1 makes no sense"),
+        ("cyclegan", {"identity": -0.1}, "--identity must be 0 or more, not -0.1"),
     ],
 )
 def test_flags_that_make_no_sense_are_named_and_leave_nothing(name, options, message, data, tmp_path):

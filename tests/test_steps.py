@@ -191,7 +191,7 @@ def test_least_squares_and_wasserstein_are_means_over_patches():
 
 def test_an_adversarial_loss_that_does_not_exist_is_named():
     assert adversarial_loss("lsgan") is least_squares
-    with pytest.raises(UserError, match="--adversarial hinge does not exist: give one of bce, lsgan, wgan-gp"):
+    with pytest.raises(UserError, match="--adversarial hinge is unknown: choose bce, lsgan or wgan-gp"):
         adversarial_loss("hinge")
 
 

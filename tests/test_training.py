@@ -48,7 +48,7 @@ def test_a_killed_stage_1_resumes_to_the_same_weights(epochs, scenes, tmp_path):
     stage(run=str(tmp_path / "whole"))
     with killed_after(epochs):
         stage(run=str(tmp_path / "killed"))
-    with pytest.raises(UserError, match="holds a begun stage1: --resume"):
+    with pytest.raises(UserError, match="holds a begun stage1: give --resume"):
         stage(run=str(tmp_path / "killed"))
     stage(run=str(tmp_path / "killed"), resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
@@ -93,7 +93,7 @@ def test_a_finished_stage_is_neither_overwritten_nor_trained_again(own_run, caps
     with pytest.raises(UserError, match="holds a finished stage1.*--force"):
         stage1(run=str(own_run), epochs=2)
     stage1(run=str(own_run), epochs=2, resume=True)
-    assert "finished already" in capsys.readouterr().out
+    assert "already finished" in capsys.readouterr().out
     assert (own_run / "stage1_gen.safetensors").read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""Batches for training: squares are fetched ahead; crops, flips and colours are worked out on the training device."""
+"""Batches for training: squares are fetched ahead; cropping, flipping and colour conversion run on the device."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -19,22 +19,22 @@ from fastcolor.errors import UserError
 from fastcolor.files import in_order
 from fastcolor.runs.run import Run
 
-BATCH = 32  # photos, where nothing else is said
+BATCH = 32  # photos per batch, by default
 FEWEST_STEPS = 40  # per epoch: a larger batch would be faster, but learn less from the same photos (`--bs auto`)
 
-SMALL = 0.75  # of the training size in the first epochs, if so wanted: nearly half the cost
+SMALL = 0.75  # of the training size, in the first epochs if `--small-epochs` asks for it: nearly half the cost
 
 
 @dataclass
 class Crops:
-    """Which squares a batch takes, and where from: row, upper and left edge, whether it is mirrored and aged, per photo."""
+    """Where a batch is cut from, per photo: row, top and left edge in pixels, and whether it is mirrored and aged."""
 
     rows: np.ndarray
     top: np.ndarray
     left: np.ndarray
     flip: np.ndarray
     aged: np.ndarray
-    seed: int  # of how they are aged
+    seed: int  # for the aging
 
     def __getitem__(self, part: slice) -> "Crops":
         arrays = (each[part] for each in (self.rows, self.top, self.left, self.flip, self.aged))
@@ -42,14 +42,13 @@ class Crops:
 
 
 Pictures = list[list[tuple[str, Tensor]]]
-"""For each photo of a batch the pictures that show it: a title, and sRGB `(3, H, W)`, 0..1."""
+"""For each photo of a batch, the pictures that show it: a title, and sRGB `(3, H, W)`, 0..1."""
 
 
 class Showable:
-    """What fastai's `dls.show_batch`, `Learner.show_results` and `Learner.get_preds` ask of batches.
+    """What fastai's `dls.show_batch`, `Learner.show_results` and `Learner.get_preds` need from batches.
 
-    `pictures(*batch)` gives the Pictures of a batch, `pictures(*batch, out)` those of a batch and of what the network made
-    of it.
+    `pictures(*batch)` gives the Pictures of a batch, `pictures(*batch, out)` those of a batch and the network's output.
     """
 
     pictures: Callable[..., Pictures]
@@ -59,18 +58,21 @@ class Showable:
         return self.first(self.bs)
 
     def show_batch(self, b: tuple | None = None, max_n: int = 9, figsize: tuple[float, float] | None = None) -> None:
-        """Draw `max_n` photos at most of the batch `b` (default: the epoch's first one); `figsize` is matplotlib's, in inches."""
+        """Draw at most `max_n` photos of the batch `b` (default: the epoch's first); `figsize` is in inches."""
         show(self.pictures(*(self.one_batch() if b is None else b))[:max_n], figsize)
 
     def show_results(self, b: tuple, out: Tensor, max_n: int = 9, figsize: tuple[float, float] | None = None) -> None:
-        """The same, with the network's output `out` for that batch."""
+        """As `show_batch`, with the network's output `out` for that batch."""
         show(self.pictures(*b, out)[:max_n], figsize)
 
 
 def show(photos: Pictures, figsize: tuple[float, float] | None = None) -> None:
-    """Draw pictures into a new matplotlib figure, about six in a row, those of one photo side by side."""
+    """Draw pictures into a new matplotlib figure, about six in a row, those of one photo side by side.
+
+    `figsize` is matplotlib's, in inches.
+    """
     from fastai.torch_core import show_image
-    from fastai.vision.data import get_grid  # here: training need not wait for it
+    from fastai.vision.data import get_grid  # imported here, so that training starts without it
 
     pictures = [picture for photo in photos for picture in photo]
     of_one = len(photos[0])
@@ -80,18 +82,19 @@ def show(photos: Pictures, figsize: tuple[float, float] | None = None) -> None:
 
 
 def beside(**columns: Tensor) -> Pictures:
-    """Pictures of named columns of images, sRGB `(N, 3, H, W)`, 0..1."""
+    """The Pictures of named columns of images, each sRGB `(N, 3, H, W)`, 0..1."""
     return [list(zip(columns, images, strict=True)) for images in zip(*columns.values(), strict=True)]
 
 
 class PhotoBatches(Showable):
-    """Batches of `make_batch(*crops)` from one or more arrays of squares; in training shuffled, cropped and flipped.
+    """Batches from one or more arrays of squares. In training they are shuffled, cropped and flipped at random.
 
-    The arrays, `(N, side, side, 4)` uint8, share rows and crops; `make_batch` gets one tensor `(n, 4, size, size)` uint8
-    of each, on `device`. In training, the share `aged` of the photos gets the light of an old print (see `aging`) instead
-    of its own grey, and in the first `small_epochs` all are reduced to SMALL of the size; an epoch has `most` batches, if
-    given. `start` says which epoch comes: everything random follows from it, `seed` and `order`. Validation takes the centre
-    crop, in order. `pictures` see Showable.
+    The arrays, `(N, side, side, 4)` uint8, share rows and crops. A batch is `make_batch(*crops)`, with one tensor
+    `(bs, 4, size, size)` uint8 per array, on `device`. Validation takes the centre crops, in order.
+
+    In training, a share `aged` of the photos gets the light of an old print (see `aging`) instead of its own grey. In
+    the first `small_epochs` epochs, photos are reduced to SMALL of the size. An epoch has at most `most` batches.
+    `start` sets the epoch: everything random follows from it, `seed` and `order`. For `pictures`, see Showable.
     """
 
     def __init__(
@@ -117,14 +120,14 @@ class PhotoBatches(Showable):
         self.start(0)
 
     def start(self, epoch: int, batch: int = 0) -> None:
-        """Give the batches of `epoch`, from the one with the number `batch` on, when iterated next."""
+        """Set the next iteration: it gives the batches of `epoch`, beginning with number `batch` (from 0)."""
         self.epoch, self.begin = epoch, batch
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.bs)
         if not self.train:
             return whole + (rest > 0)
-        return min(whole, self.most or whole)  # a last batch of one would upset batch norm
+        return min(whole, self.most or whole)  # no rest: batch norm can't work with a last batch of one photo
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         crops = self._crops()
@@ -133,11 +136,11 @@ class PhotoBatches(Showable):
             yield self._cut(part, squares)
 
     def first(self, count: int) -> tuple[Tensor, Tensor]:
-        """A batch of the first `count` rows, or of all where there are fewer."""
+        """A batch of the first `count` rows, or of all if there are fewer."""
         return self._cut(*self._fetch(self._crops()[:count]))
 
     def new(self, shuffle: bool = False, **_) -> "PhotoBatches":
-        """A copy for fastai to predict with: `shuffle` by numpy's global random state, else all photos as in validation."""
+        """A copy for fastai to predict with: shuffled by numpy's global random state, or in order as in validation."""
         other = copy(self)
         other.train = self.train and shuffle
         if shuffle:
@@ -172,20 +175,24 @@ class PhotoBatches(Showable):
 
 
 def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> Tensor:
-    """From squares `(n, side, side, 4)` uint8, crops `(n, 4, size, size)` at `top` and `left` `(n,)`, mirrored where `flip`."""
+    """Crops `(n, 4, size, size)` of squares `(n, side, side, 4)`, both uint8.
+
+    `top` and `left`, `(n,)` in pixels, say where each one begins; those with `flip`, `(n,)` bool, are mirrored.
+    """
     along = torch.arange(size, device=squares.device)
     rows = top[:, None] + along
     columns = left[:, None] + torch.where(flip[:, None], size - 1 - along, along)
     photos = torch.arange(len(squares), device=squares.device)
-    pixels = squares.view(torch.int32)[..., 0]  # four bytes in one number: a third of the time
+    pixels = squares.view(torch.int32)[..., 0]  # four bytes as one number: three times as fast
     picked = pixels[photos[:, None, None], rows[:, :, None], columns[:, None, :]]
     return picked[..., None].view(torch.uint8).permute(0, 3, 1, 2).contiguous()
 
 
 def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, often: str | None = None, **variety) -> DataLoaders:
-    """fastai DataLoaders of (generator's input, image): grey and colour photos as `space` has them.
+    """fastai DataLoaders of (the generator's input, image): grey photos and colour photos, in `space`.
 
-    `often` see `shown_often`; `variety` in training: `aged`, `small_epochs` and `most`, see PhotoBatches.
+    For `often`, see `shown_often`. `variety` goes to the training batches: `aged`, `small_epochs` and `most`, see
+    PhotoBatches.
     """
     photos = replace(photos, train=shown_often(photos, often))
 
@@ -203,27 +210,27 @@ def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, often: str |
 
 
 def shown_often(photos: Photos, often: str | None) -> np.ndarray:
-    """Rows to train on; those below a folder that `often` names ("people*4,cats*2") so many times.
+    """The rows to train on, with the photos of some folders repeated: `often` is "people*4,cats*2", say.
 
-    Folders without training photos are only named: the preset has some that not everybody has. Raises UserError for text
-    of another form.
+    A folder without training photos is only reported, because a preset may name folders that not everybody has. Raises
+    UserError for text of another form.
     """
     rows = [photos.train]
     for word in often.split(",") if often else []:
         folder, _, times = word.partition("*")
         if not times.isdigit() or int(times) < 1:
-            raise UserError(f"--often must be FOLDER*TIMES, with commas between several, not {often}")
+            raise UserError(f"--often must be FOLDER*TIMES, or several of them with commas between, not {often}")
         mine = np.array([row for row in photos.train if photos.names[row].startswith(f"{folder}/")], int)
         if not len(mine):
-            print(f"--often {word}: there is no training photo in {folder}")
+            print(f"--often {word}: there are no training photos in {folder}")
         rows += [mine] * (int(times) - 1)
     return np.concatenate(rows)
 
 
 def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BATCH) -> DataLoaders:
-    """fastai DataLoaders of (image, label): `bs` images, half of them photos (1), half fakes (0) of the same photos.
+    """fastai DataLoaders of (image, label): `bs` images, half of them photos (1), half fakes of the same photos (0).
 
-    `fakes` are squares in the photos' order; their light is the photos' own.
+    `fakes` are squares in the order of the photos. Their light is taken from the photos.
     """
 
     def make_batch(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,7 +250,7 @@ def critic_batches(run: Run, photos: Photos, fakes: Squares, space, bs: int = BA
 
 
 class Unpaired(Showable):
-    """Batches of two sets of photos side by side, each in an order of its own; as many as the smaller set has."""
+    """Batches of two sets of photos side by side, each set in its own order; as many as the smaller set has."""
 
     def __init__(self, first: PhotoBatches, second: PhotoBatches, pictures: Callable[..., Pictures] | None = None):
         self.both, self.bs, self.device, self.pictures = (first, second), first.bs, first.device, pictures
@@ -258,11 +265,11 @@ class Unpaired(Showable):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for (_, first), (_, second) in zip(*self.both, strict=False):
-            count = min(len(first), len(second))  # the last ones of validation
+            count = min(len(first), len(second))  # they differ in validation's last batch
             yield first[:count], second[:count]
 
     def first(self, count: int) -> tuple[Tensor, Tensor]:
-        """The first `count` of either set, or as many as the smaller one has."""
+        """The first `count` photos of each set, or as many as the smaller set has."""
         count = min(count, *(len(batches.rows) for batches in self.both))
         return tuple(batches.first(count)[1] for batches in self.both)
 
@@ -272,9 +279,9 @@ class Unpaired(Showable):
 
 
 def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
-    """fastai DataLoaders of (image, image): the run's two `--folders`, the first against the second, in their own colours.
+    """fastai DataLoaders of (image, image): photos of the run's first and second `--folders`, in their own colours.
 
-    Raises UserError where a folder has less than a batch to train on, or nothing held out.
+    Raises UserError if a folder has less than a batch of photos to train on, or none held out.
     """
 
     def make_batch(crops: Tensor) -> tuple[Tensor, Tensor]:
@@ -295,8 +302,8 @@ def unpaired_batches(run: Run, photos: Photos, space, bs: int) -> DataLoaders:
         )
         if len(train) < bs or not len(valid):
             raise UserError(
-                f"{run.photos / folder} gives {len(train)} photos to train on and {len(valid)} to hold out, but {bs} and 1 are "
-                "needed: add photos or give a larger --limit, and another --run"
+                f"{run.photos / folder} gives {len(train)} photos to train on and {len(valid)} to hold out, but "
+                f"{bs} and 1 are needed: add photos or give a larger --limit, and another --run"
             )
         mine = replace(photos, train=train, valid=valid)
         sides.append(_loaders(run, [mine.squares], mine, make_batch, None, bs, order=i))
@@ -313,10 +320,11 @@ def _loaders(
 
 
 def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: nn.Module, usual: int = BATCH) -> int:
-    """Photos per batch as `--bs` says: `usual` by default, or all where there are fewer.
+    """The photos per batch that `--bs` asks for; by default `usual`, or all training photos if there are fewer.
 
-    auto: as many as a training step can use on a GPU, of `networks`, one after the other, the first with so many input
-    channels; a resumed stage goes on as it was begun.
+    For auto on a GPU, see `largest_batch`: a training step runs through `networks` in order, and the first one has
+    `channels` input channels. A resumed stage keeps the batch size that it began with. Raises UserError if not even
+    `usual` photos fit into the GPU's memory.
     """
     if isinstance(run.bs, int):
         return run.bs

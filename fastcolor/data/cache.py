@@ -1,8 +1,8 @@
-"""Squares of photos as one array: decoded once into a memory-mapped file, or anew each time they are asked for.
+"""Photos as squares in one array: decoded once into a memory-mapped file, or every time they are needed.
 
-A square is `(side, side, 4)` uint8: grey, then sRGB. Whatever holds squares gives `(n, side, side, 4)` for `held[rows]`.
-The file is numpy's, with a note behind the array: JSON, its length in 8 bytes, and MAGIC. It can be carried to another
-machine and used there in place of its photos (`--data FILE.npy`).
+A square is `(side, side, 4)` uint8: grey, then sRGB. What holds squares gives `(n, side, side, 4)` for `held[rows]`.
+The file is a .npy file with a note behind the array: JSON, its length in 8 bytes, and MAGIC. It can be copied to
+another machine and used there instead of the photos (`--data FILE.npy`).
 """
 
 import gc
@@ -28,9 +28,9 @@ MAGIC = b"fastcol1"
 
 
 class OnDemand:
-    """Squares without a cache: `held[rows]` decodes those rows, in threads. Takes no disk, and its time in every epoch.
+    """Squares without a cache: `held[rows]` decodes those rows, in threads. No disk space, but more time per epoch.
 
-    `decode(row)` gives one square. Raises UserError for a photo that can't be decoded any more.
+    `decode(row)` gives one square. Raises UserError for a photo that can no longer be decoded.
     """
 
     def __init__(self, decode: Callable[[int], np.ndarray], count: int, side: int):
@@ -56,7 +56,7 @@ Squares = np.ndarray | Tensor | OnDemand
 def cache_of(cache: Path, photos: Path, **settings) -> Path:
     """The folder below `cache` for the squares of a folder of photos, decoded with these settings.
 
-    Caches of folders that have gone are deleted.
+    Also deletes the caches of photo folders that no longer exist.
     """
     forget_gone_folders(cache)
     key = hashlib.sha256(json.dumps([str(photos.resolve()), settings]).encode()).hexdigest()
@@ -64,7 +64,7 @@ def cache_of(cache: Path, photos: Path, **settings) -> Path:
 
 
 def forget_gone_folders(cache: Path) -> None:
-    """Delete the squares of folders that have gone."""
+    """Delete the caches of photo folders that no longer exist."""
     for array in cache.glob("*/[!.]*.npy"):
         if not Path(_read_note(array).get("photos", "")).is_dir():
             shutil.rmtree(array.parent, ignore_errors=True)
@@ -73,15 +73,14 @@ def forget_gone_folders(cache: Path) -> None:
 def cached(
     folder: Path, photos: Path, names: list[str], stamps: list, decode: Callable[[int], np.ndarray], side: int
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """The squares that `decode(row)` gives for the photos `names`, memory-mapped from a file in `folder`, and the
-    unreadable rows with the reason.
+    """The squares that `decode(row)` gives for the photos `names`, and the unreadable rows with the reason.
 
-    They are decoded unless there is a file that was made with the same `stamps` (anything that JSON can hold); files made
-    with others are deleted. A file appears whole or not at all, and can be read on after it has been deleted. Raises
-    UserError where it can't be written.
+    The squares are memory-mapped from a file in `folder`. They are decoded unless there is a file made with the same
+    `stamps` (anything that JSON can hold); files made with others are deleted. A file appears whole or not at all, and
+    stays readable after it has been deleted. Raises UserError if it can't be written.
     """
     shape = (len(names), side, side, CHANNELS)
-    # in the name, so that no other run's array can ever pass for this one
+    # shape and stamps are in the name, so that another run's array can't be taken for this one
     array = folder / f"{hashlib.sha256(json.dumps([shape, stamps]).encode()).hexdigest()[:16]}.npy"
     try:
         with alone(folder):
@@ -90,7 +89,8 @@ def cached(
                 _write_cache(array, photos, names, decode, shape)
     except OSError as error:
         raise UserError(
-            f"the cache {array} ({_size(shape)}) can't be written ({error.strerror}): free some space, or use --no-cache"
+            f"the cache {array} ({_size(shape)}) can't be written ({error.strerror}): "
+            "free some space, or use --no-cache"
         ) from error
     _, squares, unreadable = held or _read_cache(array)
     return squares, unreadable
@@ -98,7 +98,7 @@ def cached(
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """While no other process writes into a folder of the cache: two runs that want the same squares decode them once."""
+    """Hold a folder of the cache, waiting for other processes: runs that need the same squares decode them once."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -114,9 +114,10 @@ def alone(folder: Path) -> Iterator[None]:
 
 def _write_cache(array: Path, photos: Path, names: list[str], decode: Callable, shape: tuple[int, ...]) -> None:
     print(
-        f"decoding {len(names):,} photos of {photos} to {shape[1]} px, once: {_size(shape)} in {array} (--no-cache avoids this)"
+        f"decoding {len(names):,} photos of {photos} to {shape[1]} px, once: {_size(shape)} in {array} "
+        "(--no-cache avoids this)"
     )
-    for unfinished in array.parent.glob(f"{UNFINISHED}*"):  # somebody who was killed left it
+    for unfinished in array.parent.glob(f"{UNFINISHED}*"):  # left by a process that was killed
         unfinished.unlink()
     with write_whole(array) as temporary:
         unreadable = _decode_into(temporary, shape, decode)
@@ -133,9 +134,9 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def open_cache(file: Path, side: int) -> tuple[list[str], np.ndarray, list[tuple[int, str]]]:
-    """Names, squares and unreadable rows of a cache file, wherever it was made.
+    """Names, squares and unreadable rows (with the reason) of a cache file, made on this machine or another.
 
-    Raises UserError for a file that is none, is damaged, or holds squares of another side.
+    Raises UserError for a file that is damaged, is no cache file, or holds squares that are not `side` pixels wide.
     """
     held = _read_cache(file)
     if not held:
@@ -150,7 +151,7 @@ def open_cache(file: Path, side: int) -> tuple[list[str], np.ndarray, list[tuple
 
 
 def _read_cache(file: Path) -> tuple[list[str], np.ndarray, list[tuple[int, str]]] | None:
-    """Names, squares and unreadable rows of a cache file; None where there is none, or it is damaged."""
+    """Names, squares and unreadable rows of a cache file; None if it is missing or damaged."""
     try:
         note, squares = _read_note(file), np.load(file, mmap_mode="r")
         names, unreadable = (
@@ -180,7 +181,7 @@ def _read_note(array: Path) -> dict:
 
 
 def _decode_into(file: Path, shape: tuple[int, ...], decode: Callable) -> list[tuple[int, str]]:
-    with open(file, "wb") as opened:  # written in full first: a mapped file on a full disk would kill the process
+    with open(file, "wb") as opened:  # filled first: writing to a mapped file on a full disk would kill the process
         np.lib.format.write_array_header_1_0(opened, {"shape": shape, "fortran_order": False, "descr": "|u1"})
         opened.writelines(bytes(int(np.prod(shape[1:]))) for _ in range(shape[0]))
     pixels = np.load(file, mmap_mode="r+")
@@ -194,7 +195,7 @@ def _decode_into(file: Path, shape: tuple[int, ...], decode: Callable) -> list[t
 
 
 def unreadable_rows(decode: Callable[[int], object], count: int) -> list[tuple[int, str]]:
-    """Decode all rows, in threads, with a progress bar; those that can't be, with the reason."""
+    """Decode all rows, in threads, with a progress bar. Returns the rows that can't be decoded, with the reason."""
 
     def one(row: int) -> tuple[int, str] | None:
         try:
@@ -207,7 +208,7 @@ def unreadable_rows(decode: Callable[[int], object], count: int) -> list[tuple[i
 
 
 def resident(squares: Squares, device: torch.device) -> Squares:
-    """The squares in the device's own memory if they take less than half of what is free there; else as they are."""
+    """The squares in the GPU's memory if they need less than half of what is free there; otherwise as they are."""
     if not isinstance(squares, np.ndarray) or squares.nbytes >= free_memory(device) / 2:
         return squares
     held = torch.empty(squares.shape, dtype=torch.uint8, device=device)
@@ -220,10 +221,10 @@ UPLOAD = 1000  # photos
 
 
 def free_memory(device: torch.device) -> int:
-    """Free bytes of the device's own memory; 0 where it has none of its own, and memory-mapped files serve as well."""
+    """Free memory of a CUDA GPU, in bytes; 0 for other devices: they read a memory-mapped file just as fast."""
     if device.type != "cuda":
         return 0
-    gc.collect()  # an earlier stage's networks and photos are held by its Learner, which refers to itself
+    gc.collect()  # a Learner refers to itself, so an earlier stage's networks and photos may still be in memory
     torch.cuda.empty_cache()
     return torch.cuda.mem_get_info(device)[0]
 

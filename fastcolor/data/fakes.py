@@ -15,15 +15,18 @@ from fastcolor.runs.run import Run
 
 @torch.no_grad()
 def paint(run: Run, network: nn.Module, squares: Tensor) -> np.ndarray:
-    """Fakes `(n, side, side, 3)` sRGB uint8 of squares `(n, side, side, 4)` uint8, of which only grey is looked at."""
+    """Fakes `(n, side, side, 3)`, sRGB uint8, of squares `(n, side, side, 4)` uint8; only their grey is used."""
     grey = squares.permute(0, 3, 1, 2)[:, :1].contiguous()
     rgb = Painter(network, run.machine.autocast).rgb(grey)
     return (rgb * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def load_fakes(run: Run, photos: Photos, generator: nn.Module, at_once: int = BATCH) -> Squares:
-    """Fakes of all photos as squares (grey stays empty): training photos' from stage 2, held-out ones painted now, `at_once`
-    photos at the most in a batch."""
+    """Fakes of all photos as squares, with an empty grey channel.
+
+    Those of training photos come from stage 2. Held-out photos are painted now, at most `at_once` in a batch. Raises
+    UserError if a fake can't be read.
+    """
     count, side = photos.squares.shape[:2]
     files = {row: run.folder.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
     painted = {}

@@ -13,8 +13,9 @@ from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.photo.read import halves, open_photo
 from fastcolor.runs.run import Run
 
-MARGIN = 1.125  # photos are kept an eighth larger than the training size, so that crops differ
-PLACE = (0.5, 0.1)  # of the square, across and down: the middle of somebody who stands shows no face
+MARGIN = 1.125  # squares are an eighth larger than the training size, so that crops differ
+# Where a square is cut from a photo, across and down: near the top, as the middle of a standing person shows no face.
+PLACE = (0.5, 0.1)
 
 
 @dataclass
@@ -28,9 +29,9 @@ class Photos:
 
 
 def load_photos(run: Run) -> Photos:
-    """The photos of a run that `prepare_photos` has prepared, from the cache where there is one.
+    """The photos of a run, after `prepare_photos`; from the cache if there is one.
 
-    Raises UserError for photos that have gone, or can't be read any more, since the split was made.
+    Raises UserError for photos that are missing or can't be read, but could when the split was made.
     """
     split = read_split(run.folder.split)
     names = list(split)
@@ -42,14 +43,16 @@ def load_photos(run: Run) -> Photos:
             )
     rows = {name: row for row, name in enumerate(names)}
     parts = {part: np.array([rows[n] for n, p in split.items() if p == part]) for part in ("train", "valid")}
-    np.random.default_rng(run.settings.seed).shuffle(
-        parts["valid"]
-    )  # the first few of them, by name, would be all of one kind
+    # shuffled: the first few by name, which samples show, would all be of one kind
+    np.random.default_rng(run.settings.seed).shuffle(parts["valid"])
     return Photos(resident(squares, run.machine.device), names, **parts)
 
 
 def squares_of(run: Run, names: list[str], is_checked: bool = False) -> tuple[Squares, list[tuple[int, str]]]:
-    """The photos `names`, from the cache or on demand, and which rows could not be read (on demand: unless `is_checked`)."""
+    """The photos `names`, from the cache or on demand, and the rows that can't be read, with the reason.
+
+    On demand, photos are looked through for unreadable ones unless `is_checked`; then no row is reported.
+    """
     settings, side = run.settings, side_of(run)
     grey = Path(settings.grey) if settings.grey else None
     if run.photos.is_file():
@@ -80,7 +83,7 @@ def squares_of(run: Run, names: list[str], is_checked: bool = False) -> tuple[Sq
 
 
 def file_stamp(path: Path) -> list[int]:
-    """Size in bytes and time of change in nanoseconds; zeros for a file that isn't there."""
+    """Size in bytes and time of change in nanoseconds; zeros for a missing file."""
     try:
         status = path.stat()
     except OSError:
@@ -89,32 +92,32 @@ def file_stamp(path: Path) -> list[int]:
 
 
 def side_of(run: Run) -> int:
-    """Side in pixels of the squares that are kept for this run."""
+    """The side, in pixels, of this run's squares."""
     return round(run.settings.size * MARGIN)
 
 
 def _with_grey(color: Path, grey: Path | None, side: int) -> tuple[Image.Image, Image.Image]:
     """A photo's grey partner, or its own grey, and the photo."""
     if grey is None:
-        photo = open_photo(color, least=2 * side)  # twice the side: what is left to reduce then smooths as it should
+        photo = open_photo(color, least=2 * side)  # twice the side: the final reduction then smooths properly
         return grey_photo(photo), photo
     photo = open_photo(color)
     if not grey.exists():
         raise UnreadablePhoto(color, f"has no grey partner {grey}")
     partner = open_photo(grey)
     if partner.size != photo.size:
-        raise UnreadablePhoto(color, f"is {photo.size} pixels, its grey partner {grey} {partner.size}")
+        raise UnreadablePhoto(color, f"is {photo.size} pixels, but its grey partner {grey} is {partner.size}")
     return grey_photo(partner), photo
 
 
 def _halves(picture: Path) -> tuple[Image.Image, Image.Image]:
-    """The grey left and the colour right half of an A|B picture."""
+    """The two halves of an A|B picture: grey on the left, colour on the right."""
     left, right = halves(picture)
     return grey_photo(left), right
 
 
 def _square(side: int, grey: Image.Image, color: Image.Image) -> np.ndarray:
-    """A square of grey and colour, `(side, side, 4)` uint8: the middle of wide photos, the upper part of tall ones."""
+    """Grey and colour as one square, `(side, side, 4)` uint8: the middle of wide photos, the top of tall ones."""
     return np.dstack(
         [ImageOps.fit(image, (side, side), Image.Resampling.BOX, centering=PLACE) for image in (grey, color)]
     )

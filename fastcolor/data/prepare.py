@@ -1,6 +1,6 @@
-"""What has to be there before a run's photos can be loaded: the sample drawn, photos chosen and looked through, the split.
+"""What has to be done before a run's photos can be loaded: draw the sample, choose photos, decode and split them.
 
-This is the module that deletes what other settings had made, and that writes into the run folder.
+This module writes into the run folder, and deletes what was made with other settings.
 """
 
 import hashlib
@@ -21,14 +21,15 @@ from fastcolor.scenes.folder import write_scenes
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.scenes.paintings import draw_painting
 
-FEWEST = 8  # photos: below it there is nothing to learn from and nothing to hold out
+FEWEST = 8  # photos: with fewer there is too little to learn from, and too little to hold out
 SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
 
 
 def prepare_photos(run: Run) -> None:
-    """Prepare what is not there yet: clear what other settings left, draw the sample, choose and decode photos, split them.
+    """Prepare a run's photos, as far as they are not: draw the sample, choose the photos, decode and split them.
 
-    Raises UserError for a folder without enough readable photos. Nothing is left of a run that could not begin.
+    What other settings have left is deleted first. Raises UserError if there are too few readable photos; of a run that
+    could not begin, nothing is left.
     """
     folder = run.folder
     if folder.path.resolve().is_relative_to(run.photos.resolve()):
@@ -50,27 +51,34 @@ def prepare_photos(run: Run) -> None:
                 raise UserError(f"--bs must be {trained_on} or less, the number of training photos, not {run.bs}")
             note_data(run, list(split))
         except UserError:
-            if was_new:  # a better try would trip over what is left
+            if was_new:  # else the next try would find the settings of this one
                 shutil.rmtree(folder.path, ignore_errors=True)
             raise
 
 
 def draw_sample(run: Run) -> None:
-    """Draw scenes into the run folder's sample; for a recipe with two folders, paintings of other scenes into the second."""
+    """Draw scenes into the run's sample folder; with two `--folders`, paintings of other scenes into the second.
+
+    Raises UserError for any other number of folders.
+    """
     if not run.settings.folders:
         write_scenes(run.photos, SAMPLE_COUNT, SAMPLE_SIDE)
         return
     folders = run.settings.folders.split(",")
     if len(folders) != 2:
         raise UserError(
-            f"--folders {run.settings.folders}: the drawn sample has two (photos, paintings): name two, or give --data"
+            f"--folders must name two folders for the drawn sample (photos,paintings), not {run.settings.folders}: "
+            "or give --data"
         )
     for seed, (folder, draw) in enumerate(zip(folders, (draw_scene, draw_painting), strict=True)):
         write_scenes(run.photos / folder, SAMPLE_COUNT // 2, SAMPLE_SIDE, seed, draw)
 
 
 def split_photos(run: Run) -> dict[str, str]:
-    """Look through the photos that the settings choose, list those that can't be read, and write the split of the others."""
+    """Decode the photos that the settings choose, list those that can't be read, and write the split.
+
+    Returns the part of each photo by its name. Raises UserError if there are too few readable photos.
+    """
     names = choose_photos(run)
     squares, unreadable = squares_of(run, names)
     report_unreadable(run, unreadable, names)
@@ -78,7 +86,10 @@ def split_photos(run: Run) -> dict[str, str]:
 
 
 def choose_photos(run: Run) -> list[str]:
-    """Names of the photos, or of the `--limit` of them that the seed picks, sorted."""
+    """The names of the run's photos, sorted: all, or those that `--folders` and `--limit` choose (at random, seeded).
+
+    Raises UserError for a folder without photos, and for a cache file of another choice.
+    """
     folders, limit = run.settings.folders, run.settings.limit
     is_cache = run.photos.is_file()
     held = names = (
@@ -95,13 +106,13 @@ def choose_photos(run: Run) -> list[str]:
         names = [names[i] for i in sorted(picked)]
     if is_cache and names != held:
         raise UserError(
-            f"{run.photos} doesn't hold the photos that --folders and --limit choose: make the cache file with those"
+            f"{run.photos} was made from other photos than --folders and --limit choose: make it with the same flags"
         )
     return names
 
 
 def report_unreadable(run: Run, unreadable: list[tuple[int, str]], names: list[str]) -> None:
-    """List the photos that can't be read. Raises UserError where the others are too few."""
+    """Write the list of photos that can't be read. Raises UserError if fewer than FEWEST can be."""
     count = len(names)
     write_unreadable(run.folder.unreadable, [(Path(names[row]), reason) for row, reason in unreadable])
     if unreadable:
@@ -114,8 +125,7 @@ def report_unreadable(run: Run, unreadable: list[tuple[int, str]], names: list[s
 
 
 def note_data(run: Run, names: list[str]) -> None:
-    """Write into config.json what tells these photos from others: how many, and SHA-256 of their names and of the files'
-    sizes in bytes, grey partners' too."""
+    """Note in config.json how many photos there are, and SHA-256 of their names and file sizes, grey partners' too."""
     grey = run.settings.grey
     files = (
         [run.photos]
@@ -125,8 +135,6 @@ def note_data(run: Run, names: list[str]) -> None:
     sizes = [file_stamp(file)[0] for file in files]
     found = {"photos": len(names), "sha256": hashlib.sha256(json.dumps([names, sizes]).encode()).hexdigest()}
     if run.folder.config.get("data", found) != found:
-        print(
-            f"note: the photos in {run.photos} have changed since the run began: it goes on with those that are there now"
-        )
+        print(f"note: the photos in {run.photos} have changed since the run began: it goes on with those there are now")
     run.folder.config["data"] = found
     run.folder.save()

@@ -1,4 +1,4 @@
-"""Which photos are trained on, and which are held out: written once, in split.csv, and kept by all stages."""
+"""Which photos are trained on, and which are held out: written once, into split.csv, and used by all stages."""
 
 import csv
 from collections import defaultdict
@@ -14,13 +14,16 @@ from fastcolor.files import is_inside, write_csv
 from fastcolor.photo.likeness import alike, fingerprint
 from fastcolor.runs.run import Run
 
-VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, but no more than give steady figures
+VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, at most 500: enough for steady figures
 LEFT_OUT = "unreadable"
 PARTS = ("train", "valid", "test", LEFT_OUT)  # what stands in split.csv
 
 
 def read_split(path: Path) -> dict[str, str]:
-    """The part of each photo, by its name, from a run's split.csv; nothing where there is none yet."""
+    """The part (one of PARTS) of each photo by its name, from a run's split.csv; empty if there is no file yet.
+
+    Raises UserError for a damaged file.
+    """
     if not path.exists():
         return {}
     try:
@@ -34,7 +37,10 @@ def read_split(path: Path) -> dict[str, str]:
 
 
 def write_split(run: Run, names: list[str], squares: Squares, unreadable: set[int]) -> dict[str, str]:
-    """Hold out seeded shares of each top folder's readable photos, near duplicates together; once written, split.csv decides."""
+    """Split the photos at random, seeded, and write split.csv. Returns the part of each photo by its name.
+
+    From each top folder the same share is held out. Near duplicates stay in the same part.
+    """
     readable = [row for row in range(len(names)) if row not in unreadable]
     shares = {"test": run.settings.test, "valid": max(min(VALID_SHARE, VALID_MOST / len(readable)), 2 / len(readable))}
     folders = defaultdict(list)
@@ -58,12 +64,12 @@ def write_split(run: Run, names: list[str], squares: Squares, unreadable: set[in
 
 
 def _groups(squares: Squares, rows: list[int]) -> list[list[int]]:
-    """The rows, each with those that show nearly the same."""
+    """The rows in groups that show nearly the same."""
     cpu = torch.device("cpu")
     prints = [fingerprint(Image.fromarray(take(squares, [row], cpu)[0, ..., 1:].numpy())) for row in rows]
     groups = {i: [row] for i, row in enumerate(rows)}
     for first, other, *_ in alike(prints):
         groups[first] += groups.pop(other)
-    if max(map(len, groups.values())) > len(rows) / 2:  # a film's frames, say: nothing could be held out
+    if max(map(len, groups.values())) > len(rows) / 2:  # frames of a film, say: nothing could be held out
         return [[row] for row in rows]
     return list(groups.values())

@@ -1,4 +1,4 @@
-"""`history.png`: the curves of history.csv, erratic as they are."""
+"""Draw `history.png`: the curves of history.csv, not smoothed."""
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,7 +17,10 @@ MEASURED = (
 
 
 def draw_history(folder: RunFolder) -> None:
-    """Draw a run's history into `history.png`: for each stage or recipe a row of panels, losses first."""
+    """Draw a run's history into `history.png`: a row of panels for each stage or recipe, losses first.
+
+    Without a history, nothing is drawn. Raises UserError for a damaged history.csv.
+    """
     by_stage: dict[str, list[dict[str, str]]] = {}
     for row in folder.history():
         by_stage.setdefault(row["stage"], []).append(row)

@@ -1,7 +1,9 @@
 """A run folder: where everything in it lies, config.json, history.csv, and who may write there. Needs no torch.
 
-    runs/NAME/  config.json  split.csv  history.csv  history.png  unreadable.csv  samples/  fakes/  sample/  cache/  resume/
-                stage1_gen.safetensors  stage3_critic.safetensors  stage4_gen.safetensors  coloured.png  contact_sheet.png
+    runs/NAME/  config.json  split.csv  history.csv  history.png  unreadable.csv
+                samples/  fakes/  sample/  cache/  resume/
+                stage1_gen.safetensors  stage3_critic.safetensors  stage4_gen.safetensors
+                coloured.png  contact_sheet.png
                 or a recipe's weights, as the recipe names them
 
 config.json holds the version that wrote it, the settings that no stage may change, and for each stage its own settings,
@@ -30,21 +32,21 @@ STAGES = {
     "stage3": ("fastcolor.stage3_pretrain_critic", "stage3_critic.safetensors"),
     "stage4": ("fastcolor.stage4_gan", "stage4_gen.safetensors"),
 }
-"""The four stages in their order, each with its module and what it leaves for the next. Recipes stand alone, and name theirs."""
+"""The four stages in order, each with its module and what it leaves for the next. Recipes name their own outputs."""
 
 
 class RunFolder:
-    """A run folder, there or not yet. `config` is what config.json holds, or will hold."""
+    """A run folder, which may not exist yet. `config` is what config.json holds, or will hold."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.outputs = {stage: (output,) for stage, (_, output) in STAGES.items()}  # a recipe adds its own
+        self.outputs = {stage: (output,) for stage, (_, output) in STAGES.items()}  # a recipe adds its own files
         self.config: dict = {}
         self.lock = FileLock(self.path / ".lock", is_singleton=True)  # one for all that open the folder in this process
 
     @property
     def config_file(self) -> Path:
-        """Settings and stages, see above."""
+        """The run's settings and stages."""
         return self.path / "config.json"
 
     @property
@@ -69,7 +71,7 @@ class RunFolder:
 
     @property
     def sample(self) -> Path:
-        """The drawn sample set, where the run trains on it."""
+        """The drawn sample set, if the run trains on it."""
         return self.path / "sample"
 
     @property
@@ -88,29 +90,29 @@ class RunFolder:
         return self.path / "contact_sheet.png"
 
     def sample_grid(self, stage: str, when: str = "") -> Path:
-        """A picture of what `stage` has learned; `when` says after which epoch or step ("_epoch001")."""
+        """The picture of what `stage` has learned; `when` is the epoch or step ("_epoch001")."""
         return self.path / "samples" / f"{stage}{when}.png"
 
     def sample_grids(self, stage: str = "") -> list[Path]:
-        """The pictures of a stage that are there, or of all."""
+        """The pictures that are there, of one stage or of all."""
         return sorted((self.path / "samples").glob(f"{stage}*.png"))
 
     def output(self, stage: str) -> Path:
-        """What a stage or recipe leaves: its weights file (the first one where it has several), or the folder of fakes."""
+        """What a stage or recipe leaves: its weights file (the first, if there are several), or the folder of fakes."""
         return self.outputs_of(stage)[0]
 
     def outputs_of(self, stage: str) -> list[Path]:
-        """All that a stage or recipe leaves."""
+        """All the files or folders that a stage or recipe leaves."""
         return [self.path / name for name in self.outputs.get(stage, (f"{stage}.safetensors",))]
 
     def state(self, stage: str) -> Path:
-        """The last state that `stage` can go on from; the one before lies beside it."""
+        """The last saved state of `stage`, for `--resume`; the one before is kept beside it."""
         return self.path / "resume" / f"{stage}.safetensors"
 
     def read(self) -> Settings | None:
-        """Read config.json into `config`, and give the run's settings; None for a folder that is new or empty.
+        """Read config.json into `config`, and return the run's settings; None for a folder that is new or empty.
 
-        Raises UserError for a damaged file, and for a path at which there is something else.
+        Raises UserError for a damaged file, and for a path that holds something else.
         """
         if not self.config_file.exists():
             if self.path.exists() and (not self.path.is_dir() or any(self.path.glob("[!.]*"))):
@@ -139,10 +141,10 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from writing into the folder until the block ends, or this process, however it ends.
+        """Keep other processes from writing into the folder until the block, or this process, ends.
 
-        What another process has noted in config.json since this one read it is taken over. Raises UserError where another
-        process is at work in the folder, or has begun a run with other settings there.
+        Reads config.json again, in case another process has changed it. Raises UserError if another process is using
+        the folder, or has begun a run with other settings in it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -160,17 +162,18 @@ class RunFolder:
 
     def _tidy(self) -> None:
         for unfinished in self.path.rglob(f"{UNFINISHED}*"):
-            unfinished.unlink()  # somebody who was killed left it
+            unfinished.unlink()  # left by a process that was killed
         known = self.config["settings"]
         if self.config_file.exists() and self.read() != Settings(**known):
-            raise UserError(
-                f"{self.path}: another process has begun a run with other settings there: give another --run"
-            )
+            raise UserError(f"another process has begun a run with other settings in {self.path}: give another --run")
 
     def drop(self, *stages: str) -> None:
-        """Delete what `stages` left: their notes in config.json first, so that nothing half deleted passes for finished;
-        output, resume state, samples, rows of the history."""
-        rows = self.history()  # before anything is deleted: it may be damaged
+        """Delete what `stages` left: entries in config.json, outputs, resume states, samples, rows of the history.
+
+        The entries go first, so that a half deleted stage is never taken for a finished one. Raises UserError for a
+        damaged history.csv.
+        """
+        rows = self.history()  # read before anything is deleted: it may be damaged
         for stage in stages:
             self.config["stages"].pop(stage, None)
         self.save()
@@ -187,7 +190,7 @@ class RunFolder:
     def clear(self) -> None:
         """Delete all that was made with the settings in config.json: the stages' outputs, split, sample and cache.
 
-        config.json keeps these settings until all is gone: a folder in which this was interrupted is still theirs.
+        config.json keeps these settings until the end, so it is still true if this is interrupted.
         """
         self.drop(*{**self.outputs, **self.config["stages"]})
         for stale in (self.sample, self.cache):
@@ -195,12 +198,12 @@ class RunFolder:
         self.split.unlink(missing_ok=True)
 
     def forget_states(self, stage: str) -> None:
-        """Delete the states that `stage` would go on from."""
+        """Delete the saved states of `stage`."""
         for state in self.state(stage).parent.glob(f"{stage}*"):
             state.unlink()
 
     def history(self) -> list[dict[str, str]]:
-        """The rows of history.csv, one per stage and epoch. Raises UserError for a file that is no history."""
+        """The rows of history.csv, one per stage and epoch. Raises UserError for a damaged file."""
         if not self.history_file.exists():
             return []
         try:
@@ -215,7 +218,7 @@ class RunFolder:
         return rows
 
     def write_history(self, rows: list[dict]) -> None:
-        """Replace history.csv; columns in the order in which the rows bring them, empty where a row has none."""
+        """Replace history.csv. Columns stand in the order in which they first occur; missing values are left empty."""
         if not rows:
             self.history_file.unlink(missing_ok=True)
             return
@@ -224,7 +227,7 @@ class RunFolder:
 
 
 def _check_stage(about: dict) -> None:
-    """Raise TypeError or KeyError for what config.json can't say of a stage."""
+    """Raise TypeError or KeyError for an entry of a stage that this package has not written."""
     made_with = about.get("made_with", [])
     if not isinstance(about["finished"], bool) or type(about["bs"]) is not int or about["bs"] < 1:
         raise TypeError("finished or bs")
@@ -233,8 +236,7 @@ def _check_stage(about: dict) -> None:
 
 
 def _check_row(row: dict[str, str]) -> None:
-    """Raise KeyError, TypeError or ValueError for what is no row of a history, or none that can be drawn: numbers but for
-    `stage` and `warning`."""
+    """Raise KeyError, TypeError or ValueError unless all but `stage` and `warning` are numbers that can be drawn."""
     numbers = [float(row[name] or 0) for name in row.keys() - {"stage", "warning"}]
     names = [row["stage"], *row]
     is_number = 1 <= int(row["epoch"]) < 10**6 and not any(1e30 < abs(number) < inf for number in numbers)

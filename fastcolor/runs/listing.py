@@ -1,6 +1,6 @@
-"""What the page shows of run folders: weights to choose from, histories, pictures.
+"""What the web page shows of run folders: weights to choose from, histories, pictures.
 
-Names that come from a browser are only ever looked up in what is listed here, never made into a path.
+A name that comes from a browser is only looked up in these lists. It is never made into a path.
 """
 
 import json
@@ -16,11 +16,11 @@ from fastcolor.runs.folder import RunFolder
 from fastcolor.weights import BUNDLED
 
 SHIPPED = "shipped"
-"""What the weights that come with fastcolor are called; a run's are called RUN/FILE."""
+"""The page's name for the weights that come with fastcolor; a run's are called RUN/FILE."""
 
 
 class Weights(NamedTuple):
-    """A generator's weights file: None stands for the one that ships; `size` as it was trained, in pixels."""
+    """A generator's weights file, None for the one that comes with fastcolor; `size` is its training size in pixels."""
 
     path: Path | None
     size: int
@@ -28,7 +28,7 @@ class Weights(NamedTuple):
 
 
 def run_folders(runs: Path) -> dict[str, RunFolder]:
-    """The run folders in `runs` by their names, the one that was written to last first."""
+    """The run folders in `runs` by name, the one written to last first."""
     found = []
     try:
         for path in runs.iterdir():
@@ -42,7 +42,7 @@ def run_folders(runs: Path) -> dict[str, RunFolder]:
 
 
 def weights_found(runs: Path) -> dict[str, Weights]:
-    """All generators' weights, by the names that the page knows them by: those that ship, then the runs'."""
+    """All generators' weights by their names on the page: those that come with fastcolor, then the runs'."""
     found = {SHIPPED: read_weights(BUNDLED)._replace(path=None)}
     for name, folder in run_folders(runs).items():
         for file in sorted(folder.path.glob("*.safetensors")):
@@ -52,7 +52,7 @@ def weights_found(runs: Path) -> dict[str, Weights]:
 
 
 def read_weights(path: Path) -> Weights | None:
-    """What a weights file says of itself; None unless it holds a generator."""
+    """What a weights file says about itself; None unless it holds a generator."""
     if not os.path.isfile(path):  # a pipe would be waited for
         return None
     try:
@@ -77,9 +77,9 @@ def read_weights(path: Path) -> Weights | None:
 
 
 def describe(folder: RunFolder) -> dict:
-    """What the page shows of a run: its stages and whether each is finished, its history, the names of its pictures.
+    """What the page shows of a run: its stages and whether they are finished, its history, the names of its pictures.
 
-    Of a damaged file nothing is shown.
+    A damaged file is left out.
     """
     stages, history = [], []
     with suppress(UserError, OSError):
@@ -98,14 +98,14 @@ def describe(folder: RunFolder) -> dict:
 
 
 def pictures(folder: RunFolder) -> dict[str, Path]:
-    """A run's sample grids, the oldest first, then its sheets, by file name; no link that leads out of the run."""
+    """A run's sample grids, the oldest first, then its sheets, by file name; links that lead out of it are left out."""
     grids = sorted((written, path) for path in folder.sample_grids() if (written := written_inside(folder.path, path)))
     sheets = [path for path in (folder.coloured, folder.contact_sheet) if written_inside(folder.path, path)]
     return {path.name: path for path in [*(path for _, path in grids), *sheets] if path.name.isprintable()}
 
 
 def written_inside(folder: Path, path: Path) -> float | None:
-    """When a file was written; None unless it is one, and lies within `folder` once all links are followed."""
+    """When a file was written, in seconds since 1970; None if there is none, or if links lead out of `folder`."""
     try:
         real = path.resolve()
         return real.stat().st_mtime if real.is_relative_to(folder.resolve()) and real.is_file() else None

@@ -1,4 +1,4 @@
-"""What a training was made with, as config.json records it: what is needed to make it again."""
+"""What a training was made with, as config.json records it, so that it can be repeated."""
 
 import platform
 import shlex
@@ -15,11 +15,11 @@ import fastcolor
 from fastcolor.device import Machine
 
 LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pillow")
-"""Those whose arithmetic is in the weights."""
+"""Those whose version may change the trained weights."""
 
 
 def provenance(machine: Machine) -> dict:
-    """Command, date, git revision, versions, and what else the last digits of the weights depend on."""
+    """Command, date, git revision, versions, and what else may change the last digits of the weights."""
     device, on_gpu = machine.device, machine.device.type == "cuda"
     return {
         "command": shlex.join(sys.argv),
@@ -38,14 +38,14 @@ def provenance(machine: Machine) -> dict:
 
 
 def differences(before: dict, now: dict) -> str:
-    """What has changed since a training began: "torch 2.14.0 -> 2.15.0"; empty where it will end in the same bytes."""
+    """What has changed since a training began: "torch 2.14.0 -> 2.15.0"; empty if it will give the same weights."""
     harmless = ("command", "date", "python")
     changed = [name for name in now if name not in harmless and before.get(name) != now[name]]
     return ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in changed)
 
 
 def git_revision() -> str | None:
-    """The commit that this package comes from, with "-dirty" where files were changed since; None outside a checkout."""
+    """The commit of this package, with "-dirty" if files have been changed since; None outside a checkout."""
     top = Path(fastcolor.__file__).resolve().parents[1]
     if not (top / ".git").exists() or not shutil.which("git"):
         return None

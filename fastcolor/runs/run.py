@@ -1,4 +1,4 @@
-"""An opened run: its folder, its settings, the machine that it runs on, and what the flags of this one command say."""
+"""An opened run: its folder, its settings, the machine it runs on, and the other flags of one command."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from fastcolor.runs.settings import Settings, given_settings
 
 @dataclass
 class Run:
-    """An opened run."""
+    """A run as one command has opened it; stages and recipes get it from `open_run` or `open_recipe`."""
 
     folder: RunFolder
     settings: Settings
@@ -29,42 +29,42 @@ class Run:
 
     @property
     def photos(self) -> Path:
-        """The folder of colour photos, or the cache file that stands for one."""
+        """The folder of colour photos, or the cache file that replaces it."""
         return self.folder.sample if self.settings.is_sample else Path(self.settings.data)
 
     @property
     def is_changed(self) -> bool:
-        """Whether the folder still holds a run with other settings, which `--force` has allowed to be deleted."""
+        """Whether the folder still holds a run with other settings, which `--force` allows to delete."""
         return self.folder.config["settings"] != asdict(self.settings)
 
     def require(self, stage: str) -> Path:
-        """The output of an earlier stage. Raises UserError, naming the command to run, where it is missing."""
+        """The output of an earlier stage. Raises UserError, with the command to run, if it is missing or unfinished."""
         folder, begun = self.folder, self.folder.config["stages"]
         command = f"python -m {STAGES[stage][0]} --run {folder.path}"
         if self.is_changed:
             raise UserError(
-                f"{folder.path}: all stages share these settings: give the new ones, with --force, to stage 1"
+                f"{folder.path} holds a run with other settings: to change them, run stage 1 with these and --force"
             )
         if stage not in begun or not folder.output(stage).exists():
             raise UserError(f"{folder.output(stage)} is missing: run `{command}` first")
-        if not begun[stage]["finished"]:  # what resuming changes would not reach the later stages
+        if not begun[stage]["finished"]:  # resuming it later would change what the later stages have used
             raise UserError(f"{stage} was stopped before its end: finish it with `{command} --resume` first")
         return folder.output(stage)
 
     @contextmanager
     def stage(self, name: str, **about) -> Iterator[bool]:
-        """Hold the folder while a stage or recipe is at work, with the settings `about`; note that it begins, and that it is finished.
+        """Hold the folder while a stage or recipe works, and note in config.json its settings `about` and its end.
 
-        Gives whether there is anything to do: not for a finished stage that is resumed. Begun anew, a stage drops what it
-        and later stages had left. Raises UserError if the stage was begun before and is neither resumed nor forced, or is
-        resumed with other settings, or if another process is at work in the folder.
+        Yields whether there is anything to do: not for a finished stage that is resumed. A stage that begins deletes
+        what it and later stages had left. Raises UserError if the stage was begun before and is neither resumed nor
+        forced, if it is resumed with other settings, or if another process is using the folder.
         """
         with self.folder.held():
             is_needed = self._begin(name, about | {"precision": self.machine.precision})
             if is_needed:
                 print(f"{name} on {self.machine}, batches of {about['bs']}")
             else:
-                print(f"{self.folder.path}: {name} is finished already")
+                print(f"{self.folder.path}: {name} is already finished")
             yield is_needed
             self.folder.config["stages"][name]["finished"] = True
             self.folder.save()
@@ -84,14 +84,14 @@ class Run:
                 return False
             made_with = begun.setdefault("made_with", [])
             if made_with and (changed := differences(made_with[-1], now)):
-                print(f"note: this differs from how it began, so the weights may end slightly different: {changed}")
+                print(f"note: the weights may come out slightly different, as this has changed: {changed}")
             made_with.append(now)
             folder.save()
             return True
         if begun and not self.force:
             state = "finished" if begun["finished"] else "begun"
             raise UserError(
-                f"{folder.path} holds a {state} {stage}: --resume to go on with it, --force to begin it anew"
+                f"{folder.path} holds a {state} {stage}: give --resume to go on with it, or --force to begin it anew"
             )
         names = list(STAGES)
         folder.drop(*(names[names.index(stage) :] if stage in names else [stage]))
@@ -102,30 +102,30 @@ class Run:
 
 def open_run(
     data: str
-    | None = None,  # folder of colour photos, any tree, or the cache file of one (default: the drawn sample set)
-    grey: str | None = None,  # its grey mirror (default: the photos' own grey)
+    | None = None,  # folder of colour photos, with any subfolders, or its cache file (default: the drawn sample set)
+    grey: str | None = None,  # folder of their grey partners, under the same names (default: the photos' own grey)
     pairs: bool = False,  # data holds A|B pictures: the grey half left, the colour half right
-    run: str | None = None,  # run folder (default: runs/ and the data folder's name; recipes put theirs before it)
+    run: str | None = None,  # run folder (default: runs/DATA; recipes: runs/RECIPE-DATA)
     size: int | None = None,  # side of the training squares in pixels (default: 128, sample set: 96; recipes: 256, 64)
     bs: str | None = None,  # photos per batch, or auto: what a GPU can use (default: 32; recipes have their own)
-    limit: int | None = None,  # use only so many photos, chosen by the seed
+    limit: int | None = None,  # use only so many photos, chosen at random by the seed
     folders: str | None = None,  # use only these folders below data: names with commas between them (default: all)
-    test: float | None = None,  # share of each folder's photos that no stage looks at, for `evaluate` (default: 0)
+    test: float | None = None,  # share of each folder's photos that no stage uses, kept for `evaluate` (default: 0)
     seed: int | None = None,  # of everything random (default: 42)
     device: str = "auto",  # auto, cpu, cuda or mps
     precision: str = "auto",  # auto, fp32 or bf16; auto takes bf16 where the device has units for it
-    compile: bool = False,  # torch.compile the networks; meant for GPUs, it was measured slower on a processor
+    compile: bool = False,  # torch.compile the networks; meant for GPUs, slower on a CPU
     no_cache: bool = False,  # keep no decoded photos on disk; every epoch decodes them again
-    save_every: int = 500,  # batches, within long epochs, between two saves of the state to resume from
-    resume: bool = False,  # go on where the run was stopped: at its last saved state
-    force: bool = False,  # begin anew what the run folder holds already, with other settings if they are given
+    save_every: int = 500,  # batches between two saves of the state for --resume, within an epoch
+    resume: bool = False,  # go on from the last saved state of a run that was stopped
+    force: bool = False,  # begin anew: delete what this stage and later ones left; with other settings, delete all
 ) -> Run:
-    """Open a run folder, or begin one. Later stages need `run` alone: the rest stands in its config.json.
+    """Open a run folder, or begin one. Later stages need only `run`: the other settings are in its config.json.
 
-    Raises UserError for flags that can't be right, and, unless `force`, for a folder that holds a run with other settings.
+    Raises UserError for values out of range and, unless `force`, for a folder that holds a run with other settings.
     """
     if resume and force:
-        raise UserError("--resume goes on and --force begins anew: give one of them")
+        raise UserError("--resume and --force can't be used together: --resume goes on, --force begins anew")
     bs = read_batch_size(bs)
     at_least(1, save_every=save_every)
     given = given_settings(data, grey, pairs, size, limit, folders, test, seed)
@@ -147,9 +147,10 @@ def open_run(
 
 
 def open_recipe(name: str, outputs: tuple[str, ...], photo_side: int, sample_side: int, **options) -> Run:
-    """`open_run` for a recipe, whose weights files are `outputs`.
+    """`open_run` for the recipe `name`, whose weights files are `outputs`.
 
-    It has its own default folder, `runs/RECIPE-PHOTOS`, and its own training sides, in pixels, for photos and for the sample.
+    Its default folder is `runs/RECIPE-DATA`. Its default training sizes, in pixels, are `photo_side` for photos and
+    `sample_side` for the drawn sample set.
     """
     data = options.get("data")
     path = options.get("run") or f"runs/{name}-{Path(data).resolve().stem if data else 'sample'}"
@@ -161,5 +162,5 @@ def open_recipe(name: str, outputs: tuple[str, ...], photo_side: int, sample_sid
 
 
 def cache_folder() -> Path:
-    """Where decoded photos are kept, for all runs: `fastcolor` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache)."""
+    """Where all runs keep decoded photos: `fastcolor` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fastcolor")

@@ -1,4 +1,4 @@
-"""The settings of a run: chosen when it is begun, and the same for all its stages."""
+"""The settings of a run: chosen when it begins, and the same for all its stages."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ SEED = 42
 
 @dataclass(frozen=True)
 class Settings:
-    """What config.json has under `settings`; the flags of `open_run` say what each is. None: not given."""
+    """What config.json holds under `settings`. For what each one means, see `open_run`. None: not given."""
 
     data: str | None = None  # None: the drawn sample set
     grey: str | None = None
@@ -30,7 +30,7 @@ class Settings:
         return self.data is None
 
     def check(self) -> None:
-        """Raise UserError for a value that can't be right, TypeError for one of the wrong type (in a damaged config.json)."""
+        """Raise UserError for a value out of range, TypeError for one of the wrong type (in a damaged config.json)."""
         types = {"pairs": bool, "size": int, "limit": int, "test": float | int, "seed": int}
         for name, value in asdict(self).items():
             if (
@@ -48,7 +48,7 @@ class Settings:
         if (self.seed or 0) >= 2**63:
             raise UserError(f"--seed must be below 2**63, not {self.seed}")
         if (self.test or 0) > 0.5:
-            raise UserError(f"--test must be a share of 0.5 or less, not {self.test}: the rest is trained on")
+            raise UserError(f"--test must be 0.5 (half of the photos) or less, not {self.test}")
         for folder in self.folders.split(",") if self.folders is not None else ():
             if not is_inside(folder):
                 raise UserError(
@@ -56,17 +56,17 @@ class Settings:
                 )
 
     def or_defaults(self) -> "Settings":
-        """The same with defaults for what a run has to have and was not given."""
+        """These settings, with the defaults for size, seed and test where they are not given."""
         defaults = {"size": SAMPLE_SIZE if self.is_sample else PHOTO_SIZE, "seed": SEED, "test": 0.0}
         return self.over(Settings(**defaults))
 
     def over(self, other: "Settings") -> "Settings":
-        """`other`, with those values replaced that are given here."""
+        """`other`, with the values that are given here in place of its own."""
         return Settings(**asdict(other) | {name: value for name, value in asdict(self).items() if value is not None})
 
 
 def read_settings(values: dict) -> Settings:
-    """The settings that config.json holds. Raises UserError, TypeError, KeyError or ValueError for what no run has written."""
+    """The settings in config.json. Raises UserError, TypeError or ValueError if they are damaged."""
     settings = Settings(**{name: values.get(name) for name in asdict(Settings())})
     settings.check()
     if None in (settings.size, settings.test, settings.seed):
@@ -78,7 +78,7 @@ def given_settings(
     data: str | None, grey: str | None, pairs: bool, size: int | None, limit: int | None, folders: str | None,
     test: float | None, seed: int | None,
 ) -> Settings:  # fmt: skip
-    """The settings that flags give. Raises UserError for what can't be right."""
+    """The settings that these flags give. Raises UserError for a missing folder or a value out of range."""
     for folder in (data, grey):
         is_cache = folder == data and str(folder).endswith(".npy") and Path(folder).is_file()
         if folder is not None and not is_cache and not Path(folder).is_dir():

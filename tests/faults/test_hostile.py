@@ -486,7 +486,7 @@ def test_any_change_to_a_cache_file(cache_file, tmp_path, data):
 def test_a_cache_file_nested_deeply_is_refused(cache_file, tmp_path):
     note = b"[" * 200_000
     (tmp_path / "cache.npy").write_bytes(cache_file[: cache_file.index(b'{"photos"')] + note + len(note).to_bytes(8, "little") + MAGIC)
-    with pytest.raises(UserError, match="damaged or no cache file"):
+    with pytest.raises(UserError, match="is damaged or not a cache file"):
         open_cache(tmp_path / "cache.npy", 8)
 
 
@@ -552,7 +552,7 @@ def test_a_config_that_no_run_wrote_is_refused(change, own_run):
     config["stages"]["stage1"]["finished"] = False
     change(config)
     (own_run / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match="config.json is damaged or no run's config"):
+    with pytest.raises(UserError, match="config.json is damaged, or not written by fastcolor"):
         stage1_pretrain_gen.main(run=str(own_run), resume=True, bs="auto", device="cpu", precision="fp32", pretrained="none", epochs=2)
 
 
