@@ -1,4 +1,4 @@
-"""Stage 1: pretrain the generator with MSE (or another) loss, encoder frozen first and then unfrozen.
+"""Stage 1: pretrain the generator with MSE or another loss, at first with a frozen encoder.
 
     python -m fastcolor.stage1_pretrain_gen --data PHOTOS --run runs/NAME
     python -m fastcolor.stage1_pretrain_gen                  # the drawn sample set
@@ -40,18 +40,21 @@ STAGE = "stage1"
 
 
 class FreezeEncoder(Callback):
-    """The encoder stands still for the first epochs, while the decoder's random weights would only disturb it."""
+    """Freeze the encoder for the first epochs, in which the decoder's random weights would only disturb it."""
 
     def __init__(self, epochs: int):
         self.frozen_epochs = epochs
 
     def before_train(self):  # not before_epoch: predictions have one too, and no optimiser
-        # not Learner.freeze: that one forgets the optimiser's averages, of the decoder too
+        # not Learner.freeze: it makes the optimiser forget its averages, the decoder's too
         self.opt.freeze_to(-1 if self.epoch < self.frozen_epochs else 0)
 
 
 def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.mse_loss, frozen: int = 0) -> Learner:
-    """fastai Learner of a generator, encoder and decoder in groups of their own, `frozen` epochs as said above."""
+    """fastai Learner of a generator, with a parameter group each for encoder and decoder.
+
+    The encoder is frozen for the first `frozen` epochs.
+    """
     return Learner(
         dls,
         network,
@@ -69,15 +72,15 @@ def main(
     pretrained: str
     | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
     epochs: int | None = None,  # passes over the photos (default: 10; sample set: 9, without pretraining 36)
-    frozen: int | None = None,  # how many of them with the encoder frozen (default: 1 with imagenet, else 0)
-    lr: float = 1e-3,  # highest learning rate of the one-cycle schedule; a pretrained encoder's is a tenth of it
+    frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
+    lr: float = 1e-3,  # highest learning rate of the one-cycle schedule; a pretrained encoder gets a tenth of it
     loss: str = "mse",  # mse, chroma or photo: see losses.py
-    small_epochs: int = 0,  # how many of the first epochs see photos at three quarters of the size, at nearly half the cost
-    aged: float = 0.0,  # share of the training photos that get the light of old prints
-    average: int = 0,  # steps over which the weights that are saved are averaged; 0: not at all
+    small_epochs: int = 0,  # this many first epochs use photos of 3/4 of the size, at nearly half the cost
+    aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
+    average: int = 0,  # save weights that are averaged over about so many steps; 0: no average
     **options,
 ):
-    """Pretrain the generator with MSE loss: the first of the four stages."""
+    """Pretrain the generator: the first of the four stages."""
     run = open_run(**options)
     config = config_of_flag("generator", generator, arch=arch, size=run.settings.size)
     pretrained = pretrained or ("bundled" if config == UNetConfig() else "imagenet")

@@ -2,7 +2,7 @@
 
     python -m fastcolor.stage2_generate_fakes --run runs/NAME
 
-Leaves `fakes/`, one PNG for each training photo, and a sample grid. Fakes that are there already are not made again.
+Leaves `fakes/`, one PNG for each training photo, and a sample grid. Existing fakes are not made again.
 """
 
 import sys
@@ -45,7 +45,7 @@ def main(**options):
         files = {row: output / f"{photos.names[row]}.png" for row in photos.train}
         missing = {row for row, file in files.items() if not file.exists()}
         parts = [photos.train[i : i + bs] for i in range(0, len(photos.train), bs)]
-        # whole parts, always the same: how many photos a network sees at once shows in the last digits
+        # whole batches, always the same: the last digits depend on how many photos a network sees at once
         for rows in progress_bar([rows for rows in parts if missing.intersection(rows)]):
             fakes = paint(run, network, take(photos.squares, rows, run.machine.device))
             made = [(fake, files[row]) for fake, row in zip(fakes, rows, strict=True) if row in missing]

@@ -1,9 +1,9 @@
-"""Stage 3: pretrain the critic, a binary classifier of real photos against stage 2's fakes.
+"""Stage 3: pretrain the critic, which tells real photos from stage 2's fakes.
 
     python -m fastcolor.stage3_pretrain_critic --run runs/NAME
 
-Leaves `stage3_critic.safetensors`. Its accuracy is measured on held-out photos and on fakes of them, which are made
-here, in memory: no held-out photo is among stage 2's fakes.
+Leaves `stage3_critic.safetensors`. Its accuracy is measured on held-out photos and their fakes. Those are made here,
+as stage 2 colours only training photos.
 """
 
 import sys
@@ -35,7 +35,7 @@ STAGE = "stage3"
 
 
 def critic_learner(dls: DataLoaders, network: nn.Module) -> Learner:
-    """fastai Learner of a critic and binary cross-entropy with logits, on batches of (image, is real)."""
+    """fastai Learner of a critic, with binary cross-entropy of its logits, on batches of (image, label; 1 is real)."""
     loss = AdaptiveLoss(nn.BCEWithLogitsLoss())
     return Learner(dls, network, loss_func=loss, opt_func=partial(Adam, wd=1e-3))  # lesson 7's weight decay
 
@@ -43,11 +43,11 @@ def critic_learner(dls: DataLoaders, network: nn.Module) -> Learner:
 @delegates(open_run)
 def main(
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    epochs: int | None = None,  # passes over photos and fakes (default: 5; sample set: 6, it is a tenth as large)
+    epochs: int | None = None,  # passes over photos and fakes (default: 5; sample set: 6)
     lr: float = 1e-3,  # highest learning rate of the one-cycle schedule (lesson 7's)
     **options,
 ):
-    """Pretrain the critic on real photos against fakes: the third of the four stages."""
+    """Pretrain the critic to tell real photos from fakes: the third of the four stages."""
     run = open_run(**options)
     generator, _ = load_network(run.require("stage1"), "generator")
     run.require("stage2")

@@ -33,19 +33,19 @@ STAGE = "stage4"
 @delegates(open_run)
 def main(
     epochs: int = 6,  # passes over the photos; NoGAN keeps this phase short
-    lr: float = 1e-4,  # of the generator, constant (lesson 7's)
-    critic_lr: float = 5e-4,  # of the critic (lesson 7: five times the generator's)
-    loss: str = "mse",  # beside the adversarial one: mse, chroma or photo, see losses.py
+    lr: float = 1e-4,  # learning rate of the generator, constant (as in lesson 7)
+    critic_lr: float = 5e-4,  # learning rate of the critic, constant (lesson 7: five times the generator's)
+    loss: str = "mse",  # beside the adversarial loss: mse, chroma or photo, see losses.py
     weight: float | None = None,  # of that loss (default: 8; dynamic_unet's mse: 50)
-    aged: float = 0.0,  # share of the training photos that get the light of old prints
+    aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
-    average: int = 0,  # the generator's steps over which the weights that are saved are averaged; 0: not at all
-    switcher: str = "adaptive",  # adaptive or fixed
-    critic_thresh: float = 0.65,  # adaptive: the critic's loss below which the generator has its turn (lesson 7's)
+    average: int = 0,  # save weights that are averaged over about so many steps of the generator; 0: no average
+    switcher: str = "adaptive",  # whose turn it is: adaptive (by the losses) or fixed (by the number of steps)
+    critic_thresh: float = 0.65,  # adaptive: the critic trains until its loss is below this (as in lesson 7)
     gen_thresh: float
-    | None = None,  # adaptive: the generator's loss below which the critic has (default: after one step)
-    n_crit: int = 1,  # fixed: steps of the critic in turn
-    n_gen: int = 1,  # fixed: steps of the generator in turn
+    | None = None,  # adaptive: the generator trains until its loss is below this (default: for one step)
+    n_crit: int = 1,  # fixed: steps of the critic in each turn
+    n_gen: int = 1,  # fixed: steps of the generator in each turn
     **options,
 ):
     """Train generator and critic against each other: the last of the four stages."""
@@ -55,7 +55,8 @@ def main(
     space = SPACES[generator.config.space]
     if critic.config.space != space.name:
         raise UserError(
-            f"{run.folder.output('stage3')} is a critic for {critic.config.space}, not for {space.name}: run stage 3 again"
+            f"{run.folder.output('stage3')} is a critic for {critic.config.space}, not for {space.name}: "
+            "run stage 3 again"
         )
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)

@@ -1,4 +1,4 @@
-"""All four stages in order, and what came of them: a table, a coloured photo and a contact sheet.
+"""All four stages in order, and what they have reached: a table, a coloured photo and a contact sheet.
 
 fastcolor train                    # the drawn sample set: a few minutes on two cores
 fastcolor train --data PHOTOS      # your own photos
@@ -21,10 +21,10 @@ from fastcolor.runs.run import Run, open_run
 from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, sheet
 from fastcolor.weights import BUNDLED
 
-# What `--preset` gives to each stage and to the run, unless a flag says otherwise.
+# What `--preset` sets for the run and for each stage; a flag that is given comes first.
 PRESETS = {
     "quick": {},
-    "photo": {  # the weights that ship: see weights/README.md
+    "photo": {  # the weights that come with fastcolor: see weights/README.md
         "run": {"test": 0.05},
         "stage1": {
             "pretrained": "imagenet",
@@ -46,7 +46,7 @@ PRESETS = {
             "bs": 16,
             "average": 500,
         },
-        # what is done to the weights at last; both were chosen on validation photos
+        # how `ship` writes the final weights; both numbers were chosen on validation photos
         "ship": {"vivid": 1.13, "size": 160},
     },
 }
@@ -54,7 +54,7 @@ PRESETS = {
 
 @delegates(open_run)
 def main(
-    preset: str = "quick",  # quick (minutes), or photo: how the weights that ship were trained (hours)
+    preset: str = "quick",  # quick (minutes), or photo (hours): how the bundled weights were trained
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
     pretrained: str
@@ -66,14 +66,14 @@ def main(
     gan_epochs: int | None = None,  # in stage 4 (default: 6)
     **options,
 ):
-    """Train a colouriser on a folder of photos, through all four stages.
+    """Train a colouriser on a folder of photos, in four stages.
 
-    It ends with a table of what they reached and a contact sheet. `fastcolor train --recipe NAME` is the same as
-    `fastcolor NAME`: it trains one of the recipes instead, which has flags of its own.
+    At the end it prints what each stage has reached, and writes a contact sheet. `fastcolor train --recipe NAME`, the
+    same as `fastcolor NAME`, trains one of the recipes instead, which has its own flags.
     """
     one_of("preset", preset, PRESETS)
     if preset == "photo" and generator != "unet":
-        raise UserError(f"--preset photo trains the lean U-Net: leave out --generator {generator}, or --preset photo")
+        raise UserError(f"--preset photo can't train {generator}, only unet: leave out --generator or --preset")
     preset_of = PRESETS[preset]
     options = {**preset_of.get("run", {}), **_given(options)}
 
@@ -102,10 +102,10 @@ def main(
 
 
 def ship(run: Run, **how) -> None:
-    """Write stage 4's weights as they ship (`how`: see `save_half`), and say how to measure them."""
+    """Write stage 4's weights at half the size (`how`: see `save_half`), and print the command to measure them."""
     shipped = run.folder.path / BUNDLED.name
     save_half(run.folder.output("stage4"), shipped, **how)
-    print(f"\n{shipped}: the weights as they ship; on photos that they never saw:")
+    print(f"\n{shipped}: the weights at half the size; to measure them on photos that they have never seen:")
     print(f"  fastcolor evaluate --data {run.photos} --names {run.folder.split} --weights {shipped}")
 
 
@@ -123,8 +123,10 @@ TITLES = {
 
 
 def show(run: Run, times: list[float]) -> None:
-    """Print how long each stage took (`times`: when each began, and the end) and what it reached; colour a held-out photo,
-    and write the contact sheet."""
+    """Print the time and the loss of each stage; colour a held-out photo, and write the contact sheet.
+
+    `times` are the stages' beginnings and the end, in seconds.
+    """
     last = {row["stage"]: row for row in run.folder.history()}
     losses = {"stage1": "valid_mse", "stage2": "", "stage3": "valid_bce", "stage4": "valid_mse"}
     rows = [
@@ -134,7 +136,7 @@ def show(run: Run, times: list[float]) -> None:
     print()
     print_table(["", "", "time", "loss, held-out photos"], rows)
     columns, metrics, name = held_out_metrics(run)
-    photo = run.photos / name  # at its own size, unless the run has squares alone
+    photo = run.photos / name  # at its own size, unless the run has only squares
     photo = photo if photo.is_file() and not run.settings.pairs else picture_of(columns["real"][0])
     names = list(next(iter(metrics.values())))
     print()
@@ -143,7 +145,7 @@ def show(run: Run, times: list[float]) -> None:
     save_photo(predict(photo, run.folder.output("stage4")), coloured)
     picture = run.folder.contact_sheet
     save_photo(sheet({name: images[:SAMPLES] for name, images in columns.items()}), picture)
-    print(f"\n{coloured}: {name}, which no stage trained on, coloured by fastcolor.predict")
+    print(f"\n{coloured}: {name}, a photo that no stage was trained on, coloured")
     print(f"{picture}: {' | '.join(columns)}")
 
 

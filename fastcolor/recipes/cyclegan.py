@@ -1,11 +1,11 @@
-"""CycleGAN: photographs to paintings by Monet and back, without pairs; two generators, two critics.
+"""CycleGAN: photos to paintings by Monet and back, without pairs, with two generators and two critics.
 
     python -m fastcolor.recipes.cyclegan --data DIR --folders PHOTOS,PAINTINGS        # two folders below DIR
 
-Leaves `photo_to_monet.safetensors` and `monet_to_photo.safetensors`. The lightness of a photo is not kept: the files say
-so, and `predict` and `colorize` obey. Objective and order of the updates are those of Zhu et al. 2017, sections 3 and 4,
-and of the paper's code (`models/cycle_gan_model.py`): both generators in one step, then each critic against a pool of
-fakes; the learning rate is constant for the first half, then falls to nothing in a straight line.
+Leaves `photo_to_monet.safetensors` and `monet_to_photo.safetensors`. They don't keep a photo's lightness; the files say
+so, and `predict` and `colorize` follow it. Objective and order of the updates are those of Zhu et al. 2017, sections 3
+and 4, and of the paper's code (`models/cycle_gan_model.py`): both generators in one step, then both critics, against a
+pool of fakes. The learning rate is constant for the first half, then falls linearly to 0.
 """
 
 import sys
@@ -40,9 +40,9 @@ from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner
 NAME = "cyclegan"
 OUTPUTS = ("photo_to_monet.safetensors", "monet_to_photo.safetensors")
 GENERATORS, CRITICS = ["to_monet", "to_photo"], ["monet_critic", "photo_critic"]
-SHEETS = (46, 575, 2300)  # steps after which the description that this follows shows a picture
+SHEETS = (46, 575, 2300)  # steps after which a sample sheet is written: those shown in the description followed here
 SHEET_ROWS = 4
-SMALLEST = 48  # px: below it nothing would be left for the critics' last layer
+SMALLEST = 48  # px: a smaller image leaves nothing for the critics' last layer
 
 
 class CycleStep(Step):
@@ -53,7 +53,7 @@ class CycleStep(Step):
         self.pools = {"monet": ImagePool(), "photo": ImagePool()}
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """x photographs, y paintings, `(N, 3, H, W)` of rgb_unit, unpaired."""
+        """A step on x, photos, and y, paintings, each `(N, 3, H, W)` in rgb_unit, unpaired."""
         to_monet, to_photo = self.to_monet, self.to_photo
         with self.turn(*GENERATORS):
             monet, photo = to_monet(x), to_photo(y)
@@ -78,25 +78,25 @@ class CycleStep(Step):
             self.show(self.steps)
 
     def resume_state(self) -> dict[str, Tensor]:
-        """The pools' images."""
+        """What a resumed epoch needs: the pools' images."""
         return {name: pool.images for name, pool in self.pools.items()}
 
     def load_resume_state(self, state: dict[str, Tensor]) -> None:
-        """Take over what `resume_state` gave."""
+        """Put back what `resume_state` gave."""
         for name, pool in self.pools.items():
             pool.images = state[name].clone()
 
 
 @delegates(open_run)
 def main(
-    blocks: int = 0,  # residual blocks of each generator; the paper has 6 or 9, which take a GPU's time to learn
+    blocks: int = 0,  # residual blocks of each generator; the paper has 6 or 9, which need a GPU to train
     epochs: int | None = None,  # passes over the smaller of the two folders (default: 60; sample set: 10)
-    lr: float = 2e-4,  # of all networks; constant for half of the epochs, then down to nothing
-    cycle: float = 10.0,  # weight of the L1 distance after both ways
-    identity: float = 0.5,  # share of that for the L1 distance of what should stay as it is
+    lr: float = 2e-4,  # learning rate of all networks: constant for half of the epochs, then falling to 0
+    cycle: float = 10.0,  # weight of the cycle loss: L1 between an image and its way there and back
+    identity: float = 0.5,  # weight of the identity loss, as a share of --cycle: L1 of images that should not change
     **options,
 ):
-    """Train CycleGAN: photographs to Monet and back."""
+    """Train CycleGAN: photos to paintings by Monet and back."""
     options["folders"] = _folders(options)
     run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
     epochs = (10 if run.settings.is_sample else 60) if epochs is None else epochs
@@ -138,21 +138,26 @@ def main(
 
 
 def _folders(options: dict) -> str | None:
-    """The two folders: given, of an existing run, or the sample's. Raises UserError unless they are two."""
+    """The value of `--folders`: as given, None for that of an existing run, or the drawn sample's.
+
+    Raises UserError unless it names two folders.
+    """
     folders = options.get("folders")
     if folders is None and options.get("data") is None:
         run = RunFolder(options.get("run") or "runs/cyclegan-sample")
         return None if run.config_file.exists() else "photos,paintings"
     if folders is None or len(set(folders.split(","))) != 2:
         raise UserError(
-            "--folders is missing: name the folders of photos and of paintings below --data, as --folders PHOTOS,PAINTINGS"
+            "--folders must name two folders below --data, of photos and of paintings: give --folders PHOTOS,PAINTINGS"
         )
     return folders
 
 
 def cycle_metrics(networks: Networks, space, x: Tensor, monet: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """Per image, of photographs, what was painted of them, and paintings: the L1 distance after both ways, how much was
-    changed, colourfulness; the paintings' is the real one."""
+    """Metrics per image, `(N,)` each, of photos x, their painted versions `monet`, and paintings y, `(N, 3, H, W)`.
+
+    They are: L1 after both ways, from either side; L1 of the change; colourfulness of `monet` and (`_real`) of y.
+    """
     return {
         "valid_cycle_l1": (networks.to_photo(monet) - x).abs().mean(dim=(1, 2, 3)),
         "valid_cycle_back_l1": (networks.to_monet(networks.to_photo(y)) - y).abs().mean(dim=(1, 2, 3)),
@@ -163,13 +168,13 @@ def cycle_metrics(networks: Networks, space, x: Tensor, monet: Tensor, y: Tensor
 
 
 def save_both(folder: RunFolder, networks: Networks, size: int) -> None:
-    """Both directions, each a weights file of its own."""
+    """Save both generators, each into its own weights file."""
     for name, file in zip(GENERATORS, folder.outputs_of(NAME), strict=True):
         save_network(file, getattr(networks, name), "generator", recipe=NAME, size=size, keeps_light=False)
 
 
 def cycle_sheet(path: Path, networks: Networks, space, dls) -> None:
-    """Write photo | Monet | back again, and painting | photo | back again, of the first held-out ones, as PNG."""
+    """Write a PNG of the first held-out images: photo | Monet | back again, painting | photo | back again."""
     x, y = dls.valid.first(SHEET_ROWS)
     to_monet, to_photo = networks.to_monet, networks.to_photo
     with torch.no_grad(), evaluating(to_monet, to_photo):

@@ -3,8 +3,9 @@
     python -m fastcolor.recipes.lab_cgan --data PHOTOS
     python -m fastcolor.recipes.lab_cgan --data PHOTOS --adversarial wgan-gp
 
-Leaves `lab_cgan.safetensors`. Its author found that it favours warm colours, and planned WGAN-GP as the remedy: history.csv
-has the mean b* and the share of blue of fakes (`mean_b`, `blue_share`) and photos (`_real`).
+Leaves `lab_cgan.safetensors`. The author of this method found that it prefers warm colours, and planned WGAN-GP as the
+remedy. So history.csv has the mean b* and the share of blue pixels, of fakes (`mean_b`, `blue_share`) and of photos
+(`_real`).
 """
 
 import sys
@@ -37,14 +38,14 @@ PENALTY, CRITIC_STEPS = 10.0, 5  # of WGAN-GP (Gulrajani et al. 2017, algorithm 
 
 
 class LabCGANStep(Step):
-    """Critic, then generator, on the same batch; with WGAN-GP the generator has its turn in every fifth."""
+    """Critic, then generator, on the same batch; with WGAN-GP, the generator has a turn only in every fifth batch."""
 
     def __init__(self, adversarial: str, l1: float):
         self.l1, self.judge = l1, adversarial_loss(adversarial)
         self.is_wgan = adversarial == "wgan-gp"
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """x light `(N, 1, H, W)`, y images `(N, 3, H, W)`, of lab_unit."""
+        """A step on x, light `(N, 1, H, W)`, and y, images `(N, 3, H, W)`, in lab_unit."""
         paints = not self.is_wgan or self.steps % CRITIC_STEPS == 0
         nothing = x.new_tensor(float("nan"))
         losses = {"gen_adversarial": nothing, "gen_l1": nothing}
@@ -62,12 +63,15 @@ class LabCGANStep(Step):
                 distance = F.l1_loss(fake[:, 1:].float(), y[:, 1:])
                 self.backward(adversarial + self.l1 * distance)
             losses = {"gen_adversarial": adversarial, "gen_l1": distance}
-        # WGAN's has no bottom: near zero says nothing
+        # another name for WGAN's loss: it has no lower bound, so the warning of a loss near zero must not fire
         return {"wasserstein_loss" if self.is_wgan else "critic_loss": judged, **losses}
 
 
 def warmth(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
-    """Mean b* and share of blue, one each per photo, of the generator's images and the photos as images."""
+    """Mean b* and share of blue pixels per photo, `(N,)` each, of the generator's images and of the photos.
+
+    Both are `(N, 3, H, W)` in `space`.
+    """
     fake, real = space.to_lab(fake), space.to_lab(real)
     means = {"mean_b": fake[:, 2].mean(dim=(1, 2)), "mean_b_real": real[:, 2].mean(dim=(1, 2))}
     return {**means, "blue_share": blue_share(fake), "blue_share_real": blue_share(real)}
@@ -75,20 +79,20 @@ def warmth(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
 
 @delegates(open_run)
 def main(
-    adversarial: str = "bce",  # bce, lsgan or wgan-gp
+    adversarial: str = "bce",  # adversarial loss: bce, lsgan or wgan-gp
     epochs: int | None = None,  # passes over the photos (default: 30; sample set: 20)
-    lr: float | None = None,  # of both networks (default: 2e-4; wgan-gp: 1e-4)
-    l1: float = 100.0,  # weight of the L1 distance of a and b beside the adversarial loss
+    lr: float | None = None,  # learning rate of both networks (default: 2e-4; wgan-gp: 1e-4)
+    l1: float = 100.0,  # weight of the L1 loss of a and b, beside the adversarial loss
     **options,
 ):
-    """Train a conditional GAN that paints a and b onto L."""
+    """Train a conditional GAN that adds a and b to L."""
     run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
     epochs = (20 if run.settings.is_sample else 30) if epochs is None else epochs
     is_wgan = adversarial == "wgan-gp"
     lr = (1e-4 if is_wgan else 2e-4) if lr is None else lr
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, l1=l1)
-    adversarial_loss(adversarial)  # refuses a name that does not exist before anything is made
+    adversarial_loss(adversarial)  # refuses an unknown name before anything is made
     depth = power_of_two(run.settings.size, 32, 256)
     space = SPACES["lab_unit"]
 

@@ -1,9 +1,9 @@
-"""Lab GAN: L to a and b by an encoder and its mirror, judged on a and b alone; no distance to the photo at all.
+"""Lab GAN: L to a and b by an encoder and a decoder. The critic sees only a and b, and is the only loss.
 
     python -m fastcolor.recipes.lab_gan --data COAST --epochs 3000 --sample-every 50 --save-every 25
 
-Leaves `lab_gan.safetensors`. An epoch is a mini epoch: 320 photos drawn at random; the critic learns from one half of them
-as they are, then from fakes of the other half; then the generator learns from all of them. Its curves are erratic:
+Leaves `lab_gan.safetensors`. An epoch is a mini epoch of 320 photos, drawn at random. The critic learns from the first
+half as real photos, then from fakes of the other half; then the generator learns from all of them. The curves jump:
 look at history.png and at the samples.
 """
 
@@ -36,13 +36,13 @@ MINI_EPOCH = 320  # photos
 
 
 class LabGANStep(Step):
-    """Three updates a mini epoch: critic on real photos, critic on fakes, generator. Networks see `micro` photos at once."""
+    """Three updates per mini epoch: critic on photos, critic on fakes, generator; each by `micro` photos at once."""
 
     def __init__(self, micro: int):
         self.micro = micro
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """x light `(N, 1, H, W)`, y images `(N, 3, H, W)`, of lab_unit."""
+        """A step on x, light `(N, 1, H, W)`, and y, images `(N, 3, H, W)`, in lab_unit."""
         half = len(x) // 2
         with self.turn("critic"):
             real_loss = self.accumulate(y[:half], lambda real: bce(self.critic(real), True))
@@ -53,7 +53,7 @@ class LabGANStep(Step):
         return {"gen_adversarial": generator_loss, "critic_loss": (real_loss + fake_loss) / 2}
 
     def accumulate(self, images: Tensor, loss) -> Tensor:
-        """The mean loss of all images, its gradients added up part by part: the memory of a part serves for all."""
+        """The mean `loss` of all images, a scalar. Gradients are added up part by part, to save memory."""
         total = images.new_zeros(())
         for part in images.split(self.micro):
             share = loss(part) * (len(part) / len(images))
@@ -63,21 +63,21 @@ class LabGANStep(Step):
 
     @torch.no_grad()
     def fakes(self, light: Tensor) -> Tensor:
-        """Images that no gradient reaches the generator from."""
+        """Fakes without gradients for the generator."""
         return self.generator(light)
 
 
 @delegates(open_run)
 def main(
     epochs: int | None = None,  # mini epochs of 320 photos (default: 3000; sample set: 200)
-    lr: float = 2e-4,  # of the generator
-    critic_lr: float = 1e-4,  # of the critic: lower, so that neither wins
-    micro: int = 32,  # photos that the networks see at once
-    sample_every: int = 50,  # mini epochs between two sample grids, and two rows on the screen
-    save_every: int = 25,  # mini epochs between two savings of weights and of the state to resume from
+    lr: float = 2e-4,  # learning rate of the generator
+    critic_lr: float = 1e-4,  # learning rate of the critic: lower, so that neither wins
+    micro: int = 32,  # photos that the networks see at once: fewer need less memory
+    sample_every: int = 50,  # mini epochs between two sample grids, and between two printed rows
+    save_every: int = 25,  # mini epochs between two saves of the weights and of the state for --resume
     **options,
 ):
-    """Train a GAN that paints a and b onto L, with nothing but the critic to go by."""
+    """Train a GAN that adds a and b to L, with the critic as its only loss."""
     run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
     epochs = (200 if run.settings.is_sample else 3000) if epochs is None else epochs
     at_least(1, epochs=epochs, micro=micro, sample_every=sample_every, save_every=save_every)

@@ -1,18 +1,18 @@
-"""pix2pix: grey RGB to RGB, a U-Net against a critic that sees both, on the same batch.
+"""pix2pix: grey RGB to RGB by a U-Net, against a critic that sees both images.
 
     python -m fastcolor.recipes.pix2pix --data FLOWERS                  # photos; their own grey
-    python -m fastcolor.recipes.pix2pix --data COLOUR --grey GREY       # two mirror folders
+    python -m fastcolor.recipes.pix2pix --data COLOUR --grey GREY       # two folders with the same names
     python -m fastcolor.recipes.pix2pix --data PICTURES --pairs         # A|B pictures
 
-Leaves `pix2pix.safetensors`. The objective is that of Isola et al. 2017, equation 4; the order of the updates is the one
-of the most used public implementation (junyanz/pytorch-CycleGAN-and-pix2pix, `models/pix2pix_model.py`), derived here:
+Leaves `pix2pix.safetensors`. The objective is equation 4 of Isola et al. 2017. The order of the updates is that of the
+most used public implementation (junyanz/pytorch-CycleGAN-and-pix2pix, `models/pix2pix_model.py`):
 
     fake = G(x)
     critic:     D_loss = (BCE(D(x, fake, detached), 0) + BCE(D(x, real), 1)) / 2; one Adam step of D
     generator:  G_loss = BCE(D(x, fake), 1) + 100 x L1(fake, real), judged by the D that has just moved; one step of G
 
-`hue_diversity` in history.csv is how far the fakes' mean hues spread, `hue_diversity_real` the photos' own: the known
-failure, one colour for all flowers, is a warning there.
+`hue_diversity` in history.csv is the spread of the fakes' mean hues, `hue_diversity_real` that of the photos. Its known
+failure, one colour for all flowers, gives a warning there.
 """
 
 import sys
@@ -49,7 +49,7 @@ class Pix2PixStep(Step):
         self.l1 = l1
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """x grey `(N, 3, H, W)`, y photos, both of rgb_unit."""
+        """A step on x, grey photos, and y, colour photos, each `(N, 3, H, W)` in rgb_unit."""
         fake = self.generator(x)
         with self.turn("critic"):
             scores_fake = self.critic(torch.cat([x, fake.detach()], dim=1))
@@ -65,11 +65,11 @@ class Pix2PixStep(Step):
 @delegates(open_run)
 def main(
     epochs: int | None = None,  # passes over the photos (default: 30; sample set: 20)
-    lr: float = 2e-4,  # of both networks
-    l1: float = 100.0,  # weight of the L1 distance beside the adversarial loss
+    lr: float = 2e-4,  # learning rate of both networks
+    l1: float = 100.0,  # weight of the L1 loss, beside the adversarial loss
     **options,
 ):
-    """Train pix2pix to colour: U-Net, conditional PatchGAN, BCE and L1."""
+    """Train pix2pix to colour photos: a U-Net and a conditional PatchGAN, with BCE and L1 losses."""
     run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
     epochs = (20 if run.settings.is_sample else 30) if epochs is None else epochs
     at_least(1, epochs=epochs)

@@ -1,1 +1,15 @@
-"""What all stages and recipes share: the fit, its history, losses, the adversarial steps, resuming."""
+"""What all stages and recipes share around fastai's training loop. Most files are one callback.
+
+- `fit`: the loop with all of the callbacks: `fit`
+- `history`: a row in history.csv per epoch, with warnings; image metrics
+- `resume`: save the state, and go on from it
+- `stop`: Ctrl-C, and a loss that is not a number
+- `precision`: bf16, and what happens when memory is too small
+- `average`: a running average of the weights
+- `order`: in which order the callbacks run
+- `losses`: losses of an image: `make_loss`; a new loss is a row in `LOSSES`
+- `adversarial`: losses of a critic's scores
+- `steps`: what adversarial steps are made of: `Step`, `recipe_learner`, `ImagePool`
+- `gan`: stage 4's adversarial step, on fastai's GANLearner
+- `report`: sample grids, contact sheets, tables
+"""

@@ -7,9 +7,10 @@ from fastcolor.training.order import Order
 
 
 class Averaged(Callback):
-    """Keep a running average of a network's weights over about `steps` steps (Polyak averaging), batch norm's statistics too.
+    """Keep a running average of a network's weights over about `steps` steps (Polyak averaging).
 
-    During validation, in which weights are saved and samples drawn, the average stands in the network.
+    Batch norm's statistics are averaged too. During validation, when weights are saved and samples drawn, the network
+    has the averaged weights.
     """
 
     order = Order.AVERAGED
@@ -24,7 +25,7 @@ class Averaged(Callback):
         if trainer and not trainer.gen_mode:
             return
         self.taken += 1
-        decay = min(self.decay, self.taken / (self.taken + 10))  # the first steps' weights are soon forgotten
+        decay = min(self.decay, self.taken / (self.taken + 10))  # so that the first weights are soon forgotten
         for name, value in self.network.state_dict().items():
             mine = self.average[name]
             mine.lerp_(value, 1 - decay) if mine.is_floating_point() else mine.copy_(value)
@@ -42,9 +43,9 @@ class Averaged(Callback):
         self.swap()
 
     def resume_state(self) -> dict:
-        """What a resumed epoch has to know besides the tensors."""
+        """What a resumed epoch needs besides the averaged weights."""
         return {"taken": self.taken}
 
     def load_resume_state(self, state: dict) -> None:
-        """Take over what `resume_state` gave."""
+        """Put back what `resume_state` gave."""
         self.taken = state["taken"]

@@ -1,6 +1,6 @@
-"""What all stages and recipes share around fastai's loop: history, samples, Ctrl-C, precision, averages. One callback each.
+"""One fit with all that stages and recipes share: history, samples, resuming, Ctrl-C, precision, averaged weights.
 
-fastai's callbacks have an attribute `run` of their own (a switch), so our run is called `opened` in them.
+fastai's callbacks have their own attribute `run` (a switch), so our run is called `opened` in them.
 """
 
 from collections.abc import Callable
@@ -35,13 +35,16 @@ def fit(
     save_every: int = 1,
     sample_every: int = 1,
 ) -> None:
-    """Call `go()`, which calls one of fastai's fit methods once, with all that stages share. To be called inside `run.stage`.
+    """Train: call `go()`, which calls one of fastai's fit methods once. Call this inside `run.stage`.
 
-    `losses` gives named scalars of a training batch, `metrics` named values per photo of a validation batch. After every
-    `save_every` epochs, and the last one, `save()` writes the weights, and the state to resume from is kept; after every
-    `sample_every`, `sample(path)` writes a sample grid and the epoch's row is printed. With `average`, a network and a
-    number of steps, what is measured, shown and saved of that network is its running average. Raises TrainingFailed where
-    the loss is no longer a number, and KeyboardInterrupt after Ctrl-C; both keep what was reached.
+    `losses(learn)` gives a training batch's losses, named scalars; `metrics(learn)` a validation batch's metrics, named
+    values per photo. After every `save_every` epochs, and after the last, `save()` writes the weights, and the state to
+    resume from is saved. After every `sample_every`, `sample(path)` writes a sample grid, and the epoch's row is
+    printed. With `average`, a network and a number of steps, that network is measured, shown and saved with its
+    averaged weights.
+
+    Raises TrainingFailed when the loss is no longer a number, KeyboardInterrupt after Ctrl-C, and UserError for a state
+    that does not fit or too little memory. What was saved before is kept.
     """
     precision, stop, check, resumable = Precision(run), StopOnCtrlC(), StopOnNaN(), Resumable(run, stage, save_every)
     history = History(run, stage, losses, metrics, save, sample, save_every, sample_every)
@@ -54,16 +57,14 @@ def fit(
             with learn.added_cbs(shared), learn.no_logging():
                 go_in_memory(go, learn, precision, resumable)
         finally:
-            precision.contexts.close()  # a batch that was broken off has left it open
+            precision.contexts.close()  # an interrupted batch leaves it open
         draw_history(run.folder)
         if check.failed:
             raise TrainingFailed(
-                f"{check.failed}: what earlier epochs saved is kept; begin {stage} anew with --force and a lower --lr"
+                f"{check.failed}: begin {stage} anew with --force and a lower --lr (what earlier epochs saved is kept)"
             )
         if stop.asked:
-            if (
-                not resumable.state
-            ):  # else all epochs had been finished before: the file has the weights, the network hasn't
+            if not resumable.state:  # else all epochs were finished before: the weights are in the file alone
                 if averaged:
                     averaged.swap()
                 save()

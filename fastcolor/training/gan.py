@@ -1,15 +1,15 @@
-"""Stage 4's adversarial step, on fastai's GANLearner: what happens in a turn of each network stands in `GANStep.take`.
+"""Stage 4's adversarial step, on fastai's GANLearner. `GANStep.take` says what each network does in its turn.
 
-GANLearner stays: its trainer says whose turn it is, its switchers decide when it changes, its loss is validation's. What
-fastai 2.8 gets wrong is mended here:
-  1. The network that should stand still moves: `zero_grad` leaves zero gradients, and Adam's averages and weight decay
-     go on with those. `Step.turn` leaves no gradients at all, as for the recipes.
-  2. At the start of each epoch fastai puts both networks into training mode, so that batch norm and spectral norm of the
-     one that stands still drift; in validation it puts the generator into training mode. `turn` sets the modes anew.
-  3. Validation leaves the trainer in generator mode whatever mode training was in.
-  4. Each batch that the generator learned from is copied to the CPU, for a display that no longer exists.
-  5. `GANDiscriminativeLR` divides after the switcher may have switched, so that learning rates drift; it is not used:
-     each network has its own parameter group.
+GANLearner stays: its trainer says whose turn it is, its switchers decide when that changes, and validation uses its
+loss. Five faults of fastai 2.8 are fixed here:
+  1. The network that should stand still moves: `zero_grad` leaves gradients of zero, and with those Adam's averages and
+     weight decay still change it. `Step.turn` leaves no gradients at all.
+  2. At the start of an epoch, fastai puts both networks into training mode, so batch norm and spectral norm of the one
+     that stands still drift. In validation it puts the generator into training mode. `turn` sets the right modes.
+  3. Validation leaves the trainer in generator mode, even if it is the critic's turn.
+  4. Each batch of the generator's turn is copied to the CPU, for a display that no longer exists.
+  5. `GANDiscriminativeLR` divides a learning rate after the switcher may have switched, so the rates drift. It is not
+     used: each network has its own parameter group.
 """
 
 import warnings
@@ -30,8 +30,11 @@ from fastcolor.training.steps import Step
 
 
 class GeneratorLoss:
-    """adversarial + weight x `distance` (MSE, say) of fake and real; the parts stay to be looked at as `adversarial` and
-    `distance`, the critic's logits as `fake_pred`."""
+    """adversarial + weight x distance of fake and real, `(N, 3, H, W)` images of one space: a scalar.
+
+    `distance` is MSE, say. After a call, the parts are the attributes `adversarial` and `distance`, and the critic's
+    logits `(N, patches)` are `fake_pred`.
+    """
 
     def __init__(self, weight: float, distance: Callable[[Tensor, Tensor], Tensor] = F.mse_loss):
         self.weight, self.distance_of = weight, distance
@@ -44,17 +47,17 @@ class GeneratorLoss:
 
 
 class GANStep(Step):
-    """One turn of the generator, or one of the critic. `column` is what the distance is called in the history."""
+    """One turn of the generator, or one of the critic. `column` is the distance's name in the history."""
 
-    name = "stand_still"  # what it was called when states to resume from were first written
-    rests_in_eval = True  # as lesson 7's GAN has it
+    name = "stand_still"  # its name in saved states: keep it, so that older states can be resumed
+    rests_in_eval = True  # as in lesson 7's GAN
     training_mode = False  # the critic begins
 
     def __init__(self, loss: GeneratorLoss, column: str):
         self.loss_of, self.column = loss, column
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """x the generator's input `(N, C, H, W)`, y photos as images `(N, 3, H, W)`, of the generator's space."""
+        """A turn on x, the generator's input `(N, C, H, W)`, and y, photos `(N, 3, H, W)`, in the generator's space."""
         nothing, is_generators = x.new_tensor(float("nan")), self.gan_trainer.gen_mode
         adversarial = distance = judged = nothing
         if is_generators:
@@ -72,7 +75,7 @@ class GANStep(Step):
     def before_batch(self):
         if self.training and not self.gan_trainer.gen_mode:  # in the critic's turn GANTrainer has swapped them
             self.learn.xb, self.learn.yb = self.yb, self.xb
-        self.learn.pred = self.learn.xb[0][:0]  # what GANTrainer will copy: nothing
+        self.learn.pred = self.learn.xb[0][:0]  # empty: GANTrainer copies it to the CPU
         super().before_batch()
 
     def before_fit(self):
@@ -88,13 +91,13 @@ class GANStep(Step):
         self.model.eval()
 
     def resume_state(self) -> dict:
-        """What has to be known to go on: whose turn it is, and GANTrainer's smoothed losses."""
+        """What a resumed epoch needs: whose turn it is, and GANTrainer's smoothed losses."""
         mode = {"generator_mode": self.gan_trainer.gen_mode if self.training else self.training_mode}
         smoothed = {f"{name}.{key}": getattr(loss, key) for name, loss in self._smoothed() for key in ("count", "val")}
         return mode | smoothed
 
     def load_resume_state(self, state: dict) -> None:
-        """Take over what `resume_state` gave."""
+        """Put back what `resume_state` gave."""
         self.training_mode = state["generator_mode"]
         self.gan_trainer.switch(self.training_mode)
         for name, loss in self._smoothed():
@@ -105,38 +108,39 @@ class GANStep(Step):
 
 
 class FixedSwitcher(FixedGANSwitcher):
-    """fastai's, whose count of steps can be kept."""
+    """fastai's fixed switcher, which can also save and restore its count of steps."""
 
     n_c = n_g = 0  # fastai sets them when an epoch begins
 
     def resume_state(self) -> dict:
-        """What has to be known to go on: the steps of this turn."""
+        """What a resumed epoch needs: the steps of this turn."""
         return {"n_c": self.n_c, "n_g": self.n_g}
 
     def load_resume_state(self, state: dict) -> None:
-        """Take over what `resume_state` gave."""
+        """Put back what `resume_state` gave."""
         self.n_c, self.n_g = state["n_c"], state["n_g"]
 
 
 def make_switcher(name: str, critic_thresh: float, gen_thresh: float | None, n_crit: int, n_gen: int) -> Callback:
-    """fastai's switcher that `--switcher` names. Raises UserError for another name.
+    """fastai's switcher that `--switcher` names: it decides whose turn it is.
 
-    adaptive: the critic trains until its loss falls below `critic_thresh`, the generator until its falls below
-    `gen_thresh` (None: one step). fixed: `n_crit` steps of the critic, `n_gen` of the generator, in turn.
+    adaptive: the critic trains until its loss falls below `critic_thresh`, the generator until its loss falls below
+    `gen_thresh` (None: one step). fixed: `n_crit` steps of the critic, then `n_gen` of the generator. Raises UserError
+    for an unknown name or for steps below 1.
     """
     at_least(1, n_crit=n_crit, n_gen=n_gen)
     one_of("switcher", name, ("adaptive", "fixed"))
     return AdaptiveGANSwitcher(gen_thresh, critic_thresh) if name == "adaptive" else FixedSwitcher(n_crit, n_gen)
 
 
-# fastai's own GANTrainer keeps the networks under names that its Learner passes on, and is warned of by fastai.
+# fastai's GANTrainer has attributes that its Learner has too, and fastai warns of them.
 warnings.filterwarnings("ignore", message="You are shadowing an attribute \\((generator|critic|gen_mode)\\)")
 
 
 def gan_learner(
     dls: DataLoaders, generator: nn.Module, critic: nn.Module, step: GANStep, switcher: Callback
 ) -> GANLearner:
-    """GANLearner over both networks, whose training batches are `step`'s. Fit it with `lr=[generator's, critic's]`."""
+    """GANLearner of both networks; `step` does its training batches. Fit it with `lr=[generator's, critic's]`."""
     return GANLearner(
         dls,
         generator,

@@ -1,4 +1,4 @@
-"""History: a row for each epoch, with warnings of the known failures."""
+"""A row in history.csv for each epoch, with warnings of known failures."""
 
 import time
 from collections import defaultdict
@@ -15,19 +15,19 @@ from fastcolor.runs.run import Run
 from fastcolor.training.order import Order
 from fastcolor.training.resume import is_due
 
-# What of a history's row stands on the screen beside the losses, as far as fits there.
+# The columns of a row that are printed beside the losses: as many as fit on a screen.
 SHOWN = {"epoch", "valid_mse", "valid_bce", "critic_accuracy", "psnr", "colorfulness", "photos_per_s", "seconds"}
-DRAW_EVERY = 60  # seconds between two drawings of history.png, which takes most of one
+DRAW_EVERY = 60  # seconds between two drawings of history.png, each of which takes nearly a second
 
 
 class History(Callback):
-    """One row per epoch: means of the losses over training, of the metrics over validation; time, speed, warnings."""
+    """One row per epoch: means of losses (training) and metrics (validation), time, speed, memory, warnings."""
 
     order = Order.HISTORY
 
     def __init__(
-        self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable, save_every: int,
-        sample_every: int,
+        self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable,
+        save_every: int, sample_every: int,
     ):  # fmt: skip
         self.folder, self.device_used = run.folder, run.machine.device
         self.stage, self.save_every, self.sample_every = stage, save_every, sample_every
@@ -38,15 +38,15 @@ class History(Callback):
         self.named, self.losses, self.batches, self.begin = defaultdict(list), set(), 0, time.perf_counter()
 
     def resume_state(self) -> dict:
-        """What a resumed epoch has to know: its losses so far, and what they took."""
+        """What a resumed epoch needs: its losses so far, and the seconds they took."""
         if not self.training:
             return {}
-        # numbered: a file keeps its tensors in an order of its own, and a row its columns in this one
+        # numbered, because a file sorts its tensors, and a row's columns have to stay in this order
         losses = {f"{i:03} {name}": torch.stack(values) for i, (name, values) in enumerate(self.named.items())}
         return {**losses, "batches": self.batches, "seconds": time.perf_counter() - self.begin}
 
     def load_resume_state(self, state: dict) -> None:
-        """Take over what `resume_state` gave."""
+        """Put back what `resume_state` gave."""
         if state:
             self.batches, self.begin = state.pop("batches"), time.perf_counter() - state.pop("seconds")
             self.named |= {name.partition(" ")[2]: list(values) for name, values in sorted(state.items())}
@@ -88,16 +88,19 @@ class History(Callback):
 
 
 def summary(name: str, values: list[Tensor]) -> str:
-    """What stands in the history for all values of one name: their mean, their circular variance if they are hues."""
+    """One cell of the history: the mean of `values`, without nan; of hues, `(n, 2)` each, the circular variance."""
     joined = torch.cat([value if value.ndim else value.view(1) for value in values])
     joined = joined[~joined.isnan()] if joined.ndim == 1 else joined
     if not len(joined):
-        return ""  # no step of this kind in this epoch
+        return ""  # this network had no turn in this epoch
     return f"{hue_diversity(joined) if joined.ndim == 2 else joined.mean().item():.5f}"
 
 
 def image_metrics(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
-    """MSE, PSNR, colourfulness and mean hue, one each per photo, of the generator's images and the photos as images."""
+    """MSE, PSNR, colourfulness and mean hue per photo, `(N,)` each, hues `(N, 2)`.
+
+    `fake` are the generator's images and `real` the photos, `(N, 3, H, W)` in `space`.
+    """
     fake_rgb, real_rgb = space.to_rgb(fake), space.to_rgb(real)
     return {
         "valid_mse": (fake - real).square().mean(dim=(1, 2, 3)),
@@ -110,13 +113,13 @@ def image_metrics(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
 
 
 def warnings(row: dict[str, str]) -> list[str]:
-    """The known failures of this field, read off a row of the history."""
+    """The known failures that a row of the history shows, a sentence each."""
     value = {name: float(text) for name, text in row.items() if name not in ("stage", "warning") and text}
     found = []
     if value.get("colorfulness", 1) < 0.3 * value.get("colorfulness_real", 0):
         found.append("fading: the fakes have less than 30 % of the photos' colourfulness")
     if value.get("hue_diversity", 1) < 0.25 * value.get("hue_diversity_real", 0):
-        found.append("colour collapse: the fakes share one hue whatever the photo shows")
+        found.append("colour collapse: all fakes have the same hue, whatever the photo shows")
     if value.get("critic_loss", 1) < 0.02:
         found.append("the critic's loss is near zero: it has won, and the generator learns nothing from it")
     if value.get("generator_share", 1) == 0:

@@ -1,4 +1,4 @@
-"""What the generator's colours are judged by beside the critic: images of a space in, `(N, 3, H, W)`, one number out."""
+"""The generator's losses beside the adversarial one: two images of a space, `(N, 3, H, W)`, give a scalar."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,17 +13,17 @@ from fastcolor.color.spaces import AB_SPREAD, IMAGENET_MEAN, IMAGENET_STD, SPACE
 from fastcolor.flags import one_of
 from fastcolor.networks.pretrained import load_imagenet
 
-CHROMA_WEIGHT = 0.75  # per AB_SPREAD units of chroma
+CHROMA_WEIGHT = 0.75  # per AB_SPREAD of chroma
 FEATURE_WEIGHT = 0.5
-# SqueezeNet's layers after which LPIPS looks, as ranges of torchvision's `features`.
+# Where LPIPS takes SqueezeNet's features: at the end of each of these ranges of torchvision's `features`.
 CUTS = ((0, 2), (2, 5), (5, 8), (8, 10), (10, 11), (11, 12), (12, 13))
 
 
 class ChromaLoss(nn.Module):
-    """Smooth L1 of a and b (in AB_SPREAD units), each pixel weighted by 1 + CHROMA_WEIGHT x its real chroma.
+    """Smooth L1 of a and b (in units of AB_SPREAD), each pixel weighted by 1 + CHROMA_WEIGHT x its real chroma.
 
-    A simple form of the class rebalancing of Zhang et al. 2016, section 2.2: most pixels of most photos are nearly grey, and
-    a network that is content with those paints everything brown.
+    A simple form of the class rebalancing of Zhang et al. 2016, section 2.2: most pixels of most photos are nearly
+    grey, and a network that fits those alone paints everything brown.
     """
 
     def __init__(self, space: str):
@@ -31,22 +31,22 @@ class ChromaLoss(nn.Module):
         self.space = SPACES[space]
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The loss of the generator's images against photos as images: a scalar."""
+        """The loss of the generator's images against photos, both `(N, 3, H, W)` of the space: a scalar."""
         return self.of_lab(*(self.space.to_lab(image.float()) for image in (fake, real)))
 
     def of_lab(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The same of CIE Lab images `(N, 3, H, W)`."""
+        """The same for CIE Lab images `(N, 3, H, W)`."""
         fake, real = fake[:, 1:] / AB_SPREAD, real[:, 1:] / AB_SPREAD
         weight = 1 + CHROMA_WEIGHT * real.norm(dim=1)
         return (weight * F.smooth_l1_loss(fake, real, reduction="none").mean(dim=1)).sum() / weight.sum()
 
 
 class PhotoLoss(ChromaLoss):
-    """Asks for colours that a person would take for a photo's, rather than for their average.
+    """A loss for colours that look real, rather than for the average of all likely colours.
 
-    ChromaLoss, plus FEATURE_WEIGHT x the distance of SqueezeNet's features, normalised at each place, mean over places,
-    summed over layers: LPIPS (Zhang et al. 2018, equation 1) without its learned weights. Raises UserError where ImageNet's
-    weights can't be had.
+    ChromaLoss, plus FEATURE_WEIGHT x the distance of SqueezeNet's features: normalised at each pixel, mean over pixels,
+    summed over layers. That is LPIPS (Zhang et al. 2018, equation 1) without its learned weights. Raises UserError if
+    ImageNet's weights can't be fetched.
     """
 
     def __init__(self, space: str):
@@ -55,13 +55,13 @@ class PhotoLoss(ChromaLoss):
         load_imagenet("squeezenet1_1", squeezenet.load_state_dict)
         for module in squeezenet.modules():
             if isinstance(module, nn.ReLU):
-                module.inplace = False  # features that are kept must not change
+                module.inplace = False  # else a later layer would change the features of an earlier one
         self.layers = nn.ModuleList(squeezenet.features[begin:end] for begin, end in CUTS).eval().requires_grad_(False)
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
 
     def of_lab(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The loss of CIE Lab images `(N, 3, H, W)`: a scalar."""
+        """The loss for CIE Lab images `(N, 3, H, W)`: a scalar."""
         with torch.no_grad():
             wanted = self._features(real)
         apart = sum((a - b).square().sum(1).mean() for a, b in zip(self._features(fake), wanted, strict=True))
@@ -77,17 +77,17 @@ class PhotoLoss(ChromaLoss):
 
 
 class Loss(NamedTuple):
-    """A loss that `--loss` can name: how it is made for a space, and its weight beside the adversarial loss of stage 4.
+    """A loss that `--loss` can name: how to make it for a space, and its weight beside stage 4's adversarial loss.
 
-    In the history it is called `train_NAME` in stage 1, and `gen_NAME` in stage 4.
+    The history calls it `train_NAME` in stage 1, and `gen_NAME` in stage 4.
     """
 
     make: Callable[[str], Callable[[Tensor, Tensor], Tensor]]
     weights: dict[str, float]  # by space
 
 
-# Lesson 7 has a weight of 50 for the MSE in normalised RGB; the same error in colour is about six times that, as a number, in
-# standardised Lab. The other losses have the same scale in both spaces: that of standardised Lab.
+# Lesson 7's weight is 50, for the MSE in normalised RGB. In standardised Lab, the MSE of the same colour error is about
+# six times as large. The other losses have that scale in both spaces.
 LOSSES = {
     "mse": Loss(lambda space: F.mse_loss, {"rgb": 50.0, "lab": 8.0}),
     "chroma": Loss(ChromaLoss, {"rgb": 8.0, "lab": 8.0}),
@@ -96,7 +96,10 @@ LOSSES = {
 
 
 def make_loss(name: str, space: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss that `--loss` names, of two images of `space`. Raises UserError for another name."""
+    """The loss that `--loss` names: of two images `(N, 3, H, W)` of `space`, a scalar.
+
+    Raises UserError for an unknown name.
+    """
     one_of("loss", name, LOSSES)
     made = LOSSES[name].make(space)
     return made.to(device, memory_format=torch.channels_last) if isinstance(made, nn.Module) else made

@@ -1,4 +1,4 @@
-"""bf16 where the run says so, and what is done where memory is too small for a batch."""
+"""bf16 if the run asks for it, and what happens if memory is too small for a batch."""
 
 import gc
 import os
@@ -21,23 +21,20 @@ from fastcolor.training.resume import Resumable
 
 
 def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision", resumable: Resumable) -> None:
-    """Call `go()`. Where memory runs out, go on once more from the last state, using less: the result is the same to the bit.
+    """Call `go()`. If memory runs out, go on from the last saved state using less, with the same result to the bit.
 
-    With smaller batches it would not be: batch norm would see other photos together. Raises UserError where it does not help.
+    Smaller batches would give another result, because batch norm would see other photos together. Raises UserError if
+    memory runs out again.
     """
     for precision.is_sparing in (False, True):
         try:
             return go()
-        except (
-            RuntimeError,
-            MemoryError,
-            IndexError,
-        ) as error:  # what it holds on to is let go of when this block ends
+        except (RuntimeError, MemoryError, IndexError) as error:  # the end of this block frees what the error refers to
             if not is_out_of_memory(error):
                 raise
         precision.contexts.close()
         learn._end_cleanup()
-        learn.loss_grad = None  # which that forgets to let go, and all the batch with it
+        learn.loss_grad = None  # _end_cleanup forgets it, and it keeps the whole batch in memory
         for parameter in learn.model.parameters():
             parameter.grad = None
         gc.collect()
@@ -47,15 +44,16 @@ def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision",
         if not precision.is_sparing:
             where = "main memory" if precision.opened.machine.device.type == "cuda" else "files"
             print(
-                f"memory is too small for a batch: what the backward pass needs waits in {where} now; slower, but the result is the same"
+                "memory is too small for a batch: training goes on with the same result, but slower "
+                f"(what the backward pass needs is now kept in {where})"
             )
-    raise UserError("there is not enough memory for a batch: begin anew with a smaller --bs or --size, and --force")
+    raise UserError("there is not enough memory for a batch: begin anew with --force and a smaller --bs or --size")
 
 
 class Precision(Callback):
-    """Run networks and losses in bf16 where the run says so. fastai's MixedPrecision knows CUDA alone.
+    """Run networks and losses in bf16 if the run asks for it. fastai's MixedPrecision works on CUDA only.
 
-    If `is_sparing`, what the backward pass needs waits elsewhere: see `elsewhere`.
+    If `is_sparing`, what the backward pass needs is kept outside the device's memory: see `elsewhere`.
     """
 
     order = Order.PRECISION
@@ -77,9 +75,9 @@ class Precision(Callback):
 
 
 def elsewhere(run: Run) -> torch.autograd.graph.saved_tensors_hooks:
-    """Context that keeps what autograd saves for the backward pass in main memory instead of a GPU's, or in files.
+    """A context that keeps what autograd saves for the backward pass in main memory (for CUDA), else in files.
 
-    Not torch's save_on_cpu, which forgets strides: other kernels would compute the backward pass, to other last digits.
+    torch's save_on_cpu is not used: it loses strides, so other kernels would compute other last digits.
     """
     if run.machine.device.type == "cuda":
         return torch.autograd.graph.saved_tensors_hooks(
@@ -89,7 +87,7 @@ def elsewhere(run: Run) -> torch.autograd.graph.saved_tensors_hooks:
 
 
 class Filed:
-    """A tensor in a file of its own, which lasts as long as this object."""
+    """A tensor in its own file, which is deleted with this object."""
 
     def __init__(self, tensor: Tensor, folder: Path):
         handle, self.file = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
@@ -98,5 +96,5 @@ class Filed:
             torch.save(tensor.detach(), file)
 
     def read(self) -> Tensor:
-        """The tensor, from the file."""
+        """Load the tensor from the file."""
         return torch.load(self.file, weights_only=True)

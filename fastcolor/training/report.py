@@ -1,4 +1,4 @@
-"""Pictures and tables that show how far a training has come."""
+"""Pictures and tables that show what a training has reached."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ SAMPLES = 8  # held-out photos in a sample grid and in a contact sheet
 
 
 def sheet(columns: dict[str, Tensor], captions: list[str] | None = None) -> Image.Image:
-    """Named columns of sRGB images `(N, 3, H, W)`, 0..1, side by side, one row per photo; captions below the rows."""
+    """One picture of named columns of sRGB images `(N, 3, H, W)`, 0..1: a row per photo, with a caption below it."""
     count, _, height, width = next(iter(columns.values())).shape
     gap, text = 4, 14
     row = height + gap + (text if captions else 0)
@@ -44,9 +44,9 @@ def picture_of(image: Tensor) -> Image.Image:
 
 
 def sample_grid(path: Path, generator: nn.Module, space, dls, critic: nn.Module | None = None) -> None:
-    """Write grey | fake | real of the first held-out photos as PNG; with a critic's verdicts below, if one is given.
+    """Write a PNG of the first held-out photos: grey | fake | real. A critic's verdicts, if there is one, stand below.
 
-    The networks are left in the mode, training or evaluation, in which they were.
+    The networks return to the mode, training or evaluation, that they were in.
     """
     x, real = dls.valid.first(SAMPLES)
     with torch.no_grad(), evaluating(generator, critic):
@@ -61,7 +61,7 @@ def sample_grid(path: Path, generator: nn.Module, space, dls, critic: nn.Module 
 
 @contextmanager
 def evaluating(*networks: nn.Module | None) -> Iterator[None]:
-    """Put networks into evaluation mode for a while."""
+    """Put networks into evaluation mode until the block ends."""
     modes = [(network, network.training) for network in networks if network]
     for network, _ in modes:
         network.eval()
@@ -71,15 +71,15 @@ def evaluating(*networks: nn.Module | None) -> Iterator[None]:
 
 
 def grey_of_lab(lab: Tensor) -> Tensor:
-    """The light of Lab images `(N, 3, H, W)` as neutral grey: sRGB, 0..1, of the same shape."""
+    """The lightness of CIE Lab images `(N, 3, H, W)` as neutral grey: sRGB, 0..1, the same shape."""
     return lab_to_rgb(lab * torch.tensor([1.0, 0.0, 0.0], device=lab.device).view(3, 1, 1))
 
 
 def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, str]], str]:
     """Colour the held-out photos of a finished run, on the CPU and as `predict` does.
 
-    Returns the images (grey, stage 1, GAN, real; sRGB `(N, 3, size, size)`), a table of metrics for each, and the name
-    of the first of these photos.
+    Returns the images (grey, stage 1, GAN, real; each sRGB `(N, 3, size, size)`, 0..1), a table of metrics for each,
+    and the name of the first of these photos.
     """
     photos = load_photos(run)
     size = run.settings.size
@@ -100,7 +100,7 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
 
 
 def measured(fake: Tensor, real: Tensor) -> dict[str, str]:
-    """Means over photos of the metrics of `fake` against `real`, sRGB `(N, 3, H, W)`, 0..1, as text."""
+    """The metrics of `fake` against `real`, sRGB `(N, 3, H, W)`, 0..1: means over the photos, as text."""
     fake_lab, real_lab = rgb_to_lab(fake), rgb_to_lab(real)
     colors = colorfulness(fake).mean()
     return {
@@ -112,7 +112,7 @@ def measured(fake: Tensor, real: Tensor) -> dict[str, str]:
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:
-    """Print rows of text below a head, columns aligned."""
+    """Print a head and rows of text below it, with aligned columns."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     for row in [head, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,8 +1,8 @@
-"""Stopping and going on: an interrupted training ends in the same weights as one that was never interrupted.
+"""Stop and resume: an interrupted training ends in the same weights as one that was never interrupted.
 
-All that is random follows from the seed, the epoch and the batch, so that no random state has to be kept. What is kept:
-networks, optimisers, averaged weights, the schedule's place, and what callbacks with a `resume_state` method give (whose
-turn it is, pools of images, the epoch's losses so far).
+Everything random follows from the seed, the epoch and the batch, so no random state has to be saved. What is saved:
+networks, optimisers, averaged weights, the position in the schedule, and what callbacks with a `resume_state` method
+give (whose turn it is, pools of images, the epoch's losses so far).
 """
 
 import os
@@ -22,9 +22,9 @@ from fastcolor.training.order import Order
 
 
 class Resumable(Callback):
-    """Keep the state after every so many epochs, and within them after every `run.save_every` batches.
+    """Save the state after every `every` epochs, and within an epoch after every `run.save_every` batches.
 
-    With `run.resume`, skips the epochs that were finished and the batches that were, and goes on from there.
+    With `run.resume`, the fit goes on from the last state: epochs and batches before it are skipped.
     """
 
     is_begun = False
@@ -38,15 +38,15 @@ class Resumable(Callback):
     def before_fit(self):
         self.state = load_state(self.path) if self.resumes else None
         if not self.state:
-            if self.is_begun:  # the networks are no longer as they were at first
-                self.give_up("no state of it is left")
-            self.keep(0, 0)  # what is gone on from where memory runs out in the first epoch
+            if self.is_begun:  # after the memory ran out: the networks have been trained already
+                self.give_up("no saved state is left")
+            self.keep(0, 0)  # to go on from if memory runs out in the first epoch
         self.is_begun = True
         about = self.state[1] if self.state else {"epochs": 0, "batches": 0}
         self.done, self.done_batches = about["epochs"], about["batches"]
         if not (0 <= self.done <= self.n_epoch and 0 <= self.done_batches <= len(self.dls.train)):
             self.give_up(f"epoch {self.done}, batch {self.done_batches}")
-        rows = self.folder.history()  # rows beyond the state come again
+        rows = self.folder.history()  # rows of later epochs will be written again
         self.folder.write_history([row for row in rows if row["stage"] != self.stage or int(row["epoch"]) <= self.done])
 
     def before_epoch(self):
@@ -57,12 +57,12 @@ class Resumable(Callback):
         if self.epoch == self.done and self.state and not self.begin:
             self.load()
 
-    def before_train(self):  # within an epoch: when all others are through with beginning it
+    def before_train(self):  # within an epoch: only after all callbacks have begun it
         if self.begin and self.state:
             self.load()
 
     def load(self) -> None:
-        """Go on from the state, which is then no longer needed."""
+        """Put the saved state into the Learner. Raises UserError if it does not fit."""
         try:
             share = self.state[1]["pct_train"]
             if not 0 <= share <= 1:
@@ -74,7 +74,7 @@ class Resumable(Callback):
         self.state = None
 
     def give_up(self, why: str) -> NoReturn:
-        """End the fit."""
+        """Raise UserError: the saved state can't be used."""
         raise UserError(f"{self.path} does not fit this run ({why}): begin {self.stage} anew with --force")
 
     def before_batch(self):
@@ -92,8 +92,10 @@ class Resumable(Callback):
             self.keep(self.epoch + 1, 0)
 
     def keep(self, epochs: int, batches: int) -> None:
-        """Write the state after so many epochs, and batches of the next one. The state before it stays, in case this one
-        gets damaged."""
+        """Save the state after so many `epochs`, and `batches` of the next one.
+
+        The state before it is kept too, in case this one gets damaged.
+        """
         tensors, metadata = learner_state(self.learn)
         new = self.path.with_suffix(".new")
         save_tensors(new, tensors, {**metadata, "epochs": epochs, "batches": batches, "pct_train": self.pct_train})
@@ -103,19 +105,19 @@ class Resumable(Callback):
 
 
 def is_due(learn: Learner, every: int) -> bool:
-    """Whether an epoch is one of every so many, or the last."""
+    """Whether the epoch that ends is the last one, or one of every `every`."""
     return (learn.epoch + 1) % every == 0 or learn.epoch + 1 == learn.n_epoch
 
 
 def before(path: Path) -> Path:
-    """Where the state before the last one is kept."""
+    """The file of the state before the last one."""
     return path.with_name(f"{path.stem}_before{path.suffix}")
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict] | None:
-    """The last undamaged state of a stage, looked for in `path` and then in the one before; None where there is none.
+    """The tensors and metadata of a stage's last state that is not damaged, from `path` or the file before it.
 
-    A damaged one is announced.
+    A damaged file is reported. None if there is no usable state.
     """
     for file in (path, before(path)):
         if not file.exists():
@@ -125,15 +127,17 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict] | None:
             if not all(type(metadata.get(name)) is int for name in ("epochs", "batches")):
                 raise UserError(f"{file} was written by another version of fastcolor")
             return tensors, metadata
-        except UserError as error:  # without its remedy: this is it
+        except UserError as error:  # only what is wrong; the remedy in the message is for other files
             rest = "the state before it" if file == path and before(path).exists() else "the beginning"
             print(f"{str(error).partition(': give')[0]}: going on from {rest}")
     return None
 
 
 def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
-    """Model and optimiser of a Learner as named tensors; as plain values the rest of the optimiser's state, and what
-    callbacks with a `resume_state` method have to keep."""
+    """The state of a Learner: its tensors by name, and its plain values (numbers) for the file's metadata.
+
+    It holds the model, the optimiser, averaged weights, and what callbacks with a `resume_state` method give.
+    """
     tensors = {f"model.{name}": value for name, value in learn.model.state_dict().items()}
     plain = []
     for i, state in enumerate(learn.opt.state_dict()["state"]):
@@ -149,9 +153,9 @@ def learner_state(learn: Learner) -> tuple[dict[str, Tensor], dict]:
 
 
 def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Put back what `learner_state` gave, into a Learner of the same networks.
+    """Put what `learner_state` gave into a Learner of the same networks.
 
-    Raises ValueError, or what torch and Python raise where names are missing, for the state of other networks.
+    For the state of other networks, raises ValueError, or what torch and Python raise for missing names.
     """
     device = next(learn.model.parameters()).device
     plain = [*metadata["optimizer"], *metadata["callbacks"].values()]
@@ -175,7 +179,7 @@ def load_learner(learn: Learner, tensors: dict[str, Tensor], metadata: dict) -> 
 
 
 def _as(parameter: Tensor, value: Tensor) -> Tensor:
-    """What an optimiser keeps of a parameter, in the same memory layout: its steps take half the time then."""
+    """An optimiser's tensor in the memory layout of its parameter: steps are twice as fast then."""
     if (value.shape, value.dtype) != (parameter.shape, parameter.dtype):
         raise ValueError(
             f"the optimiser keeps {list(value.shape)} {value.dtype} of a parameter {list(parameter.shape)}"
@@ -184,5 +188,5 @@ def _as(parameter: Tensor, value: Tensor) -> Tensor:
 
 
 def _average(learn: Learner) -> dict[str, Tensor]:
-    """The averaged weights that a Learner keeps; none where it keeps none."""
+    """The averaged weights of a Learner, by name; empty if it keeps none."""
     return learn.averaged.average if hasattr(learn, "averaged") else {}

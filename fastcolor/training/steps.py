@@ -1,8 +1,8 @@
-"""Half steps: what an adversarial step is made of. Each recipe's own step stands in its module, stage 4's in `gan`.
+"""What adversarial steps are made of: half steps. Each recipe's own step is in its module, stage 4's in `gan`.
 
-fastai's loop runs around them: epochs, batches, validation, callbacks. `Step` takes the place of its forward, backward and
-optimiser step in training. One optimiser holds all networks, a parameter group for each, and a half step moves one of
-them while the others stand still.
+fastai's loop stays: epochs, batches, validation, callbacks. In training, `Step` replaces its forward pass, backward
+pass and optimiser step. One optimiser holds all networks, in parameter groups. A half step moves some of the networks,
+while the others stand still.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from fastcolor.training.order import Order
 
 
 class Networks(nn.Module):
-    """Generators and critics by name, as one model to optimise, save and resume; called, it is the first of them."""
+    """Generators and critics by name, as one model to optimise, save and resume. Called, it calls the first of them."""
 
     def __init__(self, **networks: nn.Module):
         super().__init__()
@@ -34,38 +34,37 @@ class Networks(nn.Module):
 
 
 class Step(Callback):
-    """One adversarial step for each training batch. A recipe's `take(x, y)`, or stage 4's, says what it is.
+    """One adversarial step per training batch. What it does stands in the `take` of a recipe or of stage 4.
 
-    `take` gives back the named losses, scalars; nan for what had no turn. The networks are the step's attributes: fastai
-    hands on what a callback lacks to the Learner, and that to its model.
+    The networks are attributes of the step: fastai looks up what a callback lacks in the Learner, then in its model.
     """
 
     order = Order.STEP
-    rests_in_eval = False  # whether the networks that stand still are in evaluation mode meanwhile
+    rests_in_eval = False  # whether networks that stand still are put into evaluation mode
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """The step on a batch."""
+        """Do the step on a batch. Returns its losses by name, scalars; nan for a network that had no turn."""
         raise NotImplementedError
 
     def before_batch(self):
         if not self.training:
             return
         self.losses = self.take(*self.learn.xb, *self.learn.yb)
-        self.learn("after_loss")  # whoever looks at a batch's losses does so then
-        raise CancelBatchException  # the rest has been done here
+        self.learn("after_loss")  # History and StopOnNaN look at the losses now
+        raise CancelBatchException  # skips fastai's own step
 
     @property
     def steps(self) -> int:
-        """Training batches of all epochs so far, this one included."""
+        """The number of training batches so far, over all epochs, including this one."""
         return self.epoch * len(self.dls.train) + self.iter + 1
 
     @contextmanager
     def turn(self, *names: str) -> Iterator[None]:
-        """A half step of the networks `names`: inside, losses are made and given to `backward`; at its end those move.
+        """A half step: the block computes losses and calls `backward`; at its end the networks `names` move.
 
-        All other networks stand still, to the last bit: no gradient reaches their parameters, and their batch norm keeps its
-        statistics. They have no gradient at all, rather than zeros: fastai's optimisers skip what has none, but with zeros
-        Adam's averages and weight decay would go on moving it.
+        All other networks stand still, to the last bit: no gradient reaches their parameters, and their batch norm
+        keeps its statistics. Their gradients are None, not zero: fastai's optimisers skip None, but with zeros Adam's
+        averages and weight decay would still change them.
         """
         resting = [network for name, network in self.model.named_children() if name not in names]
         parameters = [parameter for network in resting for parameter in network.parameters()]
@@ -79,7 +78,7 @@ class Step(Callback):
         for parameter in parameters:
             parameter.requires_grad_(False)
         for norm in norms:
-            norm.track_running_stats = False  # it still goes by the batch's statistics, and forgets them
+            norm.track_running_stats = False  # it still normalises by the batch's statistics, but does not keep them
         try:
             yield
         finally:
@@ -94,7 +93,7 @@ class Step(Callback):
         self.learn("after_step")
 
     def backward(self, loss: Tensor) -> None:
-        """Add a loss's gradients to those of this half step."""
+        """Add the gradients of a loss, a scalar, to those of this half step."""
         self.learn.loss = loss.detach()
         if not torch.isfinite(loss):
             self.learn("after_loss")  # StopOnNaN ends the fit before the weights are spoilt
@@ -110,14 +109,15 @@ def recipe_learner(
     betas: tuple[float, float] = (0.5, 0.999),
     groups: list[list[str]],
 ) -> Learner:
-    """fastai Learner around a step. `groups` names the networks that share a learning rate; Adam without weight decay.
+    """fastai Learner around a step, with Adam without weight decay. Each list in `groups` names the networks of one
+    learning rate.
 
-    Betas are those of Radford et al. 2016, section 4, unless given; epsilon is torch's.
+    The default betas are those of Radford et al. 2016, section 4; epsilon is torch's default.
     """
     return Learner(
         dls,
         networks,
-        loss_func=F.l1_loss,  # in validation alone, where nobody looks at it
+        loss_func=F.l1_loss,  # fastai needs one for validation; its value is not used
         opt_func=partial(Adam, mom=betas[0], sqr_mom=betas[1], eps=1e-8, wd=0.0),
         splitter=lambda model: [[p for name in names for p in getattr(model, name).parameters()] for names in groups],
         cbs=step,
@@ -125,10 +125,10 @@ def recipe_learner(
 
 
 class ImagePool:
-    """The last `size` fakes (Shrivastava et al. 2017, section 2.3): critics see half of them late, and swing less.
+    """A pool of `size` earlier fakes, so that critics swing less (Shrivastava et al. 2017, section 2.3).
 
-    `__call__` gives, for each image, itself or, once the pool is full and half of the time, one of the pool, whose place
-    it takes. Random numbers are torch's own on the CPU.
+    Called with images `(N, ...)`, it returns as many. Once the pool is full, each image is exchanged, half of the time,
+    for a random one of the pool. Random numbers come from torch's CPU generator.
     """
 
     def __init__(self, size: int = 50):

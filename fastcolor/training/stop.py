@@ -1,4 +1,4 @@
-"""What ends a training early: Ctrl-C, and a loss that is no number."""
+"""What ends a training early: Ctrl-C, and a loss that is not a number."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from fastcolor.training.order import Order
 
 
 class StopOnNaN(Callback):
-    """End the fit before a loss that is no number can spoil the weights, or weights that it has spoilt be saved."""
+    """End the fit when the loss is nan or infinite, before the weights are changed by it or saved."""
 
     failed = ""
 
@@ -24,14 +24,14 @@ class StopOnNaN(Callback):
 
 
 class StopOnCtrlC(Callback):
-    """The first Ctrl-C ends the fit after its batch, in good order; the second ends it at once."""
+    """The first Ctrl-C ends the fit after the batch, with its state saved; the second ends it at once."""
 
     order = Order.STOP
     asked = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle Ctrl-C here for a while; in threads, where signals can't be handled, don't."""
+        """Handle Ctrl-C until the block ends. In a thread, where Python can't handle signals, do nothing."""
         in_main_thread = threading.current_thread() is threading.main_thread()
         before = signal.signal(signal.SIGINT, self.ask) if in_main_thread else None
         try:
@@ -41,7 +41,7 @@ class StopOnCtrlC(Callback):
                 signal.signal(signal.SIGINT, before)
 
     def ask(self, *_):
-        """Signal handler."""
+        """The signal handler of Ctrl-C."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
