@@ -1,6 +1,6 @@
-"""Weights files that rebuild their own network: safetensors with a config in the metadata, strictly loaded.
+"""Weights files that rebuild their own network: safetensors, with the network's config in the metadata.
 
-Nothing is ever unpickled: a weights file can't execute code. Files are written whole or not at all.
+Loading is strict. Nothing is unpickled, so a weights file can't run code. Files are written whole or not at all.
 """
 
 import hashlib
@@ -23,24 +23,27 @@ from fastcolor.flags import SIZES
 from fastcolor.networks.registry import build, config_of_file
 
 FORMAT = 1
-"""Version of the metadata's layout; a file of a newer one is refused."""
+"""The version of the metadata's layout; a file with a newer one is refused."""
 
 MOST_HEADER = 1 << 22
-"""Bytes of names, shapes and metadata, ten times what our largest file has: reading a million empty tensors takes a minute."""
+"""The longest header that is read, in bytes: ten times our largest. A million empty tensors would take a minute."""
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Write named tensors and JSON metadata as one safetensors file, whole or not at all; the same bytes for the same content."""
+    """Write named tensors and JSON metadata as one safetensors file, whole or not at all.
+
+    The same content gives the same bytes. Raises OSError if the file can't be written.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = json.loads(json.dumps({"format": FORMAT, **metadata}))  # as it will be read: keys that are text, lists
+    metadata = json.loads(json.dumps({"format": FORMAT, **metadata}))  # as it will be read: text keys, lists for tuples
     metadata["sha256"] = checksum(tensors, metadata)
     with write_whole(path, lasting=True) as temporary:
-        # not save_file: it hides a full disk in an error of its own; in one entry: safetensors shuffles several
+        # not save_file: it reports a full disk by its own error; one entry: safetensors gives several a random order
         temporary.write_bytes(save(tensors, {"fastcolor": json.dumps(metadata)}))
 
 
 def checksum(tensors: dict[str, Tensor], metadata: dict) -> str:
-    """SHA-256 of tensors on the CPU and of the metadata that go with them, in hexadecimal."""
+    """SHA-256 of tensors (on the CPU) and their metadata, in hexadecimal."""
     found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
@@ -49,14 +52,14 @@ def checksum(tensors: dict[str, Tensor], metadata: dict) -> str:
 
 
 def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
-    """Tensors and metadata of a file that `save_tensors` wrote.
+    """The tensors and metadata of a file that `save_tensors` wrote.
 
-    `kind` says in the error what was expected ("generator weights"). Raises UserError for a missing, unreadable,
-    truncated, damaged, pickled or foreign file and for one of a newer format.
+    `kind` ("generator weights") says in messages what was expected. Raises UserError for a file that is missing,
+    unreadable, truncated, damaged, a pickle, not written by fastcolor, or of a newer format.
     """
     path, beginning = Path(path), b""
     try:
-        if not os.path.isfile(path):  # a pipe would be waited for
+        if not os.path.isfile(path):  # reading a pipe would wait for ever
             what = "is not a file" if os.path.exists(path) else "does not exist"
             raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote ({kind})")
         with open(path, "rb") as file:
@@ -66,13 +69,13 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-        written = metadata.pop("sha256", None) if isinstance(metadata, dict) else None  # older files have none
+        written = metadata.pop("sha256", None) if isinstance(metadata, dict) else None  # None in older files
         is_whole = written is None or written == checksum(tensors, metadata)
     except OSError as error:
         raise UserError(
             f"{path} can't be read ({one_line(error.strerror or error)}): check its name and permissions"
         ) from None
-    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # the last two: absurd shapes, deep nesting
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # the last two: odd shapes, deep nesting
         is_pickle = beginning[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
         why = f"is truncated, or not a weights file ({one_line(error)})"
         what = "is a pickle, which could run code when loaded" if is_pickle else why
@@ -88,29 +91,32 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
 
 
 def save_network(path: str | Path, network: nn.Module, kind: str, **about) -> None:
-    """Save a generator or critic (`kind`) so that the file alone rebuilds it; `about` (stage, size, ...) goes along."""
+    """Save a network so that the file alone rebuilds it. `kind` is "generator" or "critic".
+
+    `about` (stage or recipe, size, ...) is added to the metadata.
+    """
     metadata = {"kind": kind, "config": asdict(network.config), "version": fastcolor.__version__, **about}
     save_tensors(path, network.state_dict(), metadata)
 
 
 def save_half(source: str | Path, path: str | Path, *, vivid: float = 1.0, **about) -> None:
-    """Save a generator's weights file once more at half the size: convolutions in fp16, what lies beside them in fp32.
+    """Save the weights of a lean U-Net again, at half the file size: convolutions in fp16, all else in fp32.
 
-    Colours change by far less than an 8-bit step. `vivid` multiplies the lean U-Net's chroma, by way of its last layer;
-    `about` replaces what the file says of itself (size, ...).
+    Colours change by far less than an 8-bit step. `vivid` multiplies the network's chroma, in its last layer; `about`
+    replaces values of the metadata (size, ...).
     """
     tensors, metadata = load_tensors(source, "generator weights")
-    for name in ("head.weight", "head.bias"):  # the tanh behind it is all but linear where colours are
+    for name in ("head.weight", "head.bias"):  # the tanh after it is nearly linear for most colours
         tensors[name] = vivid * tensors[name]
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
     save_tensors(path, tensors, {**metadata, **about})
 
 
 def load_network(path: str | Path, kind: str) -> tuple[nn.Module, dict]:
-    """The network of a weights file, on the CPU, in evaluation mode, and the file's metadata.
+    """The network of a weights file, on the CPU and in evaluation mode, and the file's metadata.
 
-    Raises UserError, besides what `load_tensors` refuses, for a critic given as a generator (or the reverse) and for
-    weights that don't fit their own config.
+    `kind` is "generator" or "critic". Raises UserError for what `load_tensors` refuses, for a file of the other kind,
+    and for weights that don't fit their own config.
     """
     tensors, metadata = load_tensors(path, f"{kind} weights")
     if metadata.get("kind") != kind:
@@ -127,7 +133,7 @@ def load_network(path: str | Path, kind: str) -> tuple[nn.Module, dict]:
 
 
 def _rebuilt(kind: str, config: dict, tensors: dict[str, Tensor]) -> nn.Module:
-    """The network of a config with the weights of a file. Nothing is allocated before it is known that they fit."""
+    """The network of a config, with the weights of a file. Memory is taken only once it is known that they fit."""
     with torch.device("meta"), _Unfilled():
         network = build(config_of_file(kind, config))
     wanted = network.state_dict()
@@ -138,7 +144,7 @@ def _rebuilt(kind: str, config: dict, tensors: dict[str, Tensor]) -> nn.Module:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Skips the drawing of first weights: the meta device holds none, and normal_ takes 8 s there, for its imports."""
+    """Skip the random first weights: the meta device holds no values, and normal_'s imports take 8 s there."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in (Tensor.normal_, nn.init.normal_):
@@ -147,25 +153,25 @@ class _Unfilled(TorchFunctionMode):
 
 
 def _like(wanted: Tensor | None, name: str, value: Tensor) -> Tensor:
-    """A tensor of a file, in the precision that the network has it in. Raises TypeError or ValueError."""
+    """A tensor of a file, in the precision of the network's own. Raises TypeError or ValueError."""
     if wanted is None or value.shape != wanted.shape:
-        return value  # load_state_dict refuses it
+        return value  # load_state_dict will refuse it
     if value.dtype != wanted.dtype and not (value.is_floating_point() and wanted.is_floating_point()):
         raise TypeError(f"{name} is {value.dtype}")
-    value = value.to(wanted.dtype, copy=True)  # a copy: safetensors' own lies in the file
+    value = value.to(wanted.dtype, copy=True)  # a copy: safetensors' tensors are mapped from the file
     if not value.isfinite().all():
         raise ValueError(f"{name} has values that are not numbers")
     return value
 
 
 def check_size(size: object) -> None:
-    """Raise ValueError unless `size` is a side, in pixels, that a network may have been trained at."""
+    """Raise ValueError unless `size` is a possible training size in pixels (see `SIZES`)."""
     if type(size) is not int or size not in SIZES:
         raise ValueError(f"size is {size!r}")
 
 
 def _check_use(about: dict, space: str) -> None:
-    """Raise KeyError or ValueError where a file says something impossible about how its network is used."""
+    """Raise KeyError or ValueError if a file's size or keeps_light is missing or impossible."""
     check_size(about["size"])
     keeps_light = about.get("keeps_light", True)
     if type(keeps_light) is not bool or not keeps_light and SPACES[space].channels == 1:

@@ -1,7 +1,7 @@
-"""The recipes' networks, as their papers and descriptions have them. Rebuilt from frozen configs like all others.
+"""The recipes' networks, as in their papers and descriptions. Each is rebuilt from its frozen config by `build`.
 
-Generators take `(N, C, H, W)` of their space and give its image, `(N, 3, H, W)`, for any H, W; critics give logits
-`(N, patches)`. All begin with weights of N(0, 0.02) (Radford et al. 2016, section 3; Isola et al. 2017, section 6.2).
+Generators take `(N, C, H, W)` of their space, for any H and W, and give its image `(N, 3, H, W)`. Critics give logits
+`(N, patches)`. First weights are N(0, 0.02) (Radford et al. 2016, section 3; Isola et al. 2017, section 6.2).
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ NORMS = {
     "none": lambda channels: nn.Identity(),
 }
 CHANNELS = {"rgb_unit": (3, 3), "lab_unit": (1, 2)}
-"""What a space gives to a generator, and what is painted: an image, or a and b alone."""
+"""Channels that a generator gets from its space, and channels that it makes: an image, or only a and b."""
 
 
 @dataclass(frozen=True)
 class SkipUNetConfig:
-    """pix2pix's U-Net (Isola et al. 2017, section 6.1.1): `depth` halvings, down to one pixel, with skips between."""
+    """pix2pix's U-Net (Isola et al. 2017, section 6.1.1): `depth` halvings, down to one pixel, with skips."""
 
     name: str = "skip_unet"
     space: str = "rgb_unit"  # grey RGB to RGB; lab_unit: L to ab
-    depth: int = 8  # 8 for 256 px, 7 for 128, ...
+    depth: int = 8  # 8 for 256 px, 7 for 128 px, ...
     channels: int = 64  # of the first layer; doubled three times
     norm: str = "batch"
 
@@ -37,7 +37,7 @@ class SkipUNetConfig:
 
 
 class SkipUNet(nn.Module):
-    """Dropout in the decoder's inner layers stands for noise, as in the paper's code; it is off once the network is used."""
+    """The U-Net of SkipUNetConfig. Its noise is dropout in the decoder, as in the paper's code; off in evaluation."""
 
     spaces = tuple(CHANNELS)
 
@@ -53,7 +53,7 @@ class SkipUNet(nn.Module):
             layers = [nn.LeakyReLU(0.2)] if i > 0 else []
             layers.append(nn.Conv2d(widths[i - 1] if i else color_in, width, 4, 2, 1, bias=biased))
             self.downs.append(nn.Sequential(*layers, *([norm(width)] if 0 < i < last else [])))
-            below = width if i == last else 2 * width  # the skip lies beside what comes from inside
+            below = width if i == last else 2 * width  # the skip is joined to what comes from the layer inside
             up = nn.ConvTranspose2d(below, widths[i - 1] if i else color_out, 4, 2, 1, bias=biased or i == 0)
             dropout = [nn.Dropout(0.5)] if 4 <= i < last else []
             self.ups.append(nn.Sequential(nn.ReLU(), up, *([norm(widths[i - 1]), *dropout] if i else [nn.Tanh()])))
@@ -72,7 +72,7 @@ class SkipUNet(nn.Module):
 
 @dataclass(frozen=True)
 class EncoderDecoderConfig:
-    """Four stride-2 convolutions from `channels` to eight times that, and their mirror; no skips. L to ab."""
+    """L to ab: four stride-2 convolutions from `channels` to eight times that, then the same upwards; no skips."""
 
     name: str = "encoder_decoder"
     space: str = "lab_unit"
@@ -80,7 +80,7 @@ class EncoderDecoderConfig:
 
 
 class EncoderDecoder(nn.Module):
-    """The whole photo passes through 1/16 of its size: 16x16 at 256 px."""
+    """The network of EncoderDecoderConfig. Everything passes through 1/16 of the photo's size: 16x16 at 256 px."""
 
     spaces = tuple(CHANNELS)
 
@@ -122,7 +122,7 @@ class ResnetConfig:
 
 
 class Resnet(nn.Module):
-    """An image in its own colours in, another out; half and quarter size between, edges reflected."""
+    """The network of ResnetConfig: a colour image in, another out, through 1/4 of the size. Edges are reflected."""
 
     spaces = ("rgb_unit",)
 
@@ -151,7 +151,7 @@ class Resnet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity."""
+    """Two 3x3 convolutions, added to the input."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -166,19 +166,22 @@ class ResidualBlock(nn.Module):
 
 
 def image_of(x: Tensor, y: Tensor) -> Tensor:
-    """The space's image: what was painted, cut to the input's size; a and b with the input's own light before them."""
+    """The space's image `(N, 3, H, W)` from the input x and the output y, which is cut to x's size.
+
+    An output of a and b alone is joined to the input's light.
+    """
     y = y[..., : x.shape[-2], : x.shape[-1]].to(x.dtype)
     return torch.cat([x, y], dim=1) if y.shape[1] == 2 else y
 
 
 @dataclass(frozen=True)
 class PatchGANConfig:
-    """pix2pix's critic (Isola et al. 2017, section 6.1.2): each logit sees 70x70 px with the default widths."""
+    """pix2pix's critic (Isola et al. 2017, section 6.1.2). With the default widths, each logit sees 70x70 px."""
 
     name: str = "patchgan"
     space: str = "rgb_unit"
-    inputs: int = 6  # channels that it looks at: grey RGB and RGB, or an image alone
-    widths: tuple[int, ...] = (64, 128, 256, 512)  # the last at the size of the one before
+    inputs: int = 6  # channels: grey RGB and RGB, or 3 for an image alone
+    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each layer; all but the last halve the size
     norm: str = "batch"
 
     def __post_init__(self):
@@ -187,7 +190,7 @@ class PatchGANConfig:
 
 
 class PatchGAN(nn.Module):
-    """4x4 convolutions, all but the last two halving the size; neither the first nor the last is normalised."""
+    """The critic of PatchGANConfig: 4x4 convolutions. The last two keep the size, the first and last have no norm."""
 
     spaces = tuple(CHANNELS)
 
@@ -210,7 +213,7 @@ class PatchGAN(nn.Module):
 
 @dataclass(frozen=True)
 class ColorCriticConfig:
-    """A critic of a and b alone, of squares of `size` px: four stride-2 convolutions with dropout, one logit."""
+    """A critic of a and b alone, in squares of `size` px: four stride-2 convolutions with dropout, one logit."""
 
     name: str = "color_critic"
     space: str = "lab_unit"
@@ -219,7 +222,7 @@ class ColorCriticConfig:
 
 
 class ColorCritic(nn.Module):
-    """Batch norm in all but the first layer."""
+    """The critic of ColorCriticConfig, with batch norm in all but the first layer."""
 
     spaces = ("lab_unit",)
 
@@ -240,7 +243,7 @@ class ColorCritic(nn.Module):
 
 
 def start(module: nn.Module) -> None:
-    """The first weights of a module, see above."""
+    """Set the first weights of a module: N(0, 0.02), see above; batch norm's scales N(1, 0.02); biases 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

@@ -1,6 +1,6 @@
-"""Critics: image in, logits out, `(N, patches)`; above 0 means "a real photo". Rebuilt from a frozen config.
+"""The lean critic of the four stages: images `(N, 3, H, W)` in, logits `(N, patches)` out; above 0 means real.
 
-Here are those of the four stages; the recipes' stand in `classic`.
+fastai's critic is in `fastai_nets`, the recipes' critics in `classic`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fastcolor.networks.layers import pad_to_multiple
 
 @dataclass(frozen=True)
 class PatchCriticConfig:
-    """A lean PatchGAN (Isola et al. 2017, section 3.2.2) that looks at colour no finer than the generator paints it."""
+    """A lean PatchGAN (Isola et al. 2017, section 3.2.2) that sees colour only as finely as the generator paints it."""
 
     name: str = "patch"
     space: str = "lab"
@@ -24,11 +24,11 @@ class PatchCriticConfig:
 
 
 class PatchCritic(nn.Module):
-    """Light enters at full resolution, colour averaged over `chroma_stride` pixels; one logit for each 16 px patch.
+    """Light enters at full resolution, colour as means over `chroma_stride` pixels; a logit for each patch of 16 px.
 
-    At full resolution a critic learns to tell how blurred the colour is, which teaches the generator nothing: it can't
-    paint finer than its decoder's last layer. Spectral norm as in fastai's `gan_critic`, and no batch norm, so that a
-    photo's verdict does not depend on its batch.
+    With colour at full resolution, a critic only learns how blurred it is. That teaches the generator nothing, as it
+    can't paint finer than its decoder's last layer. Spectral norm is as in fastai's `gan_critic`. There is no batch
+    norm, so that a photo's score does not depend on the others in its batch.
     """
 
     spaces = ("lab", "rgb")
@@ -43,7 +43,7 @@ class PatchCritic(nn.Module):
             nn.LeakyReLU(0.2),
             spectral_norm(nn.Conv2d(nf, 2 * nf, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
-            nn.Dropout2d(0.15),  # gan_critic's
+            nn.Dropout2d(0.15),  # as in gan_critic
             spectral_norm(nn.Conv2d(2 * nf, 4 * nf, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
             nn.Dropout2d(0.15),

@@ -1,4 +1,4 @@
-"""fastai's own networks behind the same interface; fastai and torchvision are imported when one is built."""
+"""fastai's own networks, with our interface. fastai and torchvision are imported only when one is built."""
 
 import warnings
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class FastaiCriticConfig:
 
 
 class FastaiCritic(nn.Module):
-    """fastai's `gan_critic` behind the same interface."""
+    """fastai's `gan_critic`: images `(N, 3, H, W)` in, logits `(N, patches)` out. Images below 64 px are enlarged."""
 
     spaces = ("lab", "rgb")
 
     def __init__(self, config: FastaiCriticConfig):
         super().__init__()
-        from fastai.vision.gan import gan_critic  # here, so that the other critic loads without fastai
+        from fastai.vision.gan import gan_critic  # imported here, so that the other critic loads without fastai
 
         self.config = config
         self.critic = gan_critic()
@@ -39,25 +39,25 @@ class FastaiCritic(nn.Module):
 
 @dataclass(frozen=True)
 class DynamicUnetConfig:
-    """fastai's `unet_learner` network with lesson 7's arguments: self attention, blur, weight norm, range -3..3."""
+    """The network of fastai's `unet_learner`, with lesson 7's arguments: self-attention, blur, weight norm, -3..3."""
 
     name: str = "dynamic_unet"
     space: str = "rgb"
     arch: str = "resnet34"  # resnet18, resnet34 or resnet50
-    size: int = 128  # DynamicUnet sizes its layers on a picture of this side, in pixels
+    size: int = 128  # pixels: DynamicUnet finds the sizes of its layers with an image of this side
 
     def __post_init__(self):
         check_arch(self, ("resnet18", "resnet34", "resnet50"))
 
 
 class FastaiUnet(nn.Module):
-    """fastai's DynamicUnet behind the same interface: normalised grey RGB in, normalised RGB out."""
+    """fastai's DynamicUnet: normalised grey RGB in, normalised RGB out, both `(N, 3, H, W)`, any H and W."""
 
     spaces = ("rgb",)
 
     def __init__(self, config: DynamicUnetConfig):
         super().__init__()
-        # Imported here: only this network needs them, and colouring a photo with the other must not wait for them.
+        # imported here: only this network needs them, and colouring a photo with another should not wait for them
         import torchvision
         from fastai.layers import NormType
         from fastai.torch_core import apply_init
@@ -67,13 +67,13 @@ class FastaiUnet(nn.Module):
         self.config = config
         body = create_body(getattr(torchvision.models, config.arch)(), pretrained=False, cut=-2)
         size, norm = (config.size, config.size), NormType.Weight
-        with warnings.catch_warnings():  # of torch, that fastai uses its older weight norm
+        with warnings.catch_warnings():  # torch warns that fastai uses an old form of weight norm
             warnings.simplefilter("ignore", FutureWarning)
             self.unet = DynamicUnet(body, 3, size, blur=True, self_attention=True, y_range=(-3, 3), norm_type=norm)
         apply_init(self.unet[2], nn.init.kaiming_normal_)  # as fastai's create_unet_model does
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:
-        """Take torchvision's weights for `config.arch`."""
+        """Load torchvision's weights of `config.arch` into the encoder."""
         body, names = self.unet[0], ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
         for name, module in zip(names, body, strict=True):
             module.load_state_dict({k[len(name) + 1 :]: v for k, v in weights.items() if k.startswith(name + ".")})
@@ -82,5 +82,5 @@ class FastaiUnet(nn.Module):
         return self.unet(pad_to_multiple(x, 32))[..., : x.shape[-2], : x.shape[-1]]
 
     def layer_groups(self) -> list[nn.Module]:
-        """Encoder first, so that fastai can freeze it."""
+        """Encoder, then decoder: fastai freezes the first group."""
         return [self.unet[0], self.unet[1:]]

@@ -1,16 +1,16 @@
-"""What several families of networks have in common."""
+"""What several networks share."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until height and width are multiples of `multiple` pixels."""
+    """Pad images `(N, C, H, W)` until H and W are multiples of `multiple`, by repeating the last row and column."""
     height, width = x.shape[-2:]
     return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 def check_arch(config, known: tuple[str, ...]) -> None:
-    """Raise ValueError for an encoder that a network does not have; a config may come from a file: it must name no other."""
+    """Raise ValueError unless `config.arch` is one of the network's `known` encoders; it may come from a file."""
     if config.arch not in known:
         raise ValueError(f"--arch {config.arch} does not fit --generator {config.name}: give one of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""Where networks' first weights come from: those that ship, ImageNet, another run, or nowhere."""
+"""The first weights of a generator: the bundled ones, ImageNet's, another run's, or random ones."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +15,10 @@ from fastcolor.weights import BUNDLED
 
 
 def load_pretrained(network: nn.Module, source: str) -> None:
-    """Fill `network` with what `--pretrained` names.
+    """Fill `network` with the weights that `--pretrained` names.
 
-    "bundled" (the weights that ship), "imagenet" (for its encoder), "none", or the path of a generator's weights.
-
-    Raises UserError where weights can't be fetched or read, and for weights of another network.
+    `source` is "bundled" (those that come with fastcolor), "imagenet" (for the encoder), "none", or the path of a
+    generator's weights file. Raises UserError for weights that can't be fetched or read, or of another network.
     """
     if source == "none":
         return
@@ -28,16 +27,16 @@ def load_pretrained(network: nn.Module, source: str) -> None:
         return
     other, _ = load_network(BUNDLED if source == "bundled" else source, "generator")
     if {**asdict(other.config), "size": None} != {**asdict(network.config), "size": None}:
-        raise UserError(f"{source} holds another network ({other.config}): give its --generator and --arch")
+        raise UserError(f"{source} holds another network ({other.config}): give the same --generator and --arch")
     network.load_state_dict(other.state_dict())
 
 
 def load_imagenet(arch: str, load: Callable[[dict[str, Tensor]], object]) -> None:
-    """Call `load` with torchvision's ImageNet weights of an architecture, fetched once into torch's hub folder.
+    """Call `load` with torchvision's ImageNet weights of `arch` ("resnet18"), fetched once into torch's hub folder.
 
-    Raises UserError where they can't be fetched or are damaged.
+    Raises UserError if they can't be fetched or are damaged.
     """
-    from torchvision.models import get_model_weights  # here: colouring a photo must not wait for torchvision
+    from torchvision.models import get_model_weights  # imported here, so that colouring a photo does not wait for it
 
     weights = get_model_weights(arch).IMAGENET1K_V1
     instead = "or give --pretrained bundled, none, or a file of your own"
@@ -47,9 +46,9 @@ def load_imagenet(arch: str, load: Callable[[dict[str, Tensor]], object]) -> Non
 
 @contextmanager
 def fetched(url: str, what: str, instead: str = "") -> Iterator[None]:
-    """Turn whatever goes wrong in loading weights from `url` into a UserError.
+    """Turn any error while weights are loaded from `url` into a UserError.
 
-    It names `what` they are, their file, and what to do `instead`.
+    Its message names `what` they are and their file, and says what to do `instead`.
     """
     file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     try:
@@ -60,4 +59,4 @@ def fetched(url: str, what: str, instead: str = "") -> Iterator[None]:
         raise UserError(f"{what} can't be fetched ({reason}): {advice}") from None
     except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
         first = str(error).strip().partition("\n")[0]
-        raise UserError(f"{file} is damaged, or not {what} ({first}): delete it, and it is fetched again") from None
+        raise UserError(f"{file} is damaged, or not {what} ({first}): delete it, then it is fetched again") from None

@@ -1,4 +1,4 @@
-"""Every network in one table: its config, its class, and how a flag or a weights file becomes a network.
+"""The table of all networks, and how a flag or a weights file becomes a network.
 
 A new network is a frozen config and a class beside it, and one row here.
 """
@@ -27,11 +27,11 @@ from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCritic, Fast
 from fastcolor.networks.unet import LabUNet, UNetConfig
 
 MOST, MOST_NUMBERS = 4096, 16
-"""The largest number in a network's config that comes from a file, and how many may stand in one of its lists."""
+"""Limits for a config from a file: its largest number, and the longest list."""
 
 
 class Row(NamedTuple):
-    """A network of the table. Those of the four stages can be asked for by name: `--generator`, `--critic`."""
+    """A network of the table. Those of the four stages can be chosen by a flag, `--generator` or `--critic`."""
 
     kind: str  # generator or critic
     config: type
@@ -53,11 +53,11 @@ NETWORKS = {
         Row("critic", ColorCriticConfig, ColorCritic),
     )
 }
-"""Every network by the name that stands in its config."""
+"""Every network by its config's name."""
 
 
 def build(config) -> nn.Module:
-    """The network of a config, freshly initialised. Raises ValueError for a space that it does not work in."""
+    """A new network of a config, with its first weights. Raises ValueError for a space that it does not work in."""
     row = NETWORKS[config.name]
     if config.space not in row.network.spaces:
         raise ValueError(f"space is {config.space!r}")
@@ -65,9 +65,9 @@ def build(config) -> nn.Module:
 
 
 def config_of_flag(kind: str, name: str, **given) -> object:
-    """The config that `--generator` or `--critic` (`kind`) names, with those of the values `given` that it has fields for.
+    """The config that `--generator` or `--critic` (`kind`) names, with the values `given` for the fields it has.
 
-    Raises UserError for a name or a value that does not exist.
+    Raises UserError for an unknown name or value.
     """
     known = {name: row.config for name, row in NETWORKS.items() if row.kind == kind and row.has_flag}
     one_of(kind, name, known)
@@ -79,9 +79,10 @@ def config_of_flag(kind: str, name: str, **given) -> object:
 
 
 def config_of_file(kind: str, values: dict) -> object:
-    """The config whose fields are `values`, as a weights file of a generator or a critic (`kind`) has them.
+    """The config with the fields `values`, from the weights file of a generator or a critic (`kind`).
 
-    Every field has to be of its default's type, and numbers at most MOST. Raises KeyError, TypeError or ValueError.
+    Raises KeyError, TypeError or ValueError unless every field has the type of its default and every number is at most
+    MOST.
     """
     row = NETWORKS[values["name"]]
     if row.kind != kind:

@@ -1,7 +1,6 @@
-"""Generators: grey photo in, image for the critic out. Each is rebuilt from its frozen config by `build`.
+"""The lean generator of the four stages: light `(N, 1, H, W)` in, Lab image `(N, 3, H, W)` out, any H and W.
 
-Inputs and outputs are those of the generator's space (see `spaces`): `(N, C, H, W)` in, `(N, 3, H, W)` out, any H, W.
-Here are those of the four stages; the recipes' stand in `classic`.
+fastai's generator is in `fastai_nets`, the recipes' generators in `classic`.
 """
 
 from dataclasses import dataclass
@@ -16,16 +15,16 @@ from fastcolor.networks.layers import check_arch, pad_to_multiple
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The lean Lab U-Net: a ResNet up to layer3, transformer blocks at 1/16, a decoder that stops at 1/`chroma_stride`.
+    """The lean Lab U-Net: a ResNet up to layer3, transformer blocks at 1/16, a decoder up to 1/`chroma_stride`.
 
-    The eye resolves colour far more coarsely than light, so a and b are made at 1/4 and enlarged: a tenth of the cost.
+    The eye sees colour much less sharply than light, so a and b are made at 1/4 and enlarged, at a tenth of the cost.
     """
 
     name: str = "unet"
     space: str = "lab"
     arch: str = "resnet18"  # resnet18 or resnet34: their layers have 64, 64, 128, 256 channels at 1/2, 1/4, 1/8, 1/16
     chroma_stride: int = 4  # 2 or 4
-    blocks: int = 3  # at 1/16, of 0.5 M parameters each: the weights that ship stay below 12 MB
+    blocks: int = 3  # transformer blocks, of 0.5 M parameters each: keeps the bundled weights below 12 MB
 
     def __post_init__(self):
         check_arch(self, ("resnet18", "resnet34"))
@@ -34,9 +33,9 @@ class UNetConfig:
 
 
 class BasicBlock(nn.Module):
-    """ResNet's block of two 3x3 convolutions (He et al. 2016, figure 5 left), its weights named as torchvision's.
+    """ResNet's block of two 3x3 convolutions (He et al. 2016, figure 5 left), with torchvision's names of weights.
 
-    Not torchvision's own: importing that takes longer than importing torch, and than colouring many photos.
+    Not torchvision's own block: importing torchvision takes longer than importing torch.
     """
 
     def __init__(self, channels: int, out: int, stride: int):
@@ -64,9 +63,9 @@ BLOCKS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6)}  # in layer1, layer2 and
 
 
 class Block(nn.Module):
-    """A transformer block: every place looks at all others, as the colour of a petal follows from the whole flower.
+    """A transformer block: every position sees all others, as the colour of a petal depends on the whole flower.
 
-    `(N, C, H, W)` in and out; pre-norm (Xiong et al. 2020), starts as the identity.
+    `(N, C, H, W)` in and out. Pre-norm (Xiong et al. 2020); at first it is the identity.
     """
 
     def __init__(self, channels: int, heads: int = 4):
@@ -94,7 +93,7 @@ class Block(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Double the resolution and take in the encoder's features of that resolution."""
+    """Double the resolution, and join the encoder's features of that resolution."""
 
     def __init__(self, channels: int, skip: int, out: int):
         super().__init__()
@@ -111,7 +110,10 @@ def _conv_bn(channels: int, out: int) -> list[nn.Module]:
 
 
 class LabUNet(nn.Module):
-    """Light in, `[light, a, b]` out with the input's own light, standardised (see `LabSpace`)."""
+    """Light `(N, 1, H, W)` in, `[light, a, b]` `(N, 3, H, W)` out, standardised (see `LabSpace`).
+
+    The light of the output is that of the input.
+    """
 
     spaces = ("lab",)
 
@@ -140,10 +142,10 @@ class LabUNet(nn.Module):
         self.head = nn.Conv2d(ups[-1].reduce.out_channels, 2, 1)
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:
-        """Take torchvision's weights for `config.arch`; conv1 is folded to one channel, layer4 and fc are not used."""
+        """Load torchvision's weights of `config.arch`: conv1 is summed to one channel, layer4 and fc are left out."""
         weights = {name: value for name, value in weights.items() if not name.startswith(("layer4", "fc"))}
         stem, bn1 = self.encoder[0][0], self.encoder[0][1]
-        with torch.no_grad():  # grey in all three channels, divided by ImageNet's deviations, is one channel's sum
+        with torch.no_grad():  # on grey, three channels divided by ImageNet's deviations act as their sum does
             std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
             stem.weight.copy_((weights.pop("conv1.weight") / std).sum(1, keepdim=True))
         for prefix, module in [
@@ -155,7 +157,7 @@ class LabUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         padded = pad_to_multiple(x, 16)
-        # what the backbone knows: grey in 0..1 (L*/100 runs close to it) less 0.449, the mean of ImageNet's means
+        # as in the backbone's training: grey in 0..1 (close to L*/100) minus 0.449, the mean of ImageNet's means
         y = (padded * L_SPREAD + L_CENTRE) / 100 - 0.449
         skips = []
         for layer in self.encoder:
@@ -165,10 +167,10 @@ class LabUNet(nn.Module):
         y = blocks(skips.pop())
         for up in ups:
             y = up(y, skips.pop())
-        ab = SPACES["lab"].most * torch.tanh(self.head(y).float())  # never beyond what sRGB has
+        ab = SPACES["lab"].most * torch.tanh(self.head(y).float())  # within the range that sRGB colours have
         ab = F.interpolate(ab, size=padded.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([x, ab[..., : x.shape[-2], : x.shape[-1]].to(x.dtype)], dim=1)
 
     def layer_groups(self) -> list[nn.Module]:
-        """Encoder first, so that fastai can freeze it."""
+        """Encoder, then decoder: fastai freezes the first group."""
         return [self.encoder, nn.ModuleList([self.decoder, self.head])]
