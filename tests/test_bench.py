@@ -178,12 +178,12 @@ def test_all_figures_that_are_kept_are_shown():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scaling": True, "quality": True}, "one at a time"),
-        ({"rounds": 0}, "--rounds 0 makes no sense"),
-        ({"pretrained": "mine"}, "--pretrained mine does not exist here"),
-        ({"bs": "many"}, "--bs many is no number"),
-        ({"size": 32}, "--size 32 makes no sense: give at least 64"),
-        ({"arch": "vgg"}, "--arch vgg does not exist here"),
+        ({"scaling": True, "quality": True}, "can't be used together: give one of them"),
+        ({"rounds": 0}, "--rounds must be 1 or more, not 0"),
+        ({"pretrained": "mine"}, "--pretrained mine is unknown: choose none or imagenet"),
+        ({"bs": "many"}, "--bs must be a number of photos, or auto, not many"),
+        ({"size": 32}, "--size must be 64 or more, not 32"),
+        ({"arch": "vgg"}, "--arch vgg is unknown: choose resnet18, resnet34 or resnet50"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options, message, tmp_path):
@@ -193,9 +193,9 @@ def test_settings_that_make_no_sense_are_refused(options, message, tmp_path):
 
 
 def test_photos_too_few_for_a_few_batches_are_refused(scenes, tmp_path):
-    with pytest.raises(UserError, match="22 photos to train on: give at least 24 for batches of 8"):
+    with pytest.raises(UserError, match="only 22 photos to train on: give a folder with at least 24, for batches of 8"):
         bench.main(data=str(scenes), out=str(tmp_path), size=64, bs="8", **SETTINGS)
-    with pytest.raises(UserError, match="--bs 400 is too large for sets of 500 photos"):
+    with pytest.raises(UserError, match="--bs must be 166 or less for sets of 500 photos, not 400"):
         bench.main(out=str(tmp_path), scaling=True, bs="400", **SETTINGS)
 
 

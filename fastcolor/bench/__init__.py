@@ -1,15 +1,21 @@
-"""Measure: fastcolor against stock fastai, scaling, quality against time, bf16 against fp32; colouring photos.
+"""Benchmarks: fastcolor against stock fastai, scaling, quality against time, bf16 against fp32, colouring photos.
 
     fastcolor bench                     # speed: both pipelines in turn, on drawn scenes
     fastcolor bench --data PHOTOS       # on your own photos
     fastcolor bench --scaling           # photos/s against photo size, batch size and number of photos
     fastcolor bench --quality           # PSNR and LPIPS against seconds of training
-    fastcolor bench --transfer --data PHOTOS --limit 300  # what pretraining brings to a small folder
+    fastcolor bench --transfer --data PHOTOS --limit 300  # what pretraining gains on a small folder
     fastcolor bench --precisions        # the sample run in fp32 and bf16, three seeds each
     fastcolor bench --inference         # seconds and memory of colouring photos of 1 to 100 megapixels
     fastcolor bench --chroma            # bilinear against guided, on hard edges
 
 Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, the table that nbs/bench/README.md shows.
+
+- `speed`, `scaling`, `quality` (with transfer), `precisions`, `inference`, `chroma`: a benchmark each
+- `stock`: fastai's own pipeline, to compare with
+- `workplace`: the photos in the form that each pipeline needs
+- `measure`: clock, memory, machine
+- `tables`: figures as Markdown and plots
 """
 
 from pathlib import Path
@@ -24,31 +30,31 @@ from fastcolor.runs.settings import SAMPLE_SIZE
 
 def main(
     data: str
-    | None = None,  # folder of colour photos (default: drawn scenes; --scaling and --precisions make their own)
-    out: str = "bench",  # folder for the figures
+    | None = None,  # folder of colour photos (default: drawn scenes; --scaling, --precisions and --inference ignore it)
+    out: str = "bench",  # folder for the results
     scaling: bool = False,  # measure photos/s against photo size, batch size and number of photos instead
     quality: bool = False,  # measure PSNR and LPIPS against seconds of training instead
-    transfer: bool = False,  # measure what a small folder gains from `--pretrained` none, imagenet and bundled instead
+    transfer: bool = False,  # measure what the pretrained weights none, imagenet and bundled reach on `data` instead
     precisions: bool = False,  # measure what fp32 and bf16 reach on the sample set instead
     inference: bool = False,  # measure seconds and memory of colouring photos of 1 to 100 megapixels instead
-    chroma: bool = False,  # measure which way of bringing colours to full size is better instead
-    weights: str | None = None,  # a generator's weights for --inference (default: those that ship)
+    chroma: bool = False,  # measure which way of enlarging colours to full size is better instead
+    weights: str | None = None,  # a generator's weights for --inference (default: the bundled ones)
     size: int = 128,  # side of the training squares in pixels
-    bs: str = "32",  # photos per batch; auto: for speed, fastcolor takes what a GPU can use, stock 32
-    rounds: int = 3,  # of alternated measurements
-    seconds: float = 20.0,  # of each measurement
-    minutes: float = 10.0,  # of training for each (--quality, --transfer)
+    bs: str = "32",  # photos per batch; auto: for speed, fastcolor uses what a GPU can take, and stock 32
+    rounds: int = 3,  # how often each measurement is repeated, in turn with the others
+    seconds: float = 20.0,  # length of each measurement
+    minutes: float = 10.0,  # length of each training (--quality, --transfer)
     arch: str = "resnet34",  # the stock network's encoder (--quality)
-    pretrained: str = "none",  # what both networks begin with: none or imagenet (--quality)
+    pretrained: str = "none",  # first weights of both networks: none or imagenet (--quality)
     limit: int | None = None,  # use only so many photos
     device: str = "auto",  # auto, cpu, cuda or mps
-    precision: str = "auto",  # fastcolor's: auto, fp32 or bf16
-    compile: bool = False,  # fastcolor's networks compiled
+    precision: str = "auto",  # fastcolor's precision: auto, fp32 or bf16
+    compile: bool = False,  # compile fastcolor's networks
 ):
-    """Measure how fast training is, and what it reaches, beside fastai's own pipeline."""
+    """Measure how fast training is, and what it reaches, compared with fastai's own pipeline."""
     at_least(1, rounds=rounds)
     at_least(0.1, seconds=seconds, minutes=minutes)
-    at_least(64, size=size)  # fastai's gan_critic takes nothing smaller
+    at_least(64, size=size)  # the smallest that fastai's gan_critic takes
     bs = read_batch_size(bs)
     one_of("pretrained", pretrained, ("none", "imagenet"))
     one_of("arch", arch, ("resnet18", "resnet34", "resnet50"))
@@ -61,8 +67,8 @@ def main(
     }
     asked = [name for name, is_asked in {**kinds, "chroma": chroma}.items() if is_asked]
     if len(asked) > 1:
-        raise UserError(f"--{asked[0]} and --{asked[1]} can't be measured at once: give one of them")
-    try:  # what only the benchmark needs is an extra, and imported here
+        raise UserError(f"--{asked[0]} and --{asked[1]} can't be used together: give one of them")
+    try:  # imported here: what only the benchmark needs is an optional extra
         from fastcolor.bench import measure, tables
     except ModuleNotFoundError as error:
         raise UserError(
@@ -78,7 +84,7 @@ def main(
 
 
 class Lengths(NamedTuple):
-    """How long is measured: rounds, the seconds of each, and the seconds of a training."""
+    """How long to measure: the number of rounds, the seconds of each measurement, and the seconds of a training."""
 
     rounds: int
     seconds: float
@@ -86,10 +92,10 @@ class Lengths(NamedTuple):
 
 
 def _measured(
-    name: str, data: str | None, weights: str | None, size: int, bs: int | str | None, limit: int | None, lengths: Lengths,
-    arch: str, pretrained: str, chosen: dict,
+    name: str, data: str | None, weights: str | None, size: int, bs: int | str | None, limit: int | None,
+    lengths: Lengths, arch: str, pretrained: str, chosen: dict,
 ) -> tuple[dict, dict]:  # fmt: skip
-    """The settings and the result of one benchmark; `chosen` are device, precision, compile."""
+    """The settings and the result of the benchmark `name`; `chosen` are device, precision and compile."""
     from fastcolor.bench import chroma, inference, precisions, quality, scaling, speed
     from fastcolor.bench.workplace import workplace
     from fastcolor.data.batches import BATCH

@@ -1,4 +1,4 @@
-"""A clock inside fastai's loop, a look at the memory beside it, and what machine this is."""
+"""A clock in fastai's loop, the peak memory, and a description of the machine."""
 
 import ctypes
 import gc
@@ -22,13 +22,13 @@ import fastcolor
 from fastcolor.device import synchronize
 from fastcolor.training.order import Order
 
-WARM_UP = 2  # batches that are not counted; two, so that a GAN's networks have had a turn each
+WARM_UP = 2  # batches that are not counted; two, so that each network of a GAN has had a turn
 
 
 class Clock(Callback):
-    """Times the training batches of a fit, without validation, and ends the fit after `seconds` of them.
+    """Time the training batches of a fit, without validation, and end the fit after `seconds`.
 
-    `spent` has the seconds of each batch, `waited` those of them in which the loop stood still for its input.
+    `spent` has the seconds of each batch, `waited` those of them in which the loop waited for input.
     """
 
     order = Order.CLOCK
@@ -50,7 +50,7 @@ class Clock(Callback):
             self.spent.append(now - self.mark)
             self.waited.append(self.arrived - self.mark)
         self.mark = now
-        if sum(self.spent) >= self.seconds and len(self.spent) % 2 == 0:  # a GAN's turns are not equally long
+        if sum(self.spent) >= self.seconds and len(self.spent) % 2 == 0:  # even: a GAN's turns differ in length
             raise CancelFitException()
 
     def before_validate(self):
@@ -58,7 +58,7 @@ class Clock(Callback):
 
 
 class Arrival(Callback):
-    """Tells the clock when a batch has come."""
+    """Tell the clock when a batch has arrived."""
 
     order = Order.ARRIVAL
 
@@ -70,7 +70,7 @@ class Arrival(Callback):
 
 
 def timed(learn: Learner, seconds: float, device: torch.device, bs: int, lr=1e-4) -> dict[str, float]:
-    """Train for so many seconds: photos/s, and the share of the time in which the loop waited for input."""
+    """Train for `seconds`. Returns photos/s, and the share of the time (0..1) spent waiting for input."""
     clock = Clock(seconds, device)
     learn.remove_cb(ProgressCallback)
     with learn.no_logging():
@@ -79,7 +79,7 @@ def timed(learn: Learner, seconds: float, device: torch.device, bs: int, lr=1e-4
 
 
 def timed_input(batches, seconds: float, device: torch.device, bs: int) -> dict[str, float]:
-    """Only fetch batches for so many seconds: photos/s. The first batch, for which workers are started, is not counted."""
+    """Only fetch batches, for `seconds`. Returns photos/s, without the first batch, for which workers are started."""
     count, spent = 0, 0.0
     while spent < seconds:
         iterator = iter(batches)
@@ -97,16 +97,16 @@ def timed_input(batches, seconds: float, device: torch.device, bs: int) -> dict[
 
 
 class PeakMemory:
-    """By how many MB memory grows at most inside the `with` block: the GPU's, or that of this process and its workers."""
+    """A `with` block; its `mb` is by how many MB memory grew at most: the GPU's, or this process's and its workers'."""
 
-    every = 0.5  # seconds; workers are looked at one by one, and that must not slow them down
+    every = 0.5  # seconds between two looks; looking at each worker takes time too
 
     def __init__(self, device: torch.device):
         self.device, self.stop = device, threading.Event()
 
     def __enter__(self):
         gc.collect()
-        if sys.platform == "linux":  # give back what earlier measurements freed: taking it again would not be seen
+        if sys.platform == "linux":  # give freed memory back, else taking it again would not be seen
             getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -141,12 +141,12 @@ class PeakMemory:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most of the values of several rounds."""
+    """Median, least and most of several rounds' values."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def machine(device: torch.device) -> dict:
-    """Date, processor or GPU, cores, memory, and the versions of what did the work."""
+    """Date, device, processor, cores, memory in GB, system, and the versions of the libraries."""
     names = ("torch", "torchvision", "fastai", "numpy", "pillow")
     return {
         "date": date.today().isoformat(),

@@ -1,4 +1,4 @@
-"""Quality against time: both pipelines train for the same wall-clock time, and are looked at on the way."""
+"""Quality against time: both pipelines train for the same wall-clock time, and are judged on the way."""
 
 import sys
 import time
@@ -28,14 +28,15 @@ from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.training.precision import Precision
 from fastcolor.training.report import evaluating
 
-POINTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the time, at which quality is looked at
+POINTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the time at which quality is judged
 JUDGED = 64  # held-out photos
 
 
 class Watch(Callback):
-    """Ends a fit after `seconds` of training, the one-cycle schedule stretched to them, and calls `look(seconds, share)` on the way.
+    """End a fit after `seconds` of training, and call `look(seconds, share)` at POINTS of that time.
 
-    What looking takes is not counted; `begin` is what preparation took.
+    The one-cycle schedule spans the same time. The time for looking is not counted; `begin` is the time, in seconds,
+    that preparation took.
     """
 
     order = 100
@@ -51,7 +52,7 @@ class Watch(Callback):
         self.mark = time.perf_counter()
 
     def before_epoch(self):
-        self.dls.train.epoch = self.epoch  # other crops in each; fastai's own loaders pay no heed
+        self.dls.train.epoch = self.epoch  # new crops in each epoch; fastai's own loaders don't use it
 
     def before_batch(self):
         for schedule, hypers in zip(self.schedules, self.opt.hypers, strict=True):
@@ -61,7 +62,7 @@ class Watch(Callback):
         synchronize(self.device_used)
         self.spent += time.perf_counter() - self.mark
         passed = [point for point in self.points if point <= self.spent]
-        if passed:  # a slow pipeline's batch may pass several
+        if passed:  # one batch of a slow pipeline may pass several points
             self.look(self.spent, passed[-1] / self.seconds)
             self.points = self.points[len(passed) :]
         self.mark = time.perf_counter()
@@ -73,10 +74,10 @@ class Watch(Callback):
 
 
 def quality(workplace: Workplace, seconds: float, arch: str, pretrained: str) -> dict:
-    """PSNR, LPIPS and colourfulness on held-out photos against seconds of training, stock first, then fastcolor.
+    """PSNR, LPIPS and colourfulness on held-out photos against seconds of training: stock first, then fastcolor.
 
-    `arch` is the stock network's encoder; both begin with what `pretrained` says. fastcolor's clock begins with the
-    seconds that its preparation took.
+    `arch` is the stock network's encoder; `pretrained` ("none" or "imagenet") is for both. fastcolor's clock begins at
+    the seconds that its preparation took.
     """
     run, photos, bs = workplace.run, workplace.photos, workplace.bs
     judged = Judged(run, photos)
@@ -90,7 +91,7 @@ def quality(workplace: Workplace, seconds: float, arch: str, pretrained: str) ->
 
 
 def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
-    """The same of fastcolor's generator alone, beginning with nothing, with ImageNet's encoder, with the weights that ship."""
+    """As `quality`, of fastcolor's generator alone: from random weights, ImageNet's encoder and the bundled weights."""
     judged = Judged(run, photos)
     curves = {}
     for pretrained in ("none", "imagenet", "bundled"):
@@ -106,7 +107,7 @@ def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
 
 
 def our_learner(run: Run, photos: Photos, bs: int, pretrained: str) -> Learner:
-    """fastcolor's generator as stage 1 trains it, beginning with what `pretrained` says."""
+    """A Learner of fastcolor's generator as in stage 1, with the first weights that `pretrained` names."""
     torch.manual_seed(run.settings.seed)
     network = build(UNetConfig())
     load_pretrained(network, pretrained)
@@ -116,7 +117,7 @@ def our_learner(run: Run, photos: Photos, bs: int, pretrained: str) -> Learner:
 
 
 class Judged:
-    """Held-out photos on which networks are judged while they train; `reference` has what grey and the photos themselves give.
+    """Held-out photos that judge networks while they train. `reference` has the figures of grey and of the photos.
 
     LPIPS (Zhang et al. 2018) is torchmetrics', on SqueezeNet features.
     """
@@ -134,7 +135,7 @@ class Judged:
     def curve(
         self, name: str, learn: Learner, space, seconds: float, pretrained: str, begin: float = 0.0
     ) -> list[dict]:
-        """Train for so many seconds, of which `begin` have passed already: the figures at POINTS of them."""
+        """Train for `seconds`, of which `begin` have already passed. Returns the figures at POINTS of that time."""
         points = []
 
         def look(spent: float, share: float) -> None:
@@ -145,7 +146,7 @@ class Judged:
             print(f"{name}: " + ", ".join(f"{figure} {value:.4g}" for figure, value in points[-1].items()), flush=True)
 
         if pretrained == "bundled":
-            look(0.0, 0.0)  # what it can do before any training is the point of it
+            look(0.0, 0.0)  # what these weights can do without training is of most interest
         rates = [1e-3 if pretrained == "none" else 1e-4, 1e-3]
         lrs = [rates[0]] * (len(learn.splitter(learn.model)) - 1) + [rates[1]]
         learn.remove_cb(ProgressCallback)

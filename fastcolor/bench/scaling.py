@@ -1,4 +1,4 @@
-"""How the cost per photo grows: with the photos' size, with the batch, and (it must not) with the number of photos."""
+"""How the cost per photo grows with the photos' size and the batch, and that it does not with the number of photos."""
 
 import tempfile
 from pathlib import Path
@@ -24,14 +24,14 @@ COUNTS = (500, 5_000, 50_000)
 
 
 def scaling(rounds: int, seconds: float, size: int, bs: int, counts: tuple[int, ...] = COUNTS, **options) -> dict:
-    """Photos/s of stage 1, one thing varied at a time, and for the number of photos those of the input alone.
+    """Photos/s of stage 1, with one value varied at a time; for the number of photos, also those of the input alone.
 
-    Photos are random bytes, in a memory-mapped file as the cache has, those of other sizes in memory. Values are changed
-    in turn within a round. Returns `summary`: median, spread and all rounds of each. Raises UserError for batches of
-    which the smallest set does not give a few.
+    Photos are random bytes, in a memory-mapped file like the cache's; those of other sizes are in memory. Each round
+    measures every value once. Returns `summary`: median, spread and all rounds of each. Raises UserError for a batch
+    that is larger than a third of the smallest set.
     """
     if 3 * bs > counts[0]:
-        raise UserError(f"--bs {bs} is too large for sets of {counts[0]} photos: give at most {counts[0] // 3}")
+        raise UserError(f"--bs must be {counts[0] // 3} or less for sets of {counts[0]} photos, not {bs}")
     varied = {
         "size": [(value, bs, counts[0]) for value in SIZES],
         "batch": [(size, value, counts[0]) for value in BATCHES],
@@ -70,7 +70,8 @@ def scaling(rounds: int, seconds: float, size: int, bs: int, counts: tuple[int, 
 
 def _random_squares(file: Path, count: int, side: int) -> np.ndarray:
     print(
-        f"{count:,} random photos of {side} px: {count * side * side * CHANNELS / 1e6:,.0f} MB in {file}, for as long as it takes"
+        f"writing {count:,} random photos of {side} px: {count * side * side * CHANNELS / 1e6:,.0f} MB in {file}, "
+        "deleted at the end"
     )
     rng = np.random.default_rng(0)
     with open(file, "wb") as opened:
@@ -79,7 +80,7 @@ def _random_squares(file: Path, count: int, side: int) -> np.ndarray:
 
 
 def _photos(whole: np.ndarray, count: int, side: int, run: Run) -> Photos:
-    """So many photos of that side, from the file if they are there in this size, else made in memory."""
+    """`count` photos of `side` pixels, from the file if it has this size, else made in memory."""
     squares = whole[:count]
     if side != whole.shape[1]:
         squares = torch.randint(0, 256, (count, side, side, CHANNELS), dtype=torch.uint8).numpy()

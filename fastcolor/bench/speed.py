@@ -1,4 +1,4 @@
-"""Stock fastai and fastcolor in turn, in one process, on the same photos: photos/s, waiting for input, memory, ratios."""
+"""Stock fastai and fastcolor in turn, in one process, on the same photos: photos/s, waiting, memory and ratios."""
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ SYSTEMS = ("stock", "fastcolor")
 
 
 def measure_stock(stage: str, workplace: Workplace, bs: int, seconds: float) -> dict[str, float]:
-    """One measurement of one stage of fastai's pipeline."""
+    """Measure one stage (of STAGES) of fastai's pipeline once: photos/s, and the share of waiting."""
     device = workplace.run.machine.device
     if stage == "stage3":
         return timed(stock.critic_learner(stock.critic_batches(workplace, bs)), seconds, device, bs)
@@ -38,17 +38,17 @@ def measure_stock(stage: str, workplace: Workplace, bs: int, seconds: float) -> 
 
 
 def measure_fastcolor(stage: str, workplace: Workplace, bs: int, seconds: float) -> dict[str, float]:
-    """One measurement of one stage of this project, with its defaults."""
+    """Measure one stage (of STAGES) of fastcolor once, with its defaults: photos/s, and the share of waiting."""
     run, photos, lr = workplace.run, workplace.photos, 1e-4
     networks = _networks(stage, run)
     if stage == "input":
         return timed_input(color_batches(run, photos, LAB, bs).train, seconds, run.machine.device, bs)
     if stage == "stage1":
         learn = generator_learner(color_batches(run, photos, LAB, bs), *networks)
-    elif stage == "stage3":  # photos in the place of fakes, which take as long to read
+    elif stage == "stage3":  # photos in place of fakes: they take as long to read
         learn = critic_learner(critic_batches(run, photos, photos.squares, LAB, bs), *networks)
     else:
-        turns = make_switcher("fixed", 0, None, 1, 1)  # each network has every second batch, as in the stock pipeline
+        turns = make_switcher("fixed", 0, None, 1, 1)  # each network gets every second batch, as in the stock pipeline
         step = GANStep(GeneratorLoss(LOSSES["mse"].weights["lab"]), "gen_mse")
         learn = gan_learner(color_batches(run, photos, LAB, bs), *networks, step, turns)
         lr = [1e-4, 5e-4]
@@ -60,7 +60,7 @@ LAB = SPACES["lab"]
 
 
 def _networks(stage: str, run: Run) -> list[nn.Module]:
-    """The networks that a stage trains, as fastcolor has them by default."""
+    """The networks that a stage trains, fastcolor's defaults."""
     generator = build(UNetConfig())
     critic = build(PatchCriticConfig())
     trained = {"stage1": [generator], "stage3": [critic], "stage4": [generator, critic]}.get(stage, [])
@@ -68,7 +68,7 @@ def _networks(stage: str, run: Run) -> list[nn.Module]:
 
 
 def _batch_sizes(workplace: Workplace) -> dict[str, dict[str, int]]:
-    """Photos per batch of each stage: those that were asked for, or with `--bs auto` those that each stage of fastcolor finds."""
+    """Photos per batch for each system and stage: as asked; with `--bs auto`, what each stage of fastcolor chooses."""
     run, photos = workplace.run, workplace.photos
     channels = {"stage3": 3}
     found = {
@@ -82,10 +82,10 @@ MEASURE = {"stock": measure_stock, "fastcolor": measure_fastcolor}
 
 
 def speed(workplace: Workplace, rounds: int, seconds: float) -> dict:
-    """Measure both pipelines in turn, the order changing from round to round.
+    """Measure both pipelines in turn. The order changes from round to round.
 
-    In stage 3 a photo is an image that the critic judges, real or fake. Returns `rounds`, a list with a dict per stage
-    and system, and `summary`, medians and spreads of figures and ratios.
+    In stage 3, a photo is an image that the critic sees, real or fake. Returns `rounds`, a list with a dict per stage
+    and system, and `summary`, the medians and spreads of figures and ratios.
     """
     bs = _batch_sizes(workplace)
     measured = []

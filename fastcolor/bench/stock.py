@@ -1,7 +1,7 @@
 """What fastcolor is compared with: fastai's own pipeline, with the arguments of its lesson 7 (superres-gan).
 
-Photos are decoded from their files in worker processes, augmented by `aug_transforms` (the generator's) and normalised by
-ImageNet's statistics; DynamicUnet, `gan_critic` and `GANLearner` are fastai's, in the precision that fastai takes by itself.
+Photos are decoded from their files in worker processes, augmented by `aug_transforms` (for the generator) and
+normalised by ImageNet's statistics. DynamicUnet, `gan_critic` and `GANLearner` are fastai's, in its default precision.
 """
 
 import warnings
@@ -29,7 +29,7 @@ WEIGHT_DECAY = 1e-3
 
 
 def generator_batches(workplace: Workplace, bs: int) -> DataLoaders:
-    """DataLoaders of (grey photo, photo), both normalised RGB `(N, 3, size, size)`."""
+    """DataLoaders of (grey photo, colour photo), both normalised RGB `(bs, 3, size, size)`."""
     train, valid = workplace.names("train"), workplace.names("valid")
     block = DataBlock(
         blocks=(ImageBlock, ImageBlock),
@@ -43,7 +43,7 @@ def generator_batches(workplace: Workplace, bs: int) -> DataLoaders:
 
 
 def critic_batches(workplace: Workplace, bs: int) -> DataLoaders:
-    """DataLoaders of (image, label): photos, and grey photos in the place of fakes, which take as long to read."""
+    """DataLoaders of (image, label): photos, and grey photos in place of fakes, as they take as long to read."""
     train, valid = workplace.names("train"), workplace.names("valid")
     images = [Path(folder, name) for name in [*train, *valid] for folder in (workplace.colour, workplace.grey)]
     block = DataBlock(
@@ -61,9 +61,9 @@ def _folder_below(top: Path, path: Path) -> str:
 
 
 def generator_learner(dls: DataLoaders, arch: str = "resnet34", pretrained: bool = False) -> Learner:
-    """`unet_learner`, all of it trained at once."""
+    """fastai's `unet_learner`, not frozen."""
     options = {"blur": True, "norm_type": NormType.Weight, "self_attention": True, "y_range": (-3.0, 3.0)}
-    with warnings.catch_warnings():  # of torch, that fastai uses its older weight norm
+    with warnings.catch_warnings():  # torch warns that fastai uses an old form of weight norm
         warnings.simplefilter("ignore", FutureWarning)
         learn = unet_learner(
             dls,
@@ -79,12 +79,12 @@ def generator_learner(dls: DataLoaders, arch: str = "resnet34", pretrained: bool
 
 
 def critic_learner(dls: DataLoaders) -> Learner:
-    """Learner of `gan_critic`."""
+    """A Learner of fastai's `gan_critic`."""
     return Learner(dls, gan_critic(), loss_func=AdaptiveLoss(nn.BCEWithLogitsLoss()), wd=WEIGHT_DECAY)
 
 
 def gan_learner(generator: Learner, critic: Learner) -> GANLearner:
-    """`GANLearner` of both. Lesson 7's switcher follows the losses; this one gives each network every second batch."""
+    """fastai's `GANLearner` of both. Each network gets every second batch; lesson 7's switcher goes by the losses."""
     return GANLearner.from_learners(
         generator,
         critic,

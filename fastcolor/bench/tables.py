@@ -1,4 +1,4 @@
-"""The benchmarks' figures as Markdown and as a plot: what the READMEs show is made here, from the benchmark's own file."""
+"""The benchmarks' figures as Markdown and as plots. The READMEs show what is made here from a benchmark's JSON file."""
 
 import json
 from io import BytesIO
@@ -12,7 +12,7 @@ from fastcolor.photo.write import save_photo
 
 
 def _range(figures: dict[str, float], form: str = "{:,.1f}") -> str:
-    """Median and, in brackets, least and most of several rounds."""
+    """Median, and in brackets least and most, of several rounds."""
     return f"{form.format(figures['median'])} ({form.format(figures['least'])} to {form.format(figures['most'])})"
 
 
@@ -63,7 +63,10 @@ def speed_table(result: dict) -> str:
         )
     head = ["", "stock fastai, photos/s", "fastcolor, photos/s", "ratio", "waiting for input", "peak memory, MB"]
     rounds = len(result["rounds"])
-    return f"{_table(head, rows)}\nMedian (least to most) of {rounds} alternated rounds; stock / fastcolor. {_about(result)}\n"
+    return (
+        f"{_table(head, rows)}\nMedian (least to most) of {rounds} alternated rounds; stock / fastcolor. "
+        f"{_about(result)}\n"
+    )
 
 
 def scaling_table(result: dict) -> str:
@@ -74,7 +77,10 @@ def scaling_table(result: dict) -> str:
     ]
     head = ["varied", "px", "batch", "photos", "photos/s"]
     rounds = len(result["summary"][0]["rounds"])
-    return f"{_table(head, rows)}\nStage 1 unless it says input; median (least to most) of {rounds} rounds in turn. {_about(result)}\n"
+    return (
+        f"{_table(head, rows)}\nStage 1 unless it says input; median (least to most) of {rounds} rounds in turn. "
+        f"{_about(result)}\n"
+    )
 
 
 def quality_table(result: dict) -> str:
@@ -97,8 +103,9 @@ def quality_table(result: dict) -> str:
     both = [f"{name}, {system}" for name in ("PSNR", "LPIPS", "colourfulness") for system in ("stock", "fastcolor")]
     real = result["colorfulness_real"]
     return (
-        f"{_table(['seconds, stock / fastcolor', *both], rows)}\n{result['photos']} held-out photos, colourfulness {real:.1f}; LPIPS on "
-        f"SqueezeNet features; stock DynamicUnet on {result['arch']}; both begin with {_begin(result)}. {_about(result)}\n"
+        f"{_table(['seconds, stock / fastcolor', *both], rows)}\n{result['photos']} held-out photos, "
+        f"colourfulness {real:.1f}; LPIPS on SqueezeNet features; stock DynamicUnet on {result['arch']}; "
+        f"both begin with {_begin(result)}. {_about(result)}\n"
     )
 
 
@@ -116,7 +123,10 @@ def precisions_table(result: dict) -> str:
     times = {p: [run["seconds"] for run in result["runs"] if run["precision"] == p] for p in ("fp32", "bf16")}
     rows.append(["all four stages", "seconds", *(f"{min(t):.0f} to {max(t):.0f}" for t in times.values())])
     seeds = len(times["fp32"])
-    return f"{_table(['', '', 'fp32', 'bf16'], rows)}\nHeld-out scenes; mean ± standard deviation over {seeds} seeds. {_about(result)}\n"
+    return (
+        f"{_table(['', '', 'fp32', 'bf16'], rows)}\nHeld-out scenes; mean ± standard deviation over {seeds} seeds. "
+        f"{_about(result)}\n"
+    )
 
 
 def transfer_table(result: dict) -> str:
@@ -139,7 +149,10 @@ def transfer_table(result: dict) -> str:
     ]
     real = result["colorfulness_real"]
     photos = f"{result['trained_on']} photos to learn from, {result['photos']} held out, of colourfulness {real:.1f}"
-    return f"{_table(head, [['grey', *cells(lambda start: result['grey'])], *rows])}\n{photos}; fastcolor in {result['precision']}. {_about(result)}\n"
+    return (
+        f"{_table(head, [['grey', *cells(lambda start: result['grey'])], *rows])}\n{photos}; "
+        f"fastcolor in {result['precision']}. {_about(result)}\n"
+    )
 
 
 def inference_table(result: dict) -> str:
@@ -165,8 +178,8 @@ def inference_table(result: dict) -> str:
     ]
     rounds = result["rounds_each"]
     return (
-        f"{_table(head, rows)}\nJPEG to JPEG, as `fastcolor colorize` does it, median (least to most) of {rounds} after the first; memory of the "
-        f"whole process. {_workplace(result)}.\n"
+        f"{_table(head, rows)}\nJPEG to JPEG, as `fastcolor colorize` does it, median (least to most) of {rounds} "
+        f"after the first; memory of the whole process. {_workplace(result)}.\n"
     )
 
 
@@ -196,7 +209,7 @@ TABLES = {
 
 
 def write(name: str, result: dict, out: Path) -> None:
-    """Write `NAME.json`, `NAME.md` and, of learning curves, `NAME.png` into the folder `out`, and print the table."""
+    """Write `NAME.json`, `NAME.md` and (for learning curves) `NAME.png` into the folder `out`, and print the table."""
     table = TABLES[name](result)
     for suffix, text in ((".json", json.dumps(result, indent=1) + "\n"), (".md", table)):
         with write_whole(out / (name + suffix)) as temporary:
@@ -207,7 +220,7 @@ def write(name: str, result: dict, out: Path) -> None:
 
 
 def plot_curves(result: dict, path: Path) -> None:
-    """PSNR and LPIPS against seconds of training as PNG; fastai brings matplotlib along."""
+    """Write a PNG of PSNR and LPIPS against seconds of training."""
     import matplotlib
 
     matplotlib.use("Agg")  # no window
@@ -225,4 +238,4 @@ def plot_curves(result: dict, path: Path) -> None:
     drawn = BytesIO()
     figure.savefig(drawn, dpi=100)
     pyplot.close(figure)
-    save_photo(Image.open(drawn).convert("RGB").quantize(64), path)  # a fraction of the size
+    save_photo(Image.open(drawn).convert("RGB").quantize(64), path)  # 64 colours: a fraction of the file size

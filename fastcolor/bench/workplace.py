@@ -1,4 +1,4 @@
-"""What every benchmark works on: the same photos for both pipelines, in folders that are gone afterwards."""
+"""What benchmarks work on: the same photos for both pipelines, in folders that are deleted afterwards."""
 
 import shutil
 import tempfile
@@ -21,34 +21,35 @@ from fastcolor.prep.greyscale import mirror_grey
 from fastcolor.runs.run import Run, open_run
 from fastcolor.scenes.folder import write_scenes
 
-SCENES, SCENE_SIDE = 640, 176  # drawn where no --data is given
+SCENES, SCENE_SIDE = 640, 176  # drawn scenes, and their side in pixels, if no --data is given
 
 
 @dataclass
 class Workplace:
-    """Upright JPEG files of the photos and their grey mirror, for stock fastai, and fastcolor's run with them loaded."""
+    """The photos as upright files and a grey copy of each, for stock fastai, and loaded into a run of fastcolor."""
 
     colour: Path
     grey: Path
     run: Run
     photos: Photos
-    preparation: float  # seconds that fastcolor took to load the photos, decoding included
+    preparation: float  # seconds that fastcolor took to decode and load the photos
 
     def names(self, part: str) -> list[str]:
-        """Files of the photos that are trained on ("train") or held out ("valid")."""
+        """The files of the photos to train on ("train") or held out ("valid")."""
         return [self.photos.names[row] for row in getattr(self.photos, part)]
 
     @property
     def bs(self) -> int:
-        """Photos per batch where both pipelines have the same."""
+        """Photos per batch, for benchmarks in which both pipelines use the same."""
         return self.run.bs if isinstance(self.run.bs, int) else BATCH
 
 
 @contextmanager
 def workplace(data: str | None, **options) -> Iterator[Workplace]:
-    """Prepare for both pipelines. Raises UserError for photos that don't give a few batches.
+    """Prepare the photos of `data`, or drawn scenes, for both pipelines; `options` are flags of `open_run`.
 
-    fastai ignores EXIF orientation, so it gets upright copies.
+    fastai ignores EXIF orientation, so it gets upright copies. Raises UserError for photos that don't fill three
+    batches.
     """
     with tempfile.TemporaryDirectory(prefix="fastcolor-bench-") as top:
         folder, colour, grey = Path(data or Path(top, "scenes")), Path(top, "colour"), Path(top, "grey")
@@ -63,10 +64,10 @@ def workplace(data: str | None, **options) -> Iterator[Workplace]:
         made = Workplace(colour, grey, run, photos, preparation)
         if len(photos.train) < 3 * made.bs:
             raise UserError(
-                f"{folder} holds {len(photos.train)} photos to train on: give at least {3 * made.bs} for batches of {made.bs}, "
-                "or a smaller --bs"
+                f"{folder} holds only {len(photos.train)} photos to train on: give a folder with at least "
+                f"{3 * made.bs}, for batches of {made.bs}, or a smaller --bs"
             )
-        print(f"upright copies and grey mirror of {len(photos.names):,} photos, for the stock pipeline")
+        print(f"making upright copies and grey copies of {len(photos.names):,} photos, for the stock pipeline")
         chosen = [Path(name) for name in made.names("train") + made.names("valid")]
         convert_folder(folder, colour, _upright, photos=chosen)
         mirror_grey(colour, grey, photos=chosen)
@@ -82,7 +83,7 @@ def _draw_jpegs(drawn: Path, folder: Path) -> None:
 def _upright(photo: Path, copy: Path) -> None:
     with Image.open(photo) as image:
         is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    if is_upright:  # the file as it is: coding it again could make it slower or faster to decode
+    if is_upright:  # the same file: encoding it again could change how long it takes to decode
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(photo, copy)
     else:
