@@ -133,7 +133,8 @@ def test_some_photos_of_an_epoch_get_the_light_of_old_prints_but_keep_their_colo
 def test_first_epochs_may_show_reduced_photos():
     squares = np.repeat(np.arange(12, dtype=np.uint8)[:, None, None, None] * 20, 12, 1).repeat(12, 2).repeat(4, 3)
     loader = PhotoBatches(
-        [squares], np.arange(12), lambda crops: crops, size=8, bs=12, device=torch.device("cpu"), seed=3, train=True, small_epochs=1
+        [squares], np.arange(12), lambda crops: crops,
+        size=8, bs=12, device=torch.device("cpu"), seed=3, train=True, small_epochs=1,
     )
     (first,) = loader
     loader.start(1)
@@ -354,7 +355,9 @@ def test_two_folders_become_two_sides_and_held_out_photos_stay_out(tmp_path):
     for folder, color, count in (("sea", (0, 0, 250), 14), ("fire", (250, 0, 0), 12)):
         (tmp_path / "data" / folder).mkdir(parents=True)
         for n in range(count):
-            Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(tmp_path / "data" / folder / f"{n}.png")
+            Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(
+                tmp_path / "data" / folder / f"{n}.png"
+            )
     run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
     photos = prepared(run)
     space = SPACES["rgb_unit"]
@@ -365,7 +368,9 @@ def test_two_folders_become_two_sides_and_held_out_photos_stay_out(tmp_path):
             loader.start(epoch)
             for sides in loader:
                 for i, side in enumerate(sides):
-                    seen[part][i] |= {tuple((space.to_rgb(image[None])[0, :, 0, 0] * 255).round().int().tolist()) for image in side}
+                    seen[part][i] |= {
+                        tuple((space.to_rgb(image[None])[0, :, 0, 0] * 255).round().int().tolist()) for image in side
+                    }
     for sea, fire in seen.values():
         assert sea
         assert fire
@@ -381,7 +386,9 @@ def test_a_folder_without_a_batch_or_a_photo_held_out_is_named(tmp_path):
         for n in range(count):
             draw_scene(100 * count + n, 40).save(tmp_path / "data" / folder / f"{n}.png")
     run = opened(tmp_path / "data", tmp_path / "run", folders="many,few")
-    with pytest.raises(UserError, match="few gives [123] photos to train on and [012] to hold out, but 4 and 1 are needed"):
+    with pytest.raises(
+        UserError, match="few gives [123] photos to train on and [012] to hold out, but 4 and 1 are needed"
+    ):
         unpaired_batches(run, prepared(run), SPACES["rgb_unit"], 4)
 
 
@@ -444,7 +451,9 @@ def learners(dls) -> dict:
     critic = build(PatchCriticConfig(channels=8))
     return {
         "stage 1": generator_learner(dls, Painter()),
-        "stage 4": gan_learner(dls, Painter(), critic, GANStep(GeneratorLoss(8), "gen_mse"), make_switcher("adaptive", 0.6, None, 1, 1)),
+        "stage 4": gan_learner(
+            dls, Painter(), critic, GANStep(GeneratorLoss(8), "gen_mse"), make_switcher("adaptive", 0.6, None, 1, 1)
+        ),
     }
 
 
@@ -487,7 +496,9 @@ def test_predictions_are_of_all_photos_in_their_order(scenes, tmp_path):
 
 def test_results_are_of_other_photos_each_time_unless_told():
     valid = batches(False)
-    orders = {tuple(valid.new(shuffle=shuffle).one_batch()[:, 0, 0, 0].tolist()) for shuffle in (False, False, *[True] * 9)}
+    orders = {
+        tuple(valid.new(shuffle=shuffle).one_batch()[:, 0, 0, 0].tolist()) for shuffle in (False, False, *[True] * 9)
+    }
     assert len(orders) > 5
     assert (0, 1, 2, 3, 4) in orders
     assert valid.one_batch()[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
@@ -527,7 +538,9 @@ def test_unpaired_photos_are_shown_side_by_side_under_their_folders_names(tmp_pa
     for folder, color in (("sea", (0, 0, 250)), ("fire", (250, 0, 0))):
         (tmp_path / "data" / folder).mkdir(parents=True)
         for n in range(14):
-            Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(tmp_path / "data" / folder / f"{n}.png")
+            Image.new("RGB", (40, 40), tuple(v and v - 4 * n for v in color)).save(
+                tmp_path / "data" / folder / f"{n}.png"
+            )
     run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
     dls = unpaired_batches(run, prepared(run), SPACES["rgb_unit"], 2)
     dls.show_batch()

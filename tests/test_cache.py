@@ -162,7 +162,7 @@ def test_an_array_of_pickled_objects_is_no_cache_file(data, tmp_path):
 
 
 def test_a_cache_may_be_larger_than_memory(tmp_path):
-    """A terabyte, of which the disk holds only what was written: a mapping that may be written to is refused at that size."""
+    """A terabyte, of which the disk holds only what was written: a writable mapping is refused at that size."""
     shape = (20_000, 3600, 3600, 4)
     note = json.dumps({"names": [f"{row}.png" for row in range(shape[0])], "unreadable": []}).encode()
     with open(tmp_path / "array.npy", "wb") as file:

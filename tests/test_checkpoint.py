@@ -143,7 +143,10 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path):
         lambda about: about["config"].update(arch="get_weight"),
         lambda about: about.pop("config"),
         lambda about: about.pop("size"),
-        *(lambda about, size=size: about.update(size=size) for size in (None, "64", 64.0, True, -64, 31, 5000, float("nan"), 10**400)),
+        *(
+            lambda about, size=size: about.update(size=size)
+            for size in (None, "64", 64.0, True, -64, 31, 5000, float("nan"), 10**400)
+        ),
         lambda about: about.update(config=[1, 2]),
         lambda about: about["config"].update(space="rgb"),
         lambda about: about["config"].update(space=["lab"]),

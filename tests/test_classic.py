@@ -1,4 +1,4 @@
-"""The recipes' networks: sizes and counts that their papers and descriptions have, any height and width, first weights."""
+"""The recipes' networks: sizes and counts of their papers and descriptions, any height and width, first weights."""
 
 
 import pytest
@@ -44,7 +44,8 @@ def test_networks_have_as_many_parameters_as_the_papers_code_says(config, millio
 
 def test_the_encoder_decoder_has_the_parameters_of_its_described_layers():
     widths = [64, 128, 256, 512]
-    down = sum(16 * a * b + 2 * b for a, b in zip([1, 64, 128, 256], widths, strict=True))  # 4x4 kernels; batch norm's two
+    # 4x4 kernels; batch norm's two
+    down = sum(16 * a * b + 2 * b for a, b in zip([1, 64, 128, 256], widths, strict=True))
     up = sum(16 * a * (a // 2) + 2 * (a // 2) for a in widths)
     assert parameters(EncoderDecoderConfig()) == down + up + 9 * 32 * 2 + 2
 
@@ -106,7 +107,8 @@ def test_without_residual_blocks_nothing_stands_between():
 def test_cyclegans_critic_has_the_described_widths():
     found = shapes(build(CYCLE_CRITIC), nn.Conv2d, torch.zeros(1, 3, 256, 256))
     # four halvings, then one and the last at stride 1
-    assert [(channels, side) for channels, side, _ in found] == [(64, 128), (128, 64), (256, 32), (512, 16), (512, 15), (1, 14)]
+    expected = [(64, 128), (128, 64), (256, 32), (512, 16), (512, 15), (1, 14)]
+    assert [(channels, side) for channels, side, _ in found] == expected
 
 
 def test_the_color_critic_gives_one_logit_of_four_halvings():
@@ -130,7 +132,8 @@ def test_the_color_critic_does_not_see_light():
     ("config", "patch"),
     [
         (PatchGANConfig(inputs=3, norm="none"), 70),  # Isola et al. 2017, section 6.1.2
-        (PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="none"), 142),  # back from 1: 4, 7, then 2r + 2 four times
+        # back from 1: 4, 7, then 2r + 2 four times
+        (PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="none"), 142),
     ],
 )
 def test_a_logit_of_the_patchgan_sees_a_square_of_its_size(config, patch):
@@ -149,7 +152,9 @@ def test_a_patchgan_of_256_pixels_gives_30_x_30_logits():
         assert build(PatchGANConfig())(torch.zeros(2, 6, 256, 256)).shape == (2, 900)
 
 
-@pytest.mark.parametrize("config", THIN, ids=lambda config: f"{config.name}-{config.space}-{getattr(config, 'blocks', '')}")
+@pytest.mark.parametrize(
+    "config", THIN, ids=lambda config: f"{config.name}-{config.space}-{getattr(config, 'blocks', '')}"
+)
 @pytest.mark.parametrize("size", [(64, 64), (33, 71), (1, 1), (5, 130)])
 def test_generators_return_an_image_of_any_inputs_size(config, size):
     torch.manual_seed(0)
@@ -185,7 +190,9 @@ def test_dropout_is_noise_in_training_and_rest_in_use():
         assert torch.equal(network(x), network(x))
 
 
-@pytest.mark.parametrize("config", [SkipUNetConfig(depth=6), EncoderDecoderConfig(), ResnetConfig(), CYCLE_CRITIC], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "config", [SkipUNetConfig(depth=6), EncoderDecoderConfig(), ResnetConfig(), CYCLE_CRITIC], ids=lambda c: c.name
+)
 def test_first_weights_are_normal_with_a_deviation_of_one_fiftieth(config):
     torch.manual_seed(0)
     network = build(config)
@@ -197,7 +204,12 @@ def test_first_weights_are_normal_with_a_deviation_of_one_fiftieth(config):
 
 @pytest.mark.parametrize(
     ("config", "fields"),
-    [(SkipUNetConfig, {"depth": 3}), (SkipUNetConfig, {"depth": 9}), (SkipUNetConfig, {"norm": "layer"}), (PatchGANConfig, {"norm": "x"})],
+    [
+        (SkipUNetConfig, {"depth": 3}),
+        (SkipUNetConfig, {"depth": 9}),
+        (SkipUNetConfig, {"norm": "layer"}),
+        (PatchGANConfig, {"norm": "x"}),
+    ],
 )
 def test_a_config_that_no_network_has_is_refused(config, fields):
     with pytest.raises(ValueError, match=str(next(iter(fields.values())))):

@@ -22,14 +22,19 @@ def drawn(monkeypatch):
     monkeypatch.setattr(Figure, "add_subplot", watch)
 
     def lines() -> dict:
-        return {a.get_title(): {line.get_label(): line.get_xydata().tolist() for line in a.get_lines()} for a in figures}
+        return {
+            a.get_title(): {line.get_label(): line.get_xydata().tolist() for line in a.get_lines()} for a in figures
+        }
 
     return lines
 
 
 def rows(stage: str, epochs: int = 3, **columns) -> list[dict]:
     fixed = {"seconds": "1", "photos_per_s": "9", "peak_mb": "70", "warning": "fading"}
-    return [{"stage": stage, "epoch": str(n), **{k: str(v * n) for k, v in columns.items()}, **fixed} for n in range(1, epochs + 1)]
+    return [
+        {"stage": stage, "epoch": str(n), **{k: str(v * n) for k, v in columns.items()}, **fixed}
+        for n in range(1, epochs + 1)
+    ]
 
 
 def test_losses_stand_in_one_panel_and_each_figure_beside_the_photos_own(scenes, tmp_path, drawn):
@@ -45,7 +50,9 @@ def test_losses_stand_in_one_panel_and_each_figure_beside_the_photos_own(scenes,
 
 def test_every_stage_has_a_row_of_its_own(scenes, tmp_path, drawn):
     run = opened(scenes, tmp_path / "run")
-    run.write_history([*rows("stage1", train_mse=1, psnr=10), *rows("stage3", critic_loss=2), *rows("stage4", gen_mse=3, psnr=11)])
+    run.write_history(
+        [*rows("stage1", train_mse=1, psnr=10), *rows("stage3", critic_loss=2), *rows("stage4", gen_mse=3, psnr=11)]
+    )
     draw_history(run)
     assert {title for title in drawn() if "losses" in title} == {f"stage{n}: losses" for n in (1, 3, 4)}
     picture = np.asarray(Image.open(run.folder.path / "history.png").convert("L"))

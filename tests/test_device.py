@@ -32,7 +32,9 @@ def test_auto_takes_bf16_where_the_processor_has_units_for_it_and_says_why(units
 
 @pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_a_gpu_that_only_emulates_bf16_gets_fp32(supported, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or supported)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or supported
+    )
     assert choose_precision("auto", torch.device("cuda"))[0] == expected
 
 
@@ -64,7 +66,10 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(scenes, tmp_pat
         network.load_state_dict(before)
         network.zero_grad()
         network(images).square().sum().backward()
-        return {**{n: p.grad.clone() for n, p in network.named_parameters()}, **{n: b.clone() for n, b in network.named_buffers()}}
+        return {
+            **{n: p.grad.clone() for n, p in network.named_parameters()},
+            **{n: b.clone() for n, b in network.named_buffers()},
+        }
 
     eager, names = learned(), list(network.state_dict())
     assert opened(scenes, tmp_path / "run", compile=True).machine.place(network) is network

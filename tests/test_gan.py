@@ -29,7 +29,9 @@ class Batches(list):
 
 def loaders(batches: int = 4) -> DataLoaders:
     torch.manual_seed(0)
-    return DataLoaders(*(Batches((torch.rand(4, 1, 32, 32), torch.rand(4, 3, 32, 32)) for _ in range(batches)) for _ in "tv"))
+    return DataLoaders(
+        *(Batches((torch.rand(4, 1, 32, 32), torch.rand(4, 3, 32, 32)) for _ in range(batches)) for _ in "tv")
+    )
 
 
 def networks():
@@ -59,7 +61,9 @@ class Watch(Callback):
 
     def after_step(self):
         rates = [hyper["lr"] for hyper in self.opt.hypers]
-        changed = [not same(b, state(n)) for b, n in zip(self.before, (self.model.generator, self.model.critic), strict=True)]
+        changed = [
+            not same(b, state(n)) for b, n in zip(self.before, (self.model.generator, self.model.critic), strict=True)
+        ]
         self.seen.append((self.learns, *changed, *rates))
 
 
@@ -69,7 +73,9 @@ def test_fastais_networks_stand_still_as_well():
     generator = build(DynamicUnetConfig(arch="resnet18", size=64))
     critic = build(FastaiCriticConfig(space="rgb"))
     batches = DataLoaders(*(Batches([(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))] * 2) for _ in "tv"))
-    learn = gan_learner(batches, generator, critic, GANStep(GeneratorLoss(50), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(
+        batches, generator, critic, GANStep(GeneratorLoss(50), "gen_mse"), make_switcher("fixed", 0, None, 1, 1)
+    )
     watch = Watch()
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, lr=[1e-3, 5e-3], cbs=watch)
@@ -105,7 +111,9 @@ def test_fastais_own_gan_learner_would_not_pass_this():
 
 def test_both_learning_rates_are_at_every_step_what_they_are_said_to_be():
     generator, critic = networks()
-    learn = gan_learner(loaders(), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(
+        loaders(), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1)
+    )
     watch = Watch()
     with learn.no_bar(), learn.no_logging():
         learn.fit(3, lr=[1e-4, 5e-4], cbs=watch)
@@ -113,9 +121,11 @@ def test_both_learning_rates_are_at_every_step_what_they_are_said_to_be():
 
 
 def test_the_first_steps_length_is_the_learning_rate_of_the_network_that_learns():
-    """Adam's first step without momentum moves every parameter with a gradient by lr: Kingma and Ba 2014, section 2.1."""
+    """Adam's first step without momentum moves each parameter with a gradient by lr (Kingma and Ba 2014, 2.1)."""
     generator, critic = networks()
-    learn = gan_learner(loaders(2), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(
+        loaders(2), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1)
+    )
     before = state(generator)["head.weight"], state(critic)["body.7.parametrizations.weight.original"]
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, lr=[1e-4, 5e-4], wd=0)  # a step of the critic, then one of the generator
@@ -151,7 +161,9 @@ class Passes(Callback):
 
 def test_a_turn_runs_each_network_as_often_as_it_must_and_computes_no_gradient_for_the_one_that_stands_still():
     generator, critic = networks()
-    learn = gan_learner(loaders(), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1))
+    learn = gan_learner(
+        loaders(), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 1, 1)
+    )
     passes = Passes()
     with learn.no_bar(), learn.no_logging():
         learn.fit(2, lr=[1e-3, 5e-3], cbs=passes)
@@ -170,7 +182,8 @@ def test_in_validation_a_fake_is_painted_once_and_judged_once(own_run, monkeypat
     monkeypatch.setattr(stage4_gan, "sample_grid", lambda *_: None)
     with before_each_forward(note):
         stage4_gan.main(run=str(own_run), force=True, epochs=1, **{**TINY, "bs": 2})
-    assert ran == ["generator", "critic", "critic"]  # one batch of two held-out photos: painted, the fakes judged, the real ones
+    # one batch of two held-out photos: painted, the fakes judged, the real ones
+    assert ran == ["generator", "critic", "critic"]
 
 
 class Modes(Callback):
@@ -183,7 +196,9 @@ class Modes(Callback):
 
     def before_batch(self):
         if not self.training:
-            self.validating.append((self.model.generator.training, self.model.critic.training, self.gan_trainer.gen_mode))
+            self.validating.append(
+                (self.model.generator.training, self.model.critic.training, self.gan_trainer.gen_mode)
+            )
         elif self.iter == 0:
             self.begins.append(self.gan_trainer.gen_mode)
 
@@ -193,7 +208,9 @@ class Modes(Callback):
 
 def test_validation_measures_the_generator_at_rest_and_leaves_the_turn_as_it_was():
     generator, critic = networks()
-    learn = gan_learner(loaders(3), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 2, 2))
+    learn = gan_learner(
+        loaders(3), generator, critic, GANStep(GeneratorLoss(200), "gen_mse"), make_switcher("fixed", 0, None, 2, 2)
+    )
     modes = Modes()
     with learn.no_bar(), learn.no_logging():
         learn.fit(4, lr=[1e-4, 5e-4], cbs=modes)
@@ -205,7 +222,9 @@ def test_validation_measures_the_generator_at_rest_and_leaves_the_turn_as_it_was
 def test_the_critic_learns_to_tell_and_the_generator_to_fool_it():
     generator, critic = networks()
     dls = loaders(8)
-    learn = gan_learner(dls, generator, critic, GANStep(GeneratorLoss(0), "gen_mse"), make_switcher("fixed", 0, None, 40, 40))
+    learn = gan_learner(
+        dls, generator, critic, GANStep(GeneratorLoss(0), "gen_mse"), make_switcher("fixed", 0, None, 40, 40)
+    )
 
     def judged(image_of) -> float:
         with torch.no_grad():
@@ -230,4 +249,5 @@ def test_the_losses_are_what_their_names_say():
     # -log sigmoid(0) = 0.6931, -log sigmoid(1) = 0.3133; mean squared difference 0.25
     assert loss(pred, fake, real).item() == pytest.approx((0.6931 + 0.3133) / 2 + 3 * 0.25, abs=1e-3)
     assert loss.distance.item() == pytest.approx(0.25)
-    assert critic_loss(bce, torch.tensor([[1.0]]), torch.tensor([[0.0]])).item() == pytest.approx((0.3133 + 0.6931) / 2, abs=1e-3)
+    loss = critic_loss(bce, torch.tensor([[1.0]]), torch.tensor([[0.0]]))
+    assert loss.item() == pytest.approx((0.3133 + 0.6931) / 2, abs=1e-3)

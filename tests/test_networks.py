@@ -109,7 +109,7 @@ def test_a_backbones_weights_reach_the_encoder(config):
     network.load_backbone(resnet.state_dict())
     # where L/50-1 and ImageNet's normalisation agree: a grey of 0.449 minus each channel's mean differs a little
     grey = torch.rand(1, 1, 64, 64) * 0.8 + 0.1
-    mean = torch.full((1, 3, 1, 1), 0.449) if config.name == "unet" else torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    mean = torch.tensor([0.449] * 3 if config.name == "unet" else [0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     x = (grey - mean) / std
     with torch.no_grad():

@@ -86,7 +86,8 @@ def test_lab_gans_critic_learns_from_real_then_from_fakes_and_the_generator_from
     step, networks, groups = scalars("lab_gan")
     light, photos = torch.cat([plain(0.9), plain(0.5)]), torch.cat([plain(0.5, 0.2, 0.2), plain(9.0, 9.0, 9.0)])
     trained(step, networks, groups, [(light, photos)], [LR, LR])
-    real, late, early = 0.3, (0.5 + 0.3 + 0.3) / 3, (0.9 + 0.54 + 0.54) / 3  # the first half real, the second half faked
+    # the first half real, the second half faked
+    real, late, early = 0.3, (0.5 + 0.3 + 0.3) / 3, (0.9 + 0.54 + 0.54) / 3
     first = -real / (1 + math.exp(real))  # gradient of softplus(-0.3 w) at w = 1
     after_real = 1 + LR
     second = late / (1 + math.exp(-after_real * late))  # of softplus(late x w)
@@ -152,7 +153,8 @@ def test_cyclegans_generators_step_along_the_gradient_of_the_whole_objective():
 def test_micro_batches_give_the_gradient_of_one_large_batch(micro):
     """Exact without batch norm, whose statistics are those of a part."""
     torch.manual_seed(0)
-    network, images = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(3 * 16, 1)), torch.randn(8, 2, 6, 6)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(3 * 16, 1))
+    images = torch.randn(8, 2, 6, 6)
     step = LabGANStep(micro)
     step.learn = SimpleNamespace()
     loss = step.accumulate(images, lambda part: bce(network(part), True))

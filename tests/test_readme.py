@@ -15,7 +15,10 @@ from fastcolor.scenes.folder import write_scenes
 
 TOP = Path(__file__).parents[1]
 README, HOUSE = TOP / "README.md", TOP / "fastcolor/README.md"
-READMES = [README, *(file for room in ("fastcolor", "data_prep", "tests", "nbs") for file in sorted((TOP / room).rglob("README.md")))]
+READMES = [
+    README,
+    *(file for room in ("fastcolor", "data_prep", "tests", "nbs") for file in sorted((TOP / room).rglob("README.md"))),
+]
 PAGES = [*READMES, *filter(Path.exists, (TOP / ".github/CONTRIBUTING.md", TOP / "fastcolor/CHANGELOG.md"))]
 OTHER_PROGRAMS = ("pip ", "pytest", "python -X", "nbdev-clean", "ruff")
 

@@ -33,8 +33,10 @@ def split(run) -> dict[str, str]:
 
 def test_a_run_folder_holds_what_the_readme_says(finished_run):
     readme = (Path(__file__).parents[1] / "fastcolor/README.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"^\| `([\w.]+)/?` \|", readme.partition("## The run folder")[2].partition("\n## ")[0], re.MULTILINE))
-    of_other_runs = {"coloured.png", "contact_sheet.png", "unreadable.csv", "sample"}  # `train`, broken photos, no --data
+    table = readme.partition("## The run folder")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\| `([\w.]+)/?` \|", table, re.MULTILINE))
+    # of `train`, of broken photos, of no --data
+    of_other_runs = {"coloured.png", "contact_sheet.png", "unreadable.csv", "sample"}
     assert {path.name for path in finished_run.iterdir()} == told - of_other_runs
     assert of_other_runs <= told
     assert not list((finished_run / "resume").iterdir())
@@ -54,10 +56,12 @@ def test_config_json_says_what_the_run_was_made_of_and_with(finished_run, scenes
     told = json.dumps([names, [(scenes / name).stat().st_size for name in names]])
     assert config["data"] == {"photos": 24, "sha256": hashlib.sha256(told.encode()).hexdigest()}
     top = Path(__file__).parents[1]
-    head = subprocess.run(["git", "-C", top, "rev-parse", "HEAD"], check=False, capture_output=True, text=True).stdout.strip()
+    head = subprocess.run(
+        ["git", "-C", top, "rev-parse", "HEAD"], check=False, capture_output=True, text=True
+    ).stdout.strip()
     for stage in ("stage1", "stage2", "stage3", "stage4"):
         (made_with,) = config["stages"][stage]["made_with"]
-        assert {name: made_with[name] for name in ("torch", "fastai")} == {name: version(name) for name in ("torch", "fastai")}
+        assert (made_with["torch"], made_with["fastai"]) == (version("torch"), version("fastai"))
         assert made_with["command"] == shlex.join(sys.argv)
         assert made_with["threads"] == torch.get_num_threads()
         assert (made_with["git"] or "").removesuffix("-dirty") == (head if (top / ".git").exists() else "")
@@ -117,10 +121,12 @@ def test_what_another_process_did_since_a_run_was_opened_is_kept(own_run):
     run = open_run(run=str(own_run), resume=True, device="cpu", precision="fp32")
     (own_run / "config.json").write_text(config)  # another process came to the end of all stages meanwhile
     prepared(run)
-    with run.stage("stage1", **{name: json.loads(config)["stages"]["stage1"][name] for name in ("epochs", "bs")}) as is_needed:
+    begun = json.loads(config)["stages"]["stage1"]
+    with run.stage("stage1", epochs=begun["epochs"], bs=begun["bs"]) as is_needed:
         assert not is_needed
     assert (own_run / "stage4_gen.safetensors").exists()
-    assert json.loads((own_run / "config.json").read_text())["stages"].keys() == {"stage1", "stage2", "stage3", "stage4"}
+    stages = json.loads((own_run / "config.json").read_text())["stages"]
+    assert stages.keys() == {"stage1", "stage2", "stage3", "stage4"}
 
 
 def test_a_run_that_another_process_began_otherwise_since_is_left_alone(scenes, tmp_path):
@@ -168,7 +174,7 @@ def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):
 
 
 def test_no_stage_draws_a_training_batch_from_held_out_photos(scenes, tmp_path):
-    """Held-out photos are made plain, once they are chosen: no batch of training has a plain one, all of validation's are."""
+    """Held-out photos are made plain once they are chosen: no training photo is plain then, all in validation are."""
     data, run, plain = Path(shutil.copytree(scenes, tmp_path / "data")), tmp_path / "run", {True: [], False: []}
     prepared(opened(data, run))
     for name, part in split(run).items():
@@ -322,14 +328,18 @@ def test_another_runs_weights_are_a_starting_point(finished_run, scenes, tmp_pat
     stage1_pretrain_gen.main(
         data=str(scenes), run=str(tmp_path / "run"), pretrained=str(weights), epochs=1, lr=0.0, **TINY
     )
-    given, taken = (load_network(path, "generator")[0] for path in (weights, tmp_path / "run" / "stage1_gen.safetensors"))
+    given, taken = (
+        load_network(path, "generator")[0] for path in (weights, tmp_path / "run" / "stage1_gen.safetensors")
+    )
     for name, parameter in given.named_parameters():
         assert (dict(taken.named_parameters())[name] == parameter).all()
 
 
 def test_the_weights_that_ship_are_the_usual_starting_point(scenes, tmp_path):
     stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), epochs=1, lr=0.0, **TINY)
-    given, taken = (load_network(path, "generator")[0] for path in (BUNDLED, tmp_path / "run" / "stage1_gen.safetensors"))
+    given, taken = (
+        load_network(path, "generator")[0] for path in (BUNDLED, tmp_path / "run" / "stage1_gen.safetensors")
+    )
     assert given.config == taken.config
     for name, parameter in given.named_parameters():
         assert (dict(taken.named_parameters())[name] == parameter).all()

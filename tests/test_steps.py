@@ -41,7 +41,8 @@ def thin_networks(recipe: str) -> tuple[Step, Networks, list[list[str]]]:
     lab = {"space": "lab_unit"}
     if recipe == "pix2pix":
         critic = PatchGAN(PatchGANConfig(inputs=6, widths=(4, 8, 8, 8)))
-        return Pix2PixStep(100.0), Networks(generator=SkipUNet(SkipUNetConfig(depth=5, channels=4)), critic=critic), PAIR
+        generator = SkipUNet(SkipUNetConfig(depth=5, channels=4))
+        return Pix2PixStep(100.0), Networks(generator=generator, critic=critic), PAIR
     if recipe.startswith("lab_cgan"):
         # batch norm here, which the recipe has not: a harder test of standing still
         generator = SkipUNet(SkipUNetConfig(**lab, depth=5, channels=4, norm="batch"))
@@ -68,7 +69,7 @@ TURNS = {
 
 @pytest.mark.parametrize("recipe", TURNS)
 def test_in_every_half_step_only_the_networks_whose_turn_it_is_move(recipe, monkeypatch):
-    """To the last bit, batch norm's statistics included. The forward pass before the first turn serves both (pix2pix)."""
+    """To the last bit, batch norm's statistics too. The forward pass before the first turn serves both (pix2pix)."""
     step, networks, groups = thin_networks(recipe)
     seen, turn = [], Step.turn
 
@@ -210,7 +211,7 @@ def test_the_gradient_penalty_of_a_critic_of_slope_k_is_k_minus_1_squared(slope)
 
 
 def test_the_gradient_penalty_is_measured_between_real_and_fake():
-    """With a critic of the sum of squares, the slope is twice the distance from the origin, so the penalty tells where."""
+    """The slope of a sum of squares is twice the distance from the origin, so the penalty tells where it is taken."""
     torch.manual_seed(1)
     real, fake = torch.full((2000, 1, 1, 1), 1.0), torch.full((2000, 1, 1, 1), 3.0)
     penalty = gradient_penalty(lambda images: images.square().flatten(1), real, fake).item()

@@ -65,7 +65,12 @@ def test_a_resumed_optimisers_averages_lie_in_memory_as_the_weights_do(scenes, t
     with during_fit(At("after_train", lambda callback: learners.append(callback.learn))):
         stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
     (learn,) = learners  # of one epoch, the second
-    held = [(weight, value) for weight, _, state, _ in learn.opt.all_params() for value in state.values() if isinstance(value, torch.Tensor)]
+    held = [
+        (weight, value)
+        for weight, _, state, _ in learn.opt.all_params()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    ]
     assert all(weight.stride() == value.stride() for weight, value in held)
     assert any(not weight.is_contiguous() for weight, _ in held)  # channels last
 
@@ -266,7 +271,10 @@ def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(scenes, tmp_path)
     ("row", "warned"),
     [
         ({"colorfulness": "5", "colorfulness_real": "40"}, "fading"),
-        ({"colorfulness": "30", "colorfulness_real": "40", "hue_diversity": "0.02", "hue_diversity_real": "0.6"}, "collapse"),
+        (
+            {"colorfulness": "30", "colorfulness_real": "40", "hue_diversity": "0.02", "hue_diversity_real": "0.6"},
+            "collapse",
+        ),
         ({"critic_loss": "0.001"}, "near zero"),
         ({"critic_loss": "0.69", "generator_share": "0.00000"}, "no turn"),
         ({"colorfulness": "30", "colorfulness_real": "40", "hue_diversity": "0.5", "hue_diversity_real": "0.6"}, None),

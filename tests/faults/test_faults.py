@@ -35,7 +35,8 @@ from fastcolor.scenes.folder import write_scenes
 TESTS = str(Path(__file__).parents[1])
 TIMED = ("photos_per_s", "seconds", "peak_mb")
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
-STAGE1 = ["--pretrained", "none", "--epochs", "3", "--save-every", "2", "--size", "32", "--bs", "4", "--device", "cpu", "--precision", "fp32"]
+STAGE1 = ["--pretrained", "none", "--epochs", "3", "--save-every", "2", "--size", "32", "--bs", "4"]
+STAGE1 += ["--device", "cpu", "--precision", "fp32"]
 
 
 def history(run: Path) -> list[dict]:
@@ -117,7 +118,10 @@ def test_where_both_states_are_damaged_the_stage_begins_anew_and_says_so(stopped
         lambda tensors, about: about.update(optimizer={"a": 1}),
         lambda tensors, about: about["optimizer"].append({}),
         lambda tensors, about: about["optimizer"][0].update(step="x"),
-        *(lambda tensors, about, step=step: about["optimizer"][0].update(step=step) for step in (float("nan"), 10**400, -1)),
+        *(
+            lambda tensors, about, step=step: about["optimizer"][0].update(step=step)
+            for step in (float("nan"), 10**400, -1)
+        ),
         lambda tensors, about: about.update(pct_train=10**400),
         lambda tensors, about: about["callbacks"]["history"].update(batches="x"),
         lambda tensors, about: tensors.update({"opt.0.grad_avg": torch.zeros(2)}),
@@ -145,7 +149,9 @@ def small_disk(tmp_path) -> Path:
     """A disk of 300 MB of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", disk], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", disk], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("only root may mount a small disk")
     yield disk
@@ -180,7 +186,8 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     with monkeypatch.context() as patch:
         patch.setattr(files.tempfile, "mkstemp", on_a_disk_that_fills)
         assert run_command(stage1_pretrain_gen.main, arguments) == 2
-    assert "does not fit on the disk any more: free some space, then run the same command again (a stage: with --resume)" in capsys.readouterr().err
+    remedy = "free some space, then run the same command again (a stage: with --resume)"
+    assert f"does not fit on the disk any more: {remedy}" in capsys.readouterr().err
     assert not list(small_disk.rglob(".part-*"))
     (small_disk / "filler").unlink()
     assert run_command(stage1_pretrain_gen.main, [*arguments, "--resume"]) == 0
@@ -216,7 +223,9 @@ def test_a_photo_that_goes_stops_the_run_until_it_is_back(event, scenes, whole, 
 
 
 @pytest.mark.faults
-def test_a_photo_that_breaks_is_not_missed_by_a_training_that_has_it_and_named_when_that_is_resumed(scenes, whole, tmp_path):
+def test_a_photo_that_breaks_is_not_missed_by_a_training_that_has_it_and_named_when_that_is_resumed(
+    scenes, whole, tmp_path
+):
     photos = Path(shutil.copytree(scenes, tmp_path / "photos"))
 
     def damage(callback):
@@ -245,7 +254,9 @@ def out_of_memory_at(kind: type, calls: Container[int], error: Exception) -> Ite
 
 TOO_LITTLE = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
+    ),
 ]
 
 
@@ -330,8 +341,8 @@ def test_a_process_that_may_take_little_memory_ends_in_the_same_bytes(tmp_path):
     results, printed = [], []
     for spare in (0, 1000):  # MB; without files it takes about 1,300
         run = tmp_path / f"run{spare}"
-        options = {"data": str(tmp_path / "photos"), "run": str(run), "size": 256, "bs": 20, "epochs": 1, "pretrained": "none"}
-        options |= {"device": "cpu", "precision": "fp32"}
+        options = {"data": str(tmp_path / "photos"), "run": str(run), "size": 256, "bs": 20, "epochs": 1}
+        options |= {"pretrained": "none", "device": "cpu", "precision": "fp32"}
         code = LITTLE_MEMORY.format(tests=TESTS, spare=spare, options=options)
         ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
@@ -459,10 +470,11 @@ def test_all_stages_and_recipes_leave_no_open_files_and_no_processes(scenes, tmp
         (pix2pix.main, {**photos, "epochs": 1}),
         (lab_cgan.main, {**photos, "epochs": 1}),
         (lab_gan.main, {**photos, "epochs": 1}),
-        (cyclegan.main, {"data": str(two_folders), "folders": "day,night", "size": 48, "bs": 2, "epochs": 1, "blocks": 0}),
+        (cyclegan.main, {"data": str(two_folders), "folders": "day,night", "size": 48, "epochs": 1, "blocks": 0}),
     ):
-        run = options if main.__module__.startswith("fastcolor.stage") else {**options, "run": str(tmp_path / main.__module__)}
-        main(**{**run, **more})
+        is_stage = main.__module__.startswith("fastcolor.stage")
+        own = {} if is_stage else {"run": str(tmp_path / main.__module__)}
+        main(**{**options, **own, **more})
         assert held() == before, main.__module__
 
 
@@ -502,8 +514,8 @@ def test_a_clock_that_jumps_changes_nothing(scenes, whole, tmp_path, monkeypatch
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("switcher", ["fixed", "adaptive"])
 def test_a_killed_gan_goes_on_within_an_epoch_whoever_had_the_turn(switcher, own_run):
-    stage = partial(stage4_gan.main, run=str(own_run), epochs=2, switcher=switcher, n_crit=2, n_gen=3, save_every=1, **TINY)
-    stage = partial(stage, critic_thresh=0.7, gen_thresh=1.0, average=5)
+    stage = partial(stage4_gan.main, run=str(own_run), epochs=2, save_every=1, average=5, **TINY)
+    stage = partial(stage, switcher=switcher, n_crit=2, n_gen=3, critic_thresh=0.7, gen_thresh=1.0)
     learners = []
     remember = At("before_fit", lambda callback: learners.append(callback.learn))
 

@@ -40,7 +40,9 @@ MAINS = {
 }
 # A process of this kind has imported everything and computed nothing: its forks begin at once, and may use threads.
 context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-context.set_forkserver_preload(["fastcolor.train", *(f"fastcolor.recipes.{name}" for name in MAINS if name not in STAGES)])
+context.set_forkserver_preload(
+    ["fastcolor.train", *(f"fastcolor.recipes.{name}" for name in MAINS if name not in STAGES)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def work(name: str, options: dict, cache: str, change: int | None) -> None:
 
 
 def train(name: str, options: dict, seconds: float | None = None, change: int | None = None) -> bool:
-    """Whether a child process trained to its end before it was killed, after so many seconds or before such a change."""
+    """Whether a child process trained to its end, before it was killed after so many seconds or before a change."""
     child = context.Process(target=work, args=(name, options, os.environ["XDG_CACHE_HOME"], change))
     child.start()
     child.join(seconds)
@@ -111,7 +113,11 @@ def result_of(name: str, run: Path) -> tuple[dict[str, bytes], list]:
     outputs = [run / STAGES[name][1]] if name in STAGES else [run / output for output in module_of(name).OUTPUTS]
     files = [file for output in outputs for file in (sorted(output.rglob("*")) if output.is_dir() else [output])]
     with open(run / "history.csv", newline="") as file:
-        rows = [[cell for cell in row.items() if cell[0] not in TIMED] for row in csv.DictReader(file) if row["stage"] == name]
+        rows = [
+            [cell for cell in row.items() if cell[0] not in TIMED]
+            for row in csv.DictReader(file)
+            if row["stage"] == name
+        ]
     assert not list(run.rglob(".part-*"))
     assert not list((run / "resume").glob(f"{name}*"))
     return {str(file.relative_to(run)): file.read_bytes() for file in files if file.is_file()}, rows
@@ -149,7 +155,9 @@ def other(seed: int) -> int:
 
 
 @pytest.mark.parametrize("name", [*STAGES, "cyclegan"])
-def test_a_training_begun_anew_and_killed_before_any_change_of_the_disk_ends_in_the_same_bytes(name, photos, begun, tmp_path):
+def test_a_training_begun_anew_and_killed_before_any_change_of_the_disk_ends_in_the_same_bytes(
+    name, photos, begun, tmp_path
+):
     options, run = options_of(name, photos, begun, tmp_path / "run"), tmp_path / "run"
     assert train(name, {**options, "force": True})
     whole = result_of(name, run)
@@ -162,7 +170,9 @@ def test_a_training_begun_anew_and_killed_before_any_change_of_the_disk_ends_in_
 
 
 @pytest.mark.parametrize("name", ["stage1", "cyclegan"])
-def test_killed_while_it_makes_room_for_other_settings_a_run_has_either_the_old_or_the_new_ones(name, photos, begun, tmp_path):
+def test_killed_while_it_makes_room_for_other_settings_a_run_has_either_the_old_or_the_new_ones(
+    name, photos, begun, tmp_path
+):
     options, run = options_of(name, photos, begun, tmp_path / "run"), tmp_path / "run"
     whole = {}
     for seed in (42, 7):
