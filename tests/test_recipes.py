@@ -181,7 +181,8 @@ def test_resuming_with_another_objective_is_refused(data, tmp_path):
     with killed_after(1):
         lab_cgan.main(run=str(tmp_path / "run"), epochs=2, **data["lab_cgan"])
     with pytest.raises(UserError, match=r"lab_cgan was begun with other settings \(adversarial\)"):
-        lab_cgan.main(run=str(tmp_path / "run"), epochs=2, lr=2e-4, adversarial="lsgan", resume=True, **data["lab_cgan"])
+        run = str(tmp_path / "run")
+        lab_cgan.main(run=run, epochs=2, lr=2e-4, adversarial="lsgan", resume=True, **data["lab_cgan"])
     with pytest.raises(UserError, match="holds a begun lab_cgan: give --resume to go on with it"):
         lab_cgan.main(run=str(tmp_path / "run"), epochs=2, **data["lab_cgan"])
 

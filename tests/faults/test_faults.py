@@ -265,8 +265,8 @@ TOO_LITTLE = [
 def test_a_batch_that_finds_too_little_memory_is_computed_sparingly_to_the_same_bytes(
     call, error, scenes, whole, tmp_path, capsys
 ):
-    out_of_memory_at(monkeypatch, LabUNet, {call}, error)
-    stage1(data=str(scenes), run=str(tmp_path / "run"))
+    with out_of_memory_at(LabUNet, {call}, error):
+        stage1(data=str(scenes), run=str(tmp_path / "run"))
     assert "now kept in files" in capsys.readouterr().out
     assert result(tmp_path / "run") == whole
 
@@ -295,25 +295,29 @@ def test_what_a_backward_pass_left_half_done_is_forgotten(scenes, whole, tmp_pat
             learners.append(callback.learn)
             next(callback.model.parameters()).register_hook(fail)  # the first layer's, whose gradient comes last
 
-    monkeypatch.setattr(LabUNet, "forward", watched)
-    stage1(data=str(scenes), run=str(tmp_path / "run"))
+    with during_fit(At("before_fit", watch)):
+        stage1(data=str(scenes), run=str(tmp_path / "run"))
     assert "with the same result, but slower" in capsys.readouterr().out
     assert result(tmp_path / "run") == whole
 
 
 @pytest.mark.faults
-def test_too_little_memory_in_any_case_is_one_sentence(scenes, tmp_path, monkeypatch):
-    out_of_memory_at(monkeypatch, LabUNet, set(range(1, 100)), TOO_LITTLE[1])
-    with pytest.raises(UserError, match="not enough memory for a batch: begin anew with --force and a smaller --bs or --size"):
+def test_too_little_memory_in_any_case_is_one_sentence(scenes, tmp_path):
+    refused = pytest.raises(UserError, match="not enough memory for a batch: begin anew with --force and a smaller")
+    with out_of_memory_at(LabUNet, range(1, 100), TOO_LITTLE[1]), refused:
         stage1(data=str(scenes), run=str(tmp_path / "run"))
 
 
 @pytest.mark.faults
-def test_a_training_out_of_memory_whose_states_are_gone_does_not_begin_with_weights_that_have_moved(scenes, tmp_path, monkeypatch):
-    out_of_memory_at(monkeypatch, LabUNet, {9}, TOO_LITTLE[1])
-    load = resume.load_state
-    monkeypatch.setattr(resume, "load_state", lambda path: [flip_a_bit(state) for state in path.parent.iterdir()] and load(path))
-    with pytest.raises(UserError, match="does not fit this run .no saved state is left.: begin stage1 anew with --force"):
+def test_a_training_out_of_memory_whose_states_are_gone_does_not_begin_with_weights_that_have_moved(scenes, tmp_path):
+    def damage(callback):
+        for state in (tmp_path / "run/resume").glob("*"):  # there are none when it begins for the first time
+            flip_a_bit(state)
+
+    refused = pytest.raises(
+        UserError, match="does not fit this run .no saved state is left.: begin stage1 anew with --force"
+    )
+    with out_of_memory_at(LabUNet, {9}, TOO_LITTLE[1]), during_fit(At("before_fit", damage, FIRST)), refused:
         stage1(data=str(scenes), run=str(tmp_path / "run"))
 
 

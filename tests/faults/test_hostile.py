@@ -503,7 +503,8 @@ def test_any_change_to_a_cache_file(cache_file, tmp_path, data):
 
 def test_a_cache_file_nested_deeply_is_refused(cache_file, tmp_path):
     note = b"[" * 200_000
-    (tmp_path / "cache.npy").write_bytes(cache_file[: cache_file.index(b'{"photos"')] + note + len(note).to_bytes(8, "little") + MAGIC)
+    whole = cache_file[: cache_file.index(b'{"photos"')] + note + len(note).to_bytes(8, "little") + MAGIC
+    (tmp_path / "cache.npy").write_bytes(whole)
     with pytest.raises(UserError, match="is damaged or not a cache file"):
         open_cache(tmp_path / "cache.npy", 8)
 
@@ -575,7 +576,8 @@ def test_a_config_that_no_run_wrote_is_refused(change, own_run):
     change(config)
     (own_run / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="config.json is damaged, or not written by fastcolor"):
-        stage1_pretrain_gen.main(run=str(own_run), resume=True, bs="auto", device="cpu", precision="fp32", pretrained="none", epochs=2)
+        options = {"device": "cpu", "precision": "fp32", "pretrained": "none", "epochs": 2}
+        stage1_pretrain_gen.main(run=str(own_run), resume=True, bs="auto", **options)
 
 
 @given(seed=st.integers(0, 2**32))
