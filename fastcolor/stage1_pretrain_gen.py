@@ -69,15 +69,14 @@ def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.m
 def main(
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
-    pretrained: str
-    | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
+    pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
     epochs: int | None = None,  # passes over the photos (default: 10; sample set: 9, without pretraining 36)
     frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
     lr: float = 1e-3,  # highest learning rate of the one-cycle schedule; a pretrained encoder gets a tenth of it
     loss: str = "mse",  # mse, chroma or photo: see losses.py
     small_epochs: int = 0,  # this many first epochs use photos of 3/4 of the size, at nearly half the cost
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
-    average: int = 0,  # save weights that are averaged over about so many steps; 0: no average
+    average: int = 0,  # save weights that are averaged over about this many steps; 0: no average
     **options,
 ):
     """Pretrain the generator: the first of the four stages."""

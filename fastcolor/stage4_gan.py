@@ -39,11 +39,10 @@ def main(
     weight: float | None = None,  # of that loss (default: 8; dynamic_unet's mse: 50)
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
-    average: int = 0,  # save weights that are averaged over about so many steps of the generator; 0: no average
+    average: int = 0,  # save weights that are averaged over about this many steps of the generator; 0: no average
     switcher: str = "adaptive",  # whose turn it is: adaptive (by the losses) or fixed (by the number of steps)
     critic_thresh: float = 0.65,  # adaptive: the critic trains until its loss is below this (as in lesson 7)
-    gen_thresh: float
-    | None = None,  # adaptive: the generator trains until its loss is below this (default: for one step)
+    gen_thresh: float | None = None,  # adaptive: the generator trains until its loss is below this (default: one step)
     n_crit: int = 1,  # fixed: steps of the critic in each turn
     n_gen: int = 1,  # fixed: steps of the generator in each turn
     **options,

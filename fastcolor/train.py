@@ -57,11 +57,9 @@ def main(
     preset: str = "quick",  # quick (minutes), or photo (hours): how the bundled weights were trained
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
-    pretrained: str
-    | None = None,  # bundled, imagenet, none, or a weights file (default: bundled where it fits, else imagenet)
+    pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    gen_epochs: int
-    | None = None,  # passes over the photos in stage 1 (default: 10; sample set: 9, without pretraining 36)
+    gen_epochs: int | None = None,  # passes in stage 1 (default: 10; sample set: 9, without pretraining 36)
     critic_epochs: int | None = None,  # in stage 3 (default: 5; sample set: 6)
     gan_epochs: int | None = None,  # in stage 4 (default: 6)
     **options,

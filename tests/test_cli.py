@@ -243,7 +243,7 @@ def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scen
     command = ["stage1", "--data", str(scenes), "--run", str(tmp_path / "run"), "--pretrained", "none", "--size", "32"]
     result = fastcolor(*command, preexec_fn=limit)
     assert result.returncode == 2, result.stderr
-    assert ".npy (0 MB) can't be written (File too large): free some space, or give --no-cache" in result.stderr
+    assert ".npy (0 MB) can't be written (File too large): free some space, or use --no-cache" in result.stderr
     assert "Traceback" not in result.stderr
     assert [path.name for path in (tmp_path / "user" / "fastcolor").rglob("*") if path.is_file()] == [".lock"]
 

@@ -208,7 +208,7 @@ def test_odd_photos_train_like_others(scenes, tmp_path):
         ({"bs": 1}, "--bs must be 2 or more, not 1"),
         ({"seed": -1}, "--seed must be 0 or more, not -1"),
         ({"bs": "many"}, "--bs must be a number of photos, or auto, not many"),
-        ({"limit": 0}, "--limit 0"),
+        ({"limit": 0}, "--limit must be 1 or more, not 0"),
         ({"limit": 3}, "at least 8"),
         ({"device": "tpu"}, "--device tpu is unknown"),
         ({"precision": "int8"}, "--precision int8 is unknown"),

@@ -29,8 +29,7 @@ from fastcolor.runs.settings import SAMPLE_SIZE
 
 
 def main(
-    data: str
-    | None = None,  # folder of colour photos (default: drawn scenes; --scaling, --precisions and --inference ignore it)
+    data: str | None = None,  # folder of colour photos (default: drawn scenes; some benchmarks make their own photos)
     out: str = "bench",  # folder for the results
     scaling: bool = False,  # measure photos/s against photo size, batch size and number of photos instead
     quality: bool = False,  # measure PSNR and LPIPS against seconds of training instead
@@ -46,7 +45,7 @@ def main(
     minutes: float = 10.0,  # length of each training (--quality, --transfer)
     arch: str = "resnet34",  # the stock network's encoder (--quality)
     pretrained: str = "none",  # first weights of both networks: none or imagenet (--quality)
-    limit: int | None = None,  # use only so many photos
+    limit: int | None = None,  # use at most this many photos
     device: str = "auto",  # auto, cpu, cuda or mps
     precision: str = "auto",  # fastcolor's precision: auto, fp32 or bf16
     compile: bool = False,  # compile fastcolor's networks

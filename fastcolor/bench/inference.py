@@ -63,7 +63,7 @@ def inference(rounds: int, weights: str | None, megapixels: tuple[float, ...] = 
 
 
 def _write_photo(path: Path, megapixels: float) -> tuple[int, int]:
-    """A JPEG of so many megapixels, 4:3: drawn scenes side by side, with grain."""
+    """Write a JPEG of `megapixels`, 4:3: drawn scenes side by side, with grain. Returns width and height."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     width = round(megapixels * 1e6 / height)
     scene, rng = np.asarray(draw_scene(1, SCENE_SIDE)), np.random.default_rng(0)

@@ -84,7 +84,7 @@ def critic_learner(dls: DataLoaders) -> Learner:
 
 
 def gan_learner(generator: Learner, critic: Learner) -> GANLearner:
-    """fastai's `GANLearner` of both. Each network gets every second batch; lesson 7's switcher goes by the losses."""
+    """fastai's `GANLearner` of both. Each network gets every second batch; lesson 7's switcher follows the losses."""
     return GANLearner.from_learners(
         generator,
         critic,

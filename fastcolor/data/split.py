@@ -16,7 +16,7 @@ from fastcolor.runs.run import Run
 
 VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, at most 500: enough for steady figures
 LEFT_OUT = "unreadable"
-PARTS = ("train", "valid", "test", LEFT_OUT)  # what stands in split.csv
+PARTS = ("train", "valid", "test", LEFT_OUT)  # the values in split.csv
 
 
 def read_split(path: Path) -> dict[str, str]:

@@ -44,7 +44,7 @@ class SkipUNet(nn.Module):
     def __init__(self, config: SkipUNetConfig):
         super().__init__()
         self.config = config
-        norm, biased = NORMS[config.norm], config.norm != "batch"  # batch norm has a bias of its own
+        norm, biased = NORMS[config.norm], config.norm != "batch"  # batch norm has its own bias
         color_in, color_out = CHANNELS[config.space]
         widths = [config.channels * min(2**i, 8) for i in range(config.depth)]
         last = config.depth - 1
@@ -139,7 +139,7 @@ class Resnet(nn.Module):
         self.decoder = nn.Sequential(
             *(nn.ConvTranspose2d(4 * n, 2 * n, 3, 2, 1, output_padding=1), norm(2 * n), nn.ReLU()),
             *(nn.ConvTranspose2d(2 * n, n, 3, 2, 1, output_padding=1), norm(n), nn.ReLU()),
-            # 3 pixels reflected on every side; a transposed convolution takes away what it is told to pad
+            # 3 pixels reflected on every side; a transposed convolution crops by its padding
             *(nn.ReflectionPad2d(3), nn.ConvTranspose2d(n, 3, 7, padding=6), nn.Tanh()),
         )
         self.apply(start)

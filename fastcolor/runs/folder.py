@@ -218,7 +218,7 @@ class RunFolder:
         return rows
 
     def write_history(self, rows: list[dict]) -> None:
-        """Replace history.csv. Columns stand in the order in which they first occur; missing values are left empty."""
+        """Replace history.csv. Columns keep the order of their first occurrence; missing values are left empty."""
         if not rows:
             self.history_file.unlink(missing_ok=True)
             return

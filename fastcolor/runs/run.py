@@ -101,14 +101,13 @@ class Run:
 
 
 def open_run(
-    data: str
-    | None = None,  # folder of colour photos, with any subfolders, or its cache file (default: the drawn sample set)
+    data: str | None = None,  # folder of colour photos, or its cache file (default: the drawn sample set)
     grey: str | None = None,  # folder of their grey partners, under the same names (default: the photos' own grey)
     pairs: bool = False,  # data holds A|B pictures: the grey half left, the colour half right
     run: str | None = None,  # run folder (default: runs/DATA; recipes: runs/RECIPE-DATA)
     size: int | None = None,  # side of the training squares in pixels (default: 128, sample set: 96; recipes: 256, 64)
     bs: str | None = None,  # photos per batch, or auto: what a GPU can use (default: 32; recipes have their own)
-    limit: int | None = None,  # use only so many photos, chosen at random by the seed
+    limit: int | None = None,  # use at most this many photos, chosen at random by the seed
     folders: str | None = None,  # use only these folders below data: names with commas between them (default: all)
     test: float | None = None,  # share of each folder's photos that no stage uses, kept for `evaluate` (default: 0)
     seed: int | None = None,  # of everything random (default: 42)

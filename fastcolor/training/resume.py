@@ -92,7 +92,7 @@ class Resumable(Callback):
             self.keep(self.epoch + 1, 0)
 
     def keep(self, epochs: int, batches: int) -> None:
-        """Save the state after so many `epochs`, and `batches` of the next one.
+        """Save the state after `epochs` whole epochs and `batches` of the next one.
 
         The state before it is kept too, in case this one gets damaged.
         """

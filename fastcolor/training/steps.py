@@ -34,7 +34,7 @@ class Networks(nn.Module):
 
 
 class Step(Callback):
-    """One adversarial step per training batch. What it does stands in the `take` of a recipe or of stage 4.
+    """One adversarial step per training batch. Each recipe, and stage 4, has its own `take`.
 
     The networks are attributes of the step: fastai looks up what a callback lacks in the Learner, then in its model.
     """
