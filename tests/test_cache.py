@@ -14,9 +14,9 @@ from PIL import Image
 from fastcolor.color.spaces import SPACES
 from fastcolor.data import cache
 from fastcolor.data.batches import color_batches
-from fastcolor.data.cache import cache_folder
 from fastcolor.errors import UserError
 from fastcolor.photo.read import open_photo
+from fastcolor.runs.run import cache_folder
 
 
 @pytest.fixture(autouse=True)

@@ -346,7 +346,7 @@ def test_a_recipes_weights_are_measured_on_photos(name, runs, scenes):
 
 
 def test_an_onnx_model_of_cyclegan_is_refused_in_one_sentence(runs, tmp_path):
-    with pytest.raises(UserError, match="photo_to_monet.safetensors translates photos, light and all"):
+    with pytest.raises(UserError, match="photo_to_monet.safetensors changes photos' light too"):
         export.main(str(tmp_path / "model.onnx"), weights=str(runs["cyclegan"] / "photo_to_monet.safetensors"))
     assert not list(tmp_path.iterdir())
 
