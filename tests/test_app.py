@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import threading
 import time
@@ -38,7 +39,9 @@ def folder(tmp_path_factory) -> Path:
     mine = top / "runs" / "mine"
     (mine / "samples").mkdir(parents=True)
     (top / "secret.png").write_bytes(SECRET)
-    (mine / "config.json").write_text('{"stages": {"stage1": {"finished": true}}}')
+    settings = {"data": "photos", "size": 64, "test": 0.1, "seed": 0}
+    config = {"settings": settings, "stages": {"stage1": {"finished": True, "bs": 4}}}
+    (mine / "config.json").write_text(json.dumps(config))
     (mine / "history.csv").write_text("stage,epoch,train_mse,warning\nstage1,1,0.5,\nstage1,2,0.25,fading\n")
     (mine / "stage1_gen.safetensors").write_bytes(BUNDLED.read_bytes())
     (mine / "broken.safetensors").write_bytes(b"x" * 100)
@@ -446,7 +449,7 @@ def test_runs_that_are_missing_or_damaged_are_no_fault(tmp_path):
     nothing = {"stages": [], "history": [], "written": None, "pictures": []}
     assert runs.describe(runs.run_folders(tmp_path)["run"]) == nothing
     (tmp_path / "run" / "history.csv").write_bytes(b"stage,epoch\nstage1,1,2,3\nstage1\n\xff\n")
-    assert len(runs.describe(tmp_path / "run")["history"]) == 3
+    assert runs.describe(runs.run_folders(tmp_path)["run"])["history"] == []
     os.mkfifo(tmp_path / "run" / "pipe.safetensors")  # which would be waited for
     assert list(runs.weights_found(tmp_path)) == ["shipped"]
 

@@ -27,6 +27,7 @@ import fastcolor
 from fastcolor.app.desk import KEPT_SECONDS, MOST_BYTES, SIZES, Busy, Desk, Handed, download_name, unique
 from fastcolor.app.guard import Guard
 from fastcolor.errors import UserError
+from fastcolor.runs.folder import RunFolder
 from fastcolor.runs.listing import describe, pictures, run_folders, weights_found
 from fastcolor.scenes.landscapes import draw_scene
 
@@ -290,7 +291,7 @@ def _photo(request: Request) -> Handed:
     return photo
 
 
-def _run(request: Request) -> Path:
+def _run(request: Request) -> RunFolder:
     folder = run_folders(_desk(request).runs).get(request.path_params["name"])
     if folder is None:
         raise HTTPException(404, "There is no such run.")
