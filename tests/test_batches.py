@@ -255,7 +255,7 @@ def test_auto_stops_where_a_larger_batch_is_no_faster(scenes, tmp_path, monkeypa
             return super().forward(x)
 
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    assert largest_batch([Busy(10_000)], 1, opened(scenes, tmp_path / "run"), 32, 10_000) == 128
+    assert largest_batch([Busy(10_000)], 1, 32, MACHINE, 32, 10_000) == 128
 
 
 def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
@@ -274,7 +274,7 @@ def test_auto_tries_every_network_with_every_batch_size_and_leaves_them_as_they_
             tried.append((type(network), len(given[0])))
 
     with before_each_forward(note):
-        largest_batch([generator, critic], space.channels, opened(scenes, tmp_path / "run"), 2, 4)
+        largest_batch([generator, critic], space.channels, 32, MACHINE, 2, 4)
     assert set(tried) == {(type(network), bs) for network in (generator, critic) for bs in (2, 4)}
     after = {name: value for network in (generator, critic) for name, value in network.state_dict().items()}
     assert all(torch.equal(before[name], after[name]) for name in before)
