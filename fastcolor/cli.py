@@ -188,8 +188,9 @@ def summary(target: str) -> str:
     path = PACKAGE.joinpath(*module.split(".")[1:])
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(source.read_text(encoding="utf-8"))
-    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return re.split(r"\.(?:\s|$)", " ".join(ast.get_docstring(found).split()), maxsplit=1)[0]
+    found = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    docstring = " ".join(ast.get_docstring(node) or "" for node in found)
+    return re.split(r"\.(?:\s|$)", " ".join(docstring.split()), maxsplit=1)[0]
 
 
 def versions() -> str:

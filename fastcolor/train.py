@@ -19,7 +19,6 @@ from fastcolor.networks.checkpoint import save_half
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run, open_run
 from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, sheet
-from fastcolor.weights import BUNDLED
 
 # What `--preset` sets for the run and for each stage; a flag that is given comes first.
 PRESETS = {
@@ -101,7 +100,7 @@ def main(
 
 def ship(run: Run, **how) -> None:
     """Write stage 4's weights at half the size (`how`: see `save_half`), and print the command to measure them."""
-    shipped = run.folder.path / BUNDLED.name
+    shipped = run.folder.shipped
     save_half(run.folder.output("stage4"), shipped, **how)
     print(f"\n{shipped}: the weights at half the size; to measure them on photos that they have never seen:")
     print(f"  fastcolor evaluate --data {run.photos} --names {run.folder.split} --weights {shipped}")

@@ -259,7 +259,7 @@ def test_auto_stops_where_a_larger_batch_is_no_faster(scenes, tmp_path, monkeypa
 
 
 def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
-    with pytest.raises(UserError, match="20 photos of 32 px don't fit .* smaller --bs"):
+    with pytest.raises(UserError, match="20 photos of 32 px needs too much memory: give a smaller --bs"):
         largest_batch([Memory(10)], 1, 32, MACHINE, 20, 1000)
 
 

@@ -39,8 +39,9 @@ def rows(stage: str, epochs: int = 3, **columns) -> list[dict]:
 
 def test_losses_stand_in_one_panel_and_each_figure_beside_the_photos_own(scenes, tmp_path, drawn):
     run = opened(scenes, tmp_path / "run")
-    run.write_history(rows("pix2pix", gen_l1=0.5, critic_loss=0.25, psnr=10, colorfulness=4, colorfulness_real=8))
-    draw_history(run)
+    figures = {"psnr": 10, "colorfulness": 4, "colorfulness_real": 8}
+    run.folder.write_history(rows("pix2pix", gen_l1=0.5, critic_loss=0.25, **figures))
+    draw_history(run.folder)
     assert drawn() == {
         "pix2pix: losses": {"gen_l1": [[1, 0.5], [2, 1], [3, 1.5]], "critic_loss": [[1, 0.25], [2, 0.5], [3, 0.75]]},
         "psnr": {"psnr": [[1, 10], [2, 20], [3, 30]]},
@@ -50,12 +51,12 @@ def test_losses_stand_in_one_panel_and_each_figure_beside_the_photos_own(scenes,
 
 def test_every_stage_has_a_row_of_its_own(scenes, tmp_path, drawn):
     run = opened(scenes, tmp_path / "run")
-    run.write_history(
+    run.folder.write_history(
         [*rows("stage1", train_mse=1, psnr=10), *rows("stage3", critic_loss=2), *rows("stage4", gen_mse=3, psnr=11)]
     )
-    draw_history(run)
+    draw_history(run.folder)
     assert {title for title in drawn() if "losses" in title} == {f"stage{n}: losses" for n in (1, 3, 4)}
-    picture = np.asarray(Image.open(run.folder.path / "history.png").convert("L"))
+    picture = np.asarray(Image.open(run.folder.history_picture).convert("L"))
     thirds = np.array_split(picture, 3)
     assert all((third < 200).any() for third in thirds)
 
@@ -65,8 +66,8 @@ def test_epochs_without_a_figure_are_left_out(scenes, tmp_path, drawn):
     run = opened(scenes, tmp_path / "run")
     history = rows("lab_cgan", wasserstein_loss=-1, gen_l1=2)
     history[0]["gen_l1"] = history[2]["gen_l1"] = ""
-    run.write_history(history)
-    draw_history(run)
+    run.folder.write_history(history)
+    draw_history(run.folder)
     assert drawn()["lab_cgan: losses"] == {"wasserstein_loss": [[1, -1], [2, -2], [3, -3]], "gen_l1": [[2, 4]]}
 
 
@@ -74,12 +75,12 @@ def test_a_figure_that_is_missing_from_the_first_epoch_is_drawn_all_the_same(sce
     run = opened(scenes, tmp_path / "run")
     history = rows("lab_cgan", gen_l1=2, psnr=3)
     history[0]["gen_l1"] = ""
-    run.write_history(history)
-    draw_history(run)
+    run.folder.write_history(history)
+    draw_history(run.folder)
     assert drawn()["lab_cgan: losses"]["gen_l1"] == [[2, 4], [3, 6]]
 
 
 def test_without_a_history_there_is_no_picture(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
-    draw_history(run)
+    draw_history(run.folder)
     assert not (tmp_path / "run").exists()

@@ -75,5 +75,5 @@ def test_photo_loss_teaches_the_image_and_not_its_own_features(any_squeezenet):
 def test_a_loss_that_does_not_exist_is_refused():
     assert make_loss("mse", "lab", CPU)(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)).item() == 1
     assert isinstance(make_loss("chroma", "rgb", CPU), nn.Module)
-    with pytest.raises(UserError, match="--loss l1 does not exist"):
+    with pytest.raises(UserError, match="--loss l1 is unknown: choose mse, chroma or photo"):
         make_loss("l1", "lab", CPU)

@@ -135,14 +135,14 @@ def test_a_run_that_another_process_began_otherwise_since_is_left_alone(scenes, 
     prepared(opened(scenes, tmp_path / "run", seed=7))
     with pytest.raises(UserError, match="another process has begun a run with other settings in"):
         prepared(run)
-    assert not run.lock.is_locked
+    assert not run.folder.lock.is_locked
 
 
 def test_a_flag_that_makes_no_sense_costs_nothing_that_was_there(own_run):
     with pytest.raises(UserError, match="--often must be FOLDER.*, not cats"):
         stage4_gan.main(run=str(own_run), force=True, often="cats", **TINY)
     assert (own_run / "stage4_gen.safetensors").exists()
-    assert open_run(run=str(own_run)).config["stages"]["stage4"]["finished"]
+    assert open_run(run=str(own_run)).folder.config["stages"]["stage4"]["finished"]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_history_that_is_none_is_named_and_costs_nothing(content, own_run):
     with pytest.raises(UserError, match="history.csv is damaged or not a history: delete it"):
         stage2_generate_fakes.main(run=str(own_run), force=True, **TINY)
     assert (own_run / "stage4_gen.safetensors").exists()
-    assert open_run(run=str(own_run)).config["stages"].keys() == {"stage1", "stage2", "stage3", "stage4"}
+    assert open_run(run=str(own_run)).folder.config["stages"].keys() == {"stage1", "stage2", "stage3", "stage4"}
 
 
 def test_fakes_are_made_of_training_photos_and_of_no_held_out_one(finished_run):

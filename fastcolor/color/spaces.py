@@ -39,12 +39,14 @@ class LabSpace:
 
     def inputs(self, grey: Tensor | None = None, *, lightness: Tensor | None = None) -> Tensor:
         """The generator's input `(N, 1, H, W)`, of `grey`, sRGB, or of `lightness`, L of CIE Lab, `(N, 1, H, W)`."""
-        lightness = lightness_of(grey) if lightness is None else lightness
+        return self._light(lightness_of(grey) if lightness is None else lightness)
+
+    def _light(self, lightness: Tensor) -> Tensor:
         return (lightness - L_CENTRE) / self.l_spread
 
     def image(self, grey: Tensor, rgb: Tensor) -> Tensor:
         """The photo as the critic sees it: L from `grey` `(N, 1, H, W)`, a and b from `rgb` `(N, 3, H, W)`."""
-        return torch.cat([self.inputs(grey), rgb_to_lab(rgb)[:, 1:] / self.ab_spread], dim=1)
+        return torch.cat([self._light(lightness_of(grey)), rgb_to_lab(rgb)[:, 1:] / self.ab_spread], dim=1)
 
     def to_lab(self, image: Tensor) -> Tensor:
         """An image of this space, `(N, 3, H, W)`, as CIE Lab."""

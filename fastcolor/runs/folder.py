@@ -89,6 +89,11 @@ class RunFolder:
         """Held-out photos in grey, after stages 1 and 4, and as they are."""
         return self.path / "contact_sheet.png"
 
+    @property
+    def shipped(self) -> Path:
+        """Stage 4's weights at half the size, as `--preset photo` makes them to ship."""
+        return self.path / "photo.safetensors"
+
     def sample_grid(self, stage: str, when: str = "") -> Path:
         """The picture of what `stage` has learned; `when` is the epoch or step ("_epoch001")."""
         return self.path / "samples" / f"{stage}{when}.png"
