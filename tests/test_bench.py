@@ -107,6 +107,8 @@ def test_peak_memory_is_what_was_taken_on_the_way(monkeypatch):
     assert memory.mb == pytest.approx(240, abs=60)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_both_pipelines_are_measured_in_turn_and_the_table_says_what_the_file_says(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fastcolor.bench.workplace.SCENES", 12)
     monkeypatch.setattr("fastcolor.bench.measure.WARM_UP", 0)
@@ -161,6 +163,8 @@ def test_size_batch_and_number_of_photos_are_varied_one_at_a_time(monkeypatch):
     }
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_precisions_are_compared_on_the_same_seeds(monkeypatch):
     monkeypatch.setattr(precisions, "SEEDS", (7, 7))
     monkeypatch.setattr("fastcolor.data.prepare.SAMPLE_COUNT", 24)

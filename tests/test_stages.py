@@ -35,8 +35,8 @@ def test_a_run_folder_holds_what_the_readme_says(finished_run):
     readme = (Path(__file__).parents[1] / "fastcolor/README.md").read_text(encoding="utf-8")
     table = readme.partition("## The run folder")[2].partition("\n## ")[0]
     told = set(re.findall(r"^\| `([\w.]+)/?` \|", table, re.MULTILINE))
-    # of `train`, of broken photos, of no --data
-    of_other_runs = {"coloured.png", "contact_sheet.png", "unreadable.csv", "sample"}
+    # of `train`, of its --preset photo, of broken photos, of no --data
+    of_other_runs = {"coloured.png", "contact_sheet.png", "photo.safetensors", "unreadable.csv", "sample"}
     assert {path.name for path in finished_run.iterdir()} == told - of_other_runs
     assert of_other_runs <= told
     assert not list((finished_run / "resume").iterdir())
@@ -269,6 +269,8 @@ def test_the_gan_stage_starts_from_stages_1_and_3(own_run):
         assert (dict(last.named_parameters())[name] == parameter).all()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_fastais_networks_go_through_all_stages_too(scenes, tmp_path):
     run = tmp_path / "run"
     common = {"run": str(run), "data": str(scenes), "limit": 10, **TINY}
