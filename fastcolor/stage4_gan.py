@@ -53,10 +53,8 @@ def main(
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
     if critic.config.space != space.name:
-        raise UserError(
-            f"{run.folder.output('stage3')} is a critic for {critic.config.space}, not for {space.name}: "
-            "run stage 3 again"
-        )
+        judged = critic.config.space
+        raise UserError(f"{run.require('stage3')} is a critic for {judged}, not for {space.name}: run stage 3 again")
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
     distance = make_loss(loss, space.name, run.machine.device)
@@ -71,22 +69,13 @@ def main(
     bs = batch_size(run, STAGE, photos, space.channels, generator, critic)
     dls = color_batches(run, photos, space, bs, often=often, aged=aged)
 
-    def metrics(learn) -> dict[str, Tensor]:
-        ones = learn.pred.new_ones(len(learn.pred))
-        accuracy = torch.cat([right(critic(learn.y), ones), right(both.fake_pred, 0 * ones)])
-        return {"critic_accuracy": accuracy, **image_metrics(learn.pred, learn.y, space)}
-
-    about = {
-        "switcher": switcher,
-        "critic_thresh": critic_thresh,
-        "gen_thresh": gen_thresh,
-        "n_crit": n_crit,
-        "n_gen": n_gen,
-    }
-    about |= {"loss": loss, "weight": both.weight, "aged": aged, "often": often, "average": average}
+    about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh}
+    about |= {"n_crit": n_crit, "n_gen": n_gen, "loss": loss, "weight": both.weight}
+    about |= {"aged": aged, "often": often, "average": average}
     with run.stage(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs) as is_needed:
         if not is_needed:
             return
+        output, size = run.folder.output(STAGE), run.settings.size
         step = GANStep(both, f"gen_{loss}")
         learn = gan_learner(dls, generator, critic, step, turns)
         fit(
@@ -95,13 +84,19 @@ def main(
             STAGE,
             lambda: learn.fit(epochs, lr=[lr, critic_lr]),
             losses=lambda learn: step.losses,
-            metrics=metrics,
-            save=lambda: save_network(
-                run.folder.output(STAGE), generator, "generator", stage=4, size=run.settings.size
-            ),
+            metrics=lambda learn: {
+                "critic_accuracy": accuracy(critic(learn.y), both.fake_pred),
+                **image_metrics(learn.pred, learn.y, space),
+            },
+            save=lambda: save_network(output, generator, "generator", stage=4, size=size),
             sample=lambda path: sample_grid(path, generator, space, dls, critic),
             average=(generator, average),
         )
+
+
+def accuracy(real: Tensor, fake: Tensor) -> Tensor:
+    """Whether the critic is right about each photo and each fake, given its logits `(N, patches)` of both: `(2N,)`."""
+    return torch.cat([right(real, real.new_ones(len(real))), right(fake, fake.new_zeros(len(fake)))])
 
 
 if __name__ == "__main__":
