@@ -16,6 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from fastcolor import Colorizer, stage2_generate_fakes
+from fastcolor.data import prepare
+from fastcolor.data.split import read_split
+from fastcolor.photo.write import save_photo
 from fastcolor.recipes import lab_gan
 from fastcolor.runs.listing import describe, run_folders, weights_found
 from fastcolor.runs.run import open_run
@@ -23,6 +26,17 @@ from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.weights import BUNDLED
 
 WRITTEN = Path(__file__).parent / "version_0_1_0"
+
+
+@pytest.fixture(autouse=True)
+def sample_of_the_split(monkeypatch):
+    """Of the drawn sample only the scenes that the runs have chosen."""
+
+    def draw(run):
+        for name in read_split(run.folder.split):
+            save_photo(draw_scene(int(Path(name).stem.partition("_")[2]), prepare.SAMPLE_SIDE), run.photos / name)
+
+    monkeypatch.setattr(prepare, "draw_sample", draw)
 
 
 @pytest.fixture
