@@ -8,18 +8,14 @@ Leaves `fakes/`, one PNG for each training photo, and a sample grid. Existing fa
 import sys
 
 from fastcore.meta import delegates
-from PIL import Image
 
 from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches
-from fastcolor.data.cache import take
-from fastcolor.data.fakes import paint
+from fastcolor.data.fakes import write_fakes
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
-from fastcolor.files import in_threads, progress_bar
 from fastcolor.networks.checkpoint import load_network
-from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import open_run
 from fastcolor.training.report import sample_grid
 
@@ -41,17 +37,8 @@ def main(**options):
     with run.stage(STAGE, bs=bs) as is_needed:
         if not is_needed:
             return
-        output = run.folder.output(STAGE)
-        files = {row: output / f"{photos.names[row]}.png" for row in photos.train}
-        missing = {row for row, file in files.items() if not file.exists()}
-        parts = [photos.train[i : i + bs] for i in range(0, len(photos.train), bs)]
-        # whole batches, always the same: the last digits depend on how many photos a network sees at once
-        for rows in progress_bar([rows for rows in parts if missing.intersection(rows)]):
-            fakes = paint(run, network, take(photos.squares, rows, run.machine.device))
-            made = [(fake, files[row]) for fake, row in zip(fakes, rows, strict=True) if row in missing]
-            for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), pair[1]), made):
-                pass
-        print(f"{output}: {len(missing):,} written, {len(files) - len(missing):,} skipped")
+        written = write_fakes(run, photos, network, bs)
+        print(f"{run.folder.output(STAGE)}: {written:,} written, {len(photos.train) - written:,} skipped")
         sample_grid(run.folder.sample_grid(STAGE), network, space, dls)
 
 

@@ -18,7 +18,7 @@ from fastcolor.flags import one_of
 from fastcolor.networks.checkpoint import save_half
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run, open_run
-from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, sheet
+from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, save_sheet
 
 # What `--preset` sets for the run and for each stage; a flag that is given comes first.
 PRESETS = {
@@ -141,7 +141,7 @@ def show(run: Run, times: list[float]) -> None:
     coloured = run.folder.coloured
     save_photo(predict(photo, run.folder.output("stage4")), coloured)
     picture = run.folder.contact_sheet
-    save_photo(sheet({name: images[:SAMPLES] for name, images in columns.items()}), picture)
+    save_sheet(picture, {name: images[:SAMPLES] for name, images in columns.items()})
     print(f"\n{coloured}: {name}, a photo that no stage was trained on, coloured")
     print(f"{picture}: {' | '.join(columns)}")
 

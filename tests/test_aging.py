@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fastcolor.data.aging import age
+from fastcolor.color.aging import age
 from fastcolor.scenes.landscapes import draw_scene
 
 

@@ -4,5 +4,6 @@
     spaces.py    how networks see a photo: their input and output
     fullsize.py  a photo at its full size: reduced for the network, and given its colours
     grey.py      a photo as grey of the same lightness
+    aging.py     modern photos made to look like old prints
     metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness
 """

@@ -5,6 +5,5 @@
 - `photos`: the prepared photos, loaded: `load_photos`
 - `cache`: decoded squares in one memory-mapped file
 - `batches`: training batches for fastai: `color_batches`, `critic_batches`, `unpaired_batches`, `batch_size`
-- `aging`: modern photos made to look like old prints: `age`
-- `fakes`: what a generator makes of the photos: `paint`, `load_fakes`
+- `fakes`: what a generator makes of the photos: `write_fakes`, `load_fakes`
 """

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 
-from fastcolor.data.aging import age
+from fastcolor.color.aging import age
 from fastcolor.data.cache import Squares, take
 from fastcolor.data.photos import Photos
 from fastcolor.device import largest_batch

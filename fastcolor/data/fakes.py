@@ -1,15 +1,20 @@
 """What a generator makes of a run's photos, for a critic to learn from."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from fastcolor.data.batches import BATCH
 from fastcolor.data.cache import CHANNELS, OnDemand, Squares, cached, resident, take
 from fastcolor.data.photos import Photos, file_stamp
 from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.files import in_threads, progress_bar
 from fastcolor.networks.painter import Painter
 from fastcolor.photo.read import open_photo
+from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run
 
 
@@ -21,6 +26,25 @@ def paint(run: Run, network: nn.Module, squares: Tensor) -> np.ndarray:
     return (rgb * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
+def fake_files(run: Run, photos: Photos) -> dict[int, Path]:
+    """Where stage 2 keeps the fake of each training photo, by its row."""
+    return {row: run.folder.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
+
+
+def write_fakes(run: Run, photos: Photos, generator: nn.Module, bs: int) -> int:
+    """Paint the fakes of the training photos that are not there yet, `bs` at once, as PNG; how many were written."""
+    files = fake_files(run, photos)
+    missing = {row for row, file in files.items() if not file.exists()}
+    parts = [photos.train[i : i + bs] for i in range(0, len(photos.train), bs)]
+    # whole batches, always the same: the last digits depend on how many photos a network sees at once
+    for rows in progress_bar([rows for rows in parts if missing.intersection(rows)]):
+        fakes = paint(run, generator, take(photos.squares, rows, run.machine.device))
+        made = [(fake, files[row]) for fake, row in zip(fakes, rows, strict=True) if row in missing]
+        for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), pair[1]), made):
+            pass
+    return len(missing)
+
+
 def load_fakes(run: Run, photos: Photos, generator: nn.Module, at_once: int = BATCH) -> Squares:
     """Fakes of all photos as squares, with an empty grey channel.
 
@@ -28,8 +52,7 @@ def load_fakes(run: Run, photos: Photos, generator: nn.Module, at_once: int = BA
     UserError if a fake can't be read.
     """
     count, side = photos.squares.shape[:2]
-    files = {row: run.folder.output("stage2") / f"{photos.names[row]}.png" for row in photos.train}
-    painted = {}
+    files, painted = fake_files(run, photos), {}
     for rows in np.array_split(photos.valid, -(-len(photos.valid) // at_once)):
         painted |= zip(rows, paint(run, generator, take(photos.squares, rows, run.machine.device)), strict=True)
 

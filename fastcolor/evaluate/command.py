@@ -22,10 +22,10 @@ import torch
 from PIL import Image, ImageOps
 
 import fastcolor
+from fastcolor.color.aging import age
 from fastcolor.color.fullsize import recolor
 from fastcolor.color.lab import grey_of, rgb_to_lab
 from fastcolor.colorize.colorizer import Colorizer
-from fastcolor.data.aging import age
 from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.files import progress_bar, write_csv, write_whole
 from fastcolor.flags import at_least

@@ -29,12 +29,11 @@ from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.classic import PatchGANConfig, ResnetConfig
 from fastcolor.networks.registry import build
-from fastcolor.photo.write import save_photo
 from fastcolor.runs.folder import RunFolder
 from fastcolor.runs.run import open_recipe, open_run
 from fastcolor.training.adversarial import critic_loss, least_squares
 from fastcolor.training.fit import fit
-from fastcolor.training.report import evaluating, sheet
+from fastcolor.training.report import evaluating, save_sheet
 from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner
 
 NAME = "cyclegan"
@@ -187,7 +186,7 @@ def cycle_sheet(path: Path, networks: Networks, space, dls) -> None:
             "as photo": photo,
             "back ": to_monet(photo),
         }
-    save_photo(sheet({name: space.to_rgb(images) for name, images in columns.items()}), path)
+    save_sheet(path, {name: space.to_rgb(images) for name, images in columns.items()})
 
 
 if __name__ == "__main__":

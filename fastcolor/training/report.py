@@ -38,6 +38,11 @@ def sheet(columns: dict[str, Tensor], captions: list[str] | None = None) -> Imag
     return canvas
 
 
+def save_sheet(path: Path, columns: dict[str, Tensor], captions: list[str] | None = None) -> None:
+    """Write a `sheet` as a picture file."""
+    save_photo(sheet(columns, captions), path)
+
+
 def picture_of(image: Tensor) -> Image.Image:
     """sRGB `(3, H, W)`, 0..1, as a Pillow image."""
     return Image.fromarray((image.clamp(0, 1).permute(1, 2, 0).cpu().numpy() * 255 + 0.5).astype(np.uint8))
@@ -56,7 +61,7 @@ def sample_grid(path: Path, generator: nn.Module, space, dls, critic: nn.Module 
             scores = [torch.sigmoid(critic(image).float()).mean(1) for image in (fake, real)]
             captions = [f"real? fake {float(f):.0%}, real {float(r):.0%}" for f, r in zip(*scores, strict=True)]
     columns = {"grey": grey_of_lab(space.to_lab(real)), "fake": space.to_rgb(fake), "real": space.to_rgb(real)}
-    save_photo(sheet(columns, captions), path)
+    save_sheet(path, columns, captions)
 
 
 @contextmanager
