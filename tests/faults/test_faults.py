@@ -351,7 +351,7 @@ def test_a_process_that_may_take_little_memory_ends_in_the_same_bytes(tmp_path):
         ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         results.append(result(run))
-        printed.append("waits in files now" in ended.stdout)
+        printed.append("now kept in files" in ended.stdout)
     assert printed == [False, True]
     assert results[0] == results[1]
 
