@@ -179,9 +179,9 @@ def test_killed_while_it_makes_room_for_other_settings_a_run_has_either_the_old_
         assert train(name, {**options, "seed": seed, "force": True})
         whole[seed] = result_of(name, run)
     for change in itertools.count(1):
-        before = open_run(run=str(run)).seed
+        before = open_run(run=str(run)).settings.seed
         assert not train(name, {**options, "seed": other(before), "force": True}, change=change)
-        now = open_run(run=str(run)).seed
+        now = open_run(run=str(run)).settings.seed
         assert train(name, {**options, "resume": True})
         assert result_of(name, run) == whole[now], change
         if now != before:
