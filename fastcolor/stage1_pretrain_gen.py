@@ -31,8 +31,9 @@ from fastcolor.networks.pretrained import load_pretrained
 from fastcolor.networks.registry import build, config_of_flag
 from fastcolor.networks.unet import UNetConfig
 from fastcolor.runs.run import open_run
+from fastcolor.training.best import HeldOutJudge
 from fastcolor.training.fit import fit
-from fastcolor.training.history import image_metrics
+from fastcolor.training.history import image_metrics, write_row_before
 from fastcolor.training.losses import make_loss
 from fastcolor.training.report import sample_grid
 
@@ -70,9 +71,9 @@ def main(
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
     pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
-    epochs: int | None = None,  # passes over the photos (default: 10; sample set: 9, without pretraining 36)
+    epochs: int | None = None,  # passes over the photos (default: 10, from trained weights 2; sample set: 36 and 9)
     frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
-    lr: float = 1e-3,  # highest learning rate of the one-cycle schedule; a pretrained encoder gets a tenth of it
+    lr: float | None = None,  # highest of the one-cycle schedule, the encoder's is a tenth (default: 1e-3, or 3e-4)
     loss: str = "mse",  # mse, chroma or photo: see losses.py
     small_epochs: int = 0,  # this many first epochs use photos of 3/4 of the size, at nearly half the cost
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
@@ -83,13 +84,17 @@ def main(
     run = open_run(**options)
     config = config_of_flag("generator", generator, arch=arch, size=run.settings.size)
     pretrained = pretrained or ("bundled" if config == UNetConfig() else "imagenet")
-    if epochs is None:
-        epochs = (36 if pretrained == "none" else 9) if run.settings.is_sample else 10
+    can_color = pretrained not in ("imagenet", "none")
+    if run.settings.is_sample:
+        usual = (36 if pretrained == "none" else 9), 1e-3
+    else:  # MSE makes the colours of trained weights paler: a short time, at a low rate
+        usual = (2, 3e-4) if can_color else (10, 1e-3)
+    epochs, lr = (default if given is None else given for given, default in zip((epochs, lr), usual, strict=True))
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
     at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)
     space = SPACES[config.space]
-    distance = make_loss(loss, space.name, run.machine.device)
+    distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
 
     torch.manual_seed(run.settings.seed)
     network = build(config)
@@ -100,11 +105,14 @@ def main(
     bs = batch_size(run, STAGE, photos, space.channels, network)
     dls = color_batches(run, photos, space, bs, aged=aged, small_epochs=small_epochs)
 
+    metrics = partial(image_metrics, space=space, judge=judge)
     about = {"generator": generator, "arch": arch, "pretrained": pretrained, "loss": loss}
     about |= {"small_epochs": small_epochs, "aged": aged, "average": average}
     with run.stage(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs) as is_needed:
         if not is_needed:
             return
+        if can_color:
+            write_row_before(run.folder, STAGE, network, dls.valid, metrics)
         learn = generator_learner(dls, network, distance, frozen)
         lrs = np.array([lr if pretrained == "none" else lr / 10, lr])
         fit(
@@ -113,7 +121,7 @@ def main(
             STAGE,
             lambda: learn.fit_one_cycle(epochs, lrs),
             losses=lambda learn: {f"train_{loss}": learn.loss},
-            metrics=lambda learn: image_metrics(learn.pred, learn.y, space),
+            metrics=lambda learn: metrics(learn.pred, learn.y),
             save=lambda: save_network(run.folder.output(STAGE), network, "generator", stage=1, size=run.settings.size),
             sample=lambda path: sample_grid(path, network, space, dls),
             average=(network, average),

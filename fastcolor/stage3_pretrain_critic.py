@@ -43,7 +43,7 @@ def critic_learner(dls: DataLoaders, network: nn.Module) -> Learner:
 @delegates(open_run)
 def main(
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    epochs: int | None = None,  # passes over photos and fakes (default: 5; sample set: 6)
+    epochs: int = 5,  # passes over photos and fakes
     lr: float = 1e-3,  # highest learning rate of the one-cycle schedule (lesson 7's)
     **options,
 ):
@@ -53,7 +53,6 @@ def main(
     run.require("stage2")
     space = SPACES[generator.config.space]
     config = config_of_flag("critic", critic, space=space.name)
-    epochs = (6 if run.settings.is_sample else 5) if epochs is None else epochs
     at_least(1, epochs=epochs)
     at_least(0, lr=lr)
 

@@ -13,34 +13,36 @@ from torch import Tensor
 
 from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
-from fastcolor.data.batches import batch_size, color_batches
+from fastcolor.data.batches import BATCH, batch_size, color_batches
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
 from fastcolor.flags import at_least
-from fastcolor.networks.checkpoint import load_network, save_network
-from fastcolor.runs.run import open_run
+from fastcolor.networks.checkpoint import load_network, load_tensors, save_network, save_tensors
+from fastcolor.runs.run import Run, open_run
 from fastcolor.training.adversarial import right
+from fastcolor.training.best import HeldOutJudge, enliven, rank
 from fastcolor.training.fit import fit
 from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 from fastcolor.training.history import image_metrics
-from fastcolor.training.losses import LOSSES, make_loss
+from fastcolor.training.losses import LOSSES, make_loss, usual_loss
 from fastcolor.training.report import sample_grid
+from fastcolor.weights import weights_file
 
 STAGE = "stage4"
 
 
 @delegates(open_run)
 def main(
-    epochs: int = 6,  # passes over the photos; NoGAN keeps this phase short
-    lr: float = 1e-4,  # learning rate of the generator, constant (as in lesson 7)
+    epochs: int = 12,  # passes over the photos; the best of them is kept
+    lr: float = 3e-4,  # learning rate of the generator, constant
     critic_lr: float = 5e-4,  # learning rate of the critic, constant (lesson 7: five times the generator's)
-    loss: str = "mse",  # beside the adversarial loss: mse, chroma or photo, see losses.py
-    weight: float | None = None,  # of that loss (default: 8; dynamic_unet's mse: 50)
+    loss: str | None = None,  # beside the adversarial loss: photo, chroma or mse (default: photo; sample set: chroma)
+    weight: float | None = None,  # of that loss (default: photo 1.5, chroma and mse 8; dynamic_unet's mse 50)
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
-    average: int = 0,  # save weights that are averaged over about this many steps of the generator; 0: no average
-    switcher: str = "adaptive",  # whose turn it is: adaptive (by the losses) or fixed (by the number of steps)
+    average: int = 20,  # save weights that are averaged over about this many steps of the generator; 0: no average
+    switcher: str = "fixed",  # whose turn it is: fixed (by the number of steps) or adaptive (by the losses)
     critic_thresh: float = 0.65,  # adaptive: the critic trains until its loss is below this (as in lesson 7)
     gen_thresh: float | None = None,  # adaptive: the generator trains until its loss is below this (default: one step)
     n_crit: int = 1,  # fixed: steps of the critic in each turn
@@ -57,7 +59,8 @@ def main(
         raise UserError(f"{run.require('stage3')} is a critic for {judged}, not for {space.name}: run stage 3 again")
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
-    distance = make_loss(loss, space.name, run.machine.device)
+    loss = loss or usual_loss(run.settings.is_sample)
+    distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
     both = GeneratorLoss(LOSSES[loss].weights[space.name] if weight is None else weight, distance)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
 
@@ -66,7 +69,7 @@ def main(
     photos = load_photos(run)
     for network in (generator, critic):
         run.machine.place(network)
-    bs = batch_size(run, STAGE, photos, space.channels, generator, critic)
+    bs = batch_size(run, STAGE, photos, space.channels, generator, critic, usual=BATCH // 2)
     dls = color_batches(run, photos, space, bs, often=often, aged=aged)
 
     about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh}
@@ -76,6 +79,7 @@ def main(
         if not is_needed:
             return
         output, size = run.folder.output(STAGE), run.settings.size
+        rivals = keep_earlier(run)
         step = GANStep(both, f"gen_{loss}")
         learn = gan_learner(dls, generator, critic, step, turns)
         fit(
@@ -86,12 +90,33 @@ def main(
             losses=lambda learn: step.losses,
             metrics=lambda learn: {
                 "critic_accuracy": accuracy(critic(learn.y), both.fake_pred),
-                **image_metrics(learn.pred, learn.y, space),
+                **image_metrics(learn.pred, learn.y, space, judge),
             },
             save=lambda: save_network(output, generator, "generator", stage=4, size=size),
             sample=lambda path: sample_grid(path, generator, space, dls, critic),
             average=(generator, average),
+            rank=rank,
+            rivals=rivals,
         )
+        best = min([*rivals, *(row for row in run.folder.history() if row["stage"] == STAGE)], key=rank)
+        if best["epoch"] != "0":  # those that it began from stay as they are
+            enliven(output, best)
+
+
+def keep_earlier(run: Run) -> list[dict[str, str]]:
+    """Write the better of the weights that stage 1 began from and its own as this stage's, unless it has some already.
+
+    Epochs that are no better don't replace them. Returns their rows in the history.
+    """
+    rows, output = [row for row in run.folder.history() if row["stage"] == "stage1"], run.folder.output(STAGE)
+    earlier = [row for row in rows if row["epoch"] == "0"] + rows[-1:]
+    if not output.exists():
+        began_best = bool(earlier) and min(reversed(earlier), key=rank)["epoch"] == "0"
+        began_from = run.folder.config["stages"]["stage1"]["pretrained"]
+        better = weights_file(began_from) if began_best else run.folder.output("stage1")
+        tensors, about = load_tensors(better, "generator weights")
+        save_tensors(output, tensors, {**about, "stage": 4})
+    return earlier
 
 
 def accuracy(real: Tensor, fake: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ fastcolor train --data PHOTOS      # your own photos
 
 import sys
 import time
+from inspect import signature
 from itertools import pairwise
+from types import ModuleType
 
 from fastcore.meta import delegates
 
@@ -18,6 +20,7 @@ from fastcolor.flags import one_of
 from fastcolor.networks.checkpoint import save_half
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run, open_run
+from fastcolor.training.outlook import planned
 from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, save_sheet
 
 # What `--preset` sets for the run and for each stage; a flag that is given comes first.
@@ -39,6 +42,8 @@ PRESETS = {
         "stage4": {
             "loss": "photo",
             "weight": 3.0,
+            "lr": 1e-4,
+            "switcher": "adaptive",
             "aged": 0.5,
             "often": "people*4",
             "epochs": 2,
@@ -58,9 +63,9 @@ def main(
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
     pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    gen_epochs: int | None = None,  # passes in stage 1 (default: 10; sample set: 9, without pretraining 36)
-    critic_epochs: int | None = None,  # in stage 3 (default: 5; sample set: 6)
-    gan_epochs: int | None = None,  # in stage 4 (default: 6)
+    gen_epochs: int | None = None,  # passes in stage 1 (default: 10, from trained weights 2; sample set: 36 and 9)
+    critic_epochs: int | None = None,  # in stage 3 (default: 5)
+    gan_epochs: int | None = None,  # in stage 4 (default: 12)
     **options,
 ):
     """Train a colouriser on a folder of photos, in four stages.
@@ -83,16 +88,18 @@ def main(
         begins.append(time.perf_counter())
         print(f"\n{stage}: {TITLES[stage]}")
 
-    announce("stage1")
-    stage1_pretrain_gen.main(
-        **flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs)
-    )
-    announce("stage2")
-    stage2_generate_fakes.main(**options)
-    announce("stage3")
-    stage3_pretrain_critic.main(**flags("stage3", critic=critic, epochs=critic_epochs))
-    announce("stage4")
-    stage4_gan.main(**flags("stage4", epochs=gan_epochs))
+    first = flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs)
+    third, fourth = flags("stage3", critic=critic, epochs=critic_epochs), flags("stage4", epochs=gan_epochs)
+    stages = {"stage2": 1, "stage3": _epochs(stage3_pretrain_critic, third), "stage4": _epochs(stage4_gan, fourth)}
+    with planned(stage1=0, **stages):  # of stage 1's own epochs, its learner knows
+        announce("stage1")
+        stage1_pretrain_gen.main(**first)
+        announce("stage2")
+        stage2_generate_fakes.main(**options)
+        announce("stage3")
+        stage3_pretrain_critic.main(**third)
+        announce("stage4")
+        stage4_gan.main(**fourth)
     show(open_run(**options), [*begins, time.perf_counter()])
     if "ship" in preset_of:
         ship(open_run(**options), **preset_of["ship"])
@@ -106,9 +113,26 @@ def ship(run: Run, **how) -> None:
     print(f"  fastcolor evaluate --data {run.photos} --names {run.folder.split} --weights {shipped}")
 
 
+def _epochs(stage: ModuleType, flags: dict) -> int:
+    """The epochs that these flags give a stage, or its default."""
+    return flags.get("epochs", signature(stage.main).parameters["epochs"].default)
+
+
 def _given(flags: dict) -> dict:
     """The flags that were given a value."""
     return {name: value for name, value in flags.items() if value is not None}
+
+
+def verdict(metrics: dict[str, dict[str, str]]) -> str:
+    """One sentence on whether training paid, from `held_out_metrics`'s table."""
+    after, real, then = metrics["GAN"], metrics["real"], "before" if "before" in metrics else "grey"
+    if after == metrics[then]:
+        return "training did not pay: no epoch was better than the weights it began from, so they were kept"
+    name = "feature distance" if "feature distance" in after else "CIEDE2000"
+    was, now = float(metrics[then][name]), float(after[name])
+    colors = [float(each["colourfulness"]) / float(real["colourfulness"]) for each in (after, metrics[then])]
+    share = "{:.0%} of the photos' colourfulness instead of {:.0%}".format(*colors)
+    return f"training {'paid' if now < was else 'did not pay'}: {name} {now} instead of {was}, {share}, held-out photos"
 
 
 TITLES = {
@@ -138,6 +162,9 @@ def show(run: Run, times: list[float]) -> None:
     names = list(next(iter(metrics.values())))
     print()
     print_table(["held-out photos", *names], [[name, *values.values()] for name, values in metrics.items()])
+    print(f"\n{verdict(metrics)}")
+    print(f"{run.folder.output('stage4')}: the best weights; to colour photos with them:")
+    print(f"  fastcolor colorize PHOTOS -o coloured --weights {run.folder.path}")
     coloured = run.folder.coloured
     save_photo(predict(photo, run.folder.output("stage4")), coloured)
     picture = run.folder.contact_sheet

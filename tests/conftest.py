@@ -7,7 +7,9 @@ import pytest
 import torch
 from helpers import run_stages
 
+from fastcolor.errors import UserError
 from fastcolor.scenes.folder import write_scenes
+from fastcolor.training import features
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +18,18 @@ def cache_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_downloads():
+    """SqueezeNet's weights can't be fetched: losses and judges do without, unless a test gives random ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "load_imagenet", unreachable)
+        yield
+
+
+def unreachable(arch: str, load) -> None:
+    raise UserError(f"{arch}'s ImageNet weights can't be fetched (tests do without)")
 
 
 @pytest.fixture(scope="session")

@@ -419,7 +419,7 @@ def test_a_zip_file_holds_all_results_by_their_own_names(client):
 
 def test_the_page_and_its_examples_come_from_here_alone(client):
     setup = client.get("/setup").json()
-    assert [weights["name"] for weights in setup["weights"]] == ["shipped", "mine/stage1_gen"]
+    assert [weights["name"] for weights in setup["weights"]] == ["bundled", "mine/stage1_gen"]
     for path in ("/", *(f"/{name}" for name in server.FILES)):
         answer = client.get(path)
         assert answer.status_code == 200
@@ -442,7 +442,7 @@ def test_a_run_is_shown_with_its_history_and_pictures(client):
 
 def test_runs_that_are_missing_or_damaged_are_no_fault(tmp_path):
     assert runs.run_folders(tmp_path / "none") == {}
-    assert list(runs.weights_found(tmp_path / "none")) == ["shipped"]
+    assert list(runs.weights_found(tmp_path / "none")) == ["bundled"]
     (tmp_path / "run").mkdir()
     assert runs.run_folders(tmp_path) == {}
     (tmp_path / "run" / "config.json").write_text("{")
@@ -451,7 +451,7 @@ def test_runs_that_are_missing_or_damaged_are_no_fault(tmp_path):
     (tmp_path / "run" / "history.csv").write_bytes(b"stage,epoch\nstage1,1,2,3\nstage1\n\xff\n")
     assert runs.describe(runs.run_folders(tmp_path)["run"])["history"] == []
     os.mkfifo(tmp_path / "run" / "pipe.safetensors")  # which would be waited for
-    assert list(runs.weights_found(tmp_path)) == ["shipped"]
+    assert list(runs.weights_found(tmp_path)) == ["bundled"]
 
 
 @pytest.mark.parametrize(

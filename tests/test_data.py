@@ -3,11 +3,12 @@
 import csv
 import shutil
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import opened, prepared
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches, shown_often
@@ -164,6 +165,32 @@ def png(path, size=(40, 40), mode="RGB"):
     Image.new(mode, size).save(path)
 
 
+def sepia(photo: Image.Image) -> Image.Image:
+    """A print of one tone: black, brown, cream."""
+    return ImageOps.colorize(photo.convert("L"), "black", "#f8eed8", mid="#8c7863")
+
+
+def test_grey_and_sepia_photos_are_counted_and_left_out(scenes, tmp_path, capsys):
+    data = Path(shutil.copytree(scenes, tmp_path / "photos"))
+    for n in range(3):
+        sepia(draw_scene(n, 64)).save(data / f"sepia{n}.jpg", quality=80)
+        draw_scene(n, 64).convert("L").save(data / f"grey{n}.jpg")
+    photos = prepared(opened(data, tmp_path / "run"))
+    assert "6 of 30 photos left out, as they are grey or sepia, see" in capsys.readouterr().out
+    used = {photos.names[row] for row in (*photos.train, *photos.valid)}
+    assert used == {path.name for path in scenes.iterdir()}
+
+
+def test_a_folder_of_scans_is_refused(tmp_path):
+    for n in range(12):
+        path = tmp_path / "scans" / f"{n}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        sepia(draw_scene(n, 64)).save(path)
+    with pytest.raises(UserError, match="scans only 0 are in colour, the others are grey or sepia: training needs"):
+        prepared(opened(tmp_path / "scans", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("kind", ["empty", "no photos", "one photo", "all broken", "missing", "a file"])
 def test_a_folder_that_nothing_can_be_learned_from_is_refused_and_nothing_is_left(kind, tmp_path):
     data = tmp_path / "data"
@@ -188,15 +215,20 @@ def test_a_folder_that_nothing_can_be_learned_from_is_refused_and_nothing_is_lef
 def test_odd_photos_train_like_others(scenes, tmp_path):
     data = shutil.copytree(scenes, tmp_path / "photos")
     rng = np.random.default_rng(0)
+    scene = draw_scene(99, 40)
     png(data / "tiny.png", (1, 1))
-    png(data / "wide.png", (3000, 20))
-    png(data / "grey.png", mode="L")
-    png(data / "sub" / "cmyk.jpg", mode="CMYK")
+    scene.resize((3000, 20)).save(data / "wide.png")
+    scene.convert("L").save(data / "grey.png")
+    (data / "sub").mkdir()
+    scene.convert("CMYK").save(data / "sub" / "cmyk.jpg")
     Image.fromarray(rng.integers(0, 255, (30, 30, 3), np.uint8)).quantize(16).save(data / "palette.png")
     Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30) * 70).save(data / "deep.png")
     (data / "cut.jpg").write_bytes((data / "sub" / "cmyk.jpg").read_bytes()[:200])
     photos = prepared(opened(data, tmp_path / "run"))
-    assert len(photos.train) + len(photos.valid) == 24 + 6
+    assert len(photos.train) + len(photos.valid) == 24 + 3
+    with open(tmp_path / "run" / "split.csv", newline="") as file:
+        left_out = {row["file"] for row in csv.DictReader(file) if row["part"] == "colourless"}
+    assert left_out == {"tiny.png", "grey.png", "deep.png"}
     assert "cut.jpg" in (tmp_path / "run" / "unreadable.csv").read_text()
 
 

@@ -31,6 +31,7 @@ from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import UNetConfig
 from fastcolor.scenes.landscapes import draw_scene
+from fastcolor.weights import BUNDLED, weights_file
 
 CPU = torch.device("cpu")
 
@@ -91,7 +92,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def evaluated(folder: Path, **options) -> dict:
-    evaluate.main(data=str(folder), **{"frechet": "resnet18", **options})
+    evaluate.main(data=str(folder), **{"frechet": "resnet18", "force": True, **options})
     return json.loads(Path("evaluation/evaluation.json").read_text())
 
 
@@ -223,6 +224,9 @@ def test_a_folder_is_evaluated_beside_grey_and_real(folder, capsys):
 
 
 def test_two_weights_are_compared_and_a_path_tells_them_apart(folder):
+    for file in ("one/9.safetensors", "other/90.safetensors", "9.safetensors"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).touch()  # the stand-in reads nothing but the name
     result = evaluated(folder, weights="one/9.safetensors", against="other/90.safetensors")
     systems = result["systems"]
     assert list(systems) == ["grey", "one/9", "other/90", "real"]
@@ -314,7 +318,30 @@ def test_damaged_backbone_weights_are_named(folder, monkeypatch, capsys):
     assert "resnet18-f37072fd.pth is damaged" in capsys.readouterr().out
 
 
-def test_the_fid_is_measured_where_its_network_can_be_had(folder, monkeypatch):
+def test_results_of_an_earlier_evaluation_are_not_overwritten_unasked(folder):
+    evaluated(folder, limit=2)
+    before = Path("evaluation/evaluation.csv").read_bytes()
+    with pytest.raises(UserError, match="evaluation.json is there already: give --force to replace it"):
+        evaluate.main(data=str(folder), frechet="resnet18")
+    assert Path("evaluation/evaluation.csv").read_bytes() == before
+
+
+def test_a_run_folder_stands_for_its_best_weights(tmp_path):
+    assert weights_file("bundled") == weights_file() == BUNDLED
+    for name in ("stage3_critic", "stage1_gen", "stage4_gen"):
+        (tmp_path / f"{name}.safetensors").touch()
+    assert weights_file(tmp_path) == tmp_path / "stage4_gen.safetensors"
+    (tmp_path / "other").mkdir()
+    for name in ("monet_to_photo", "photo_to_monet"):
+        (tmp_path / "other" / f"{name}.safetensors").touch()
+    assert weights_file(tmp_path / "other").stem == "photo_to_monet"
+
+
+def test_the_fid_is_measured_where_its_network_is_there(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    checkpoints = tmp_path / "home" / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / perceptual.INCEPTION.rpartition("/")[2]).touch()
     monkeypatch.setitem(perceptual.FEATURES, "inception", lambda device: lambda rgb: rgb.mean((2, 3)))
     systems = evaluated(folder, frechet="auto")["systems"]
     assert systems["bundled"]["fid"] > 0 and "frechet_resnet18" not in systems["bundled"]
@@ -330,6 +357,9 @@ def test_the_fid_is_measured_where_its_network_can_be_had(folder, monkeypatch):
         ({"frechet": "fid"}, "--frechet fid is unknown: choose auto, inception, resnet18"),
         ({"names": "none.csv"}, "none.csv does not exist: give a run's split.csv"),
         ({"out": "photos/out"}, "is inside the photo folder"),
+        ({"weights": "none.safetensors"}, "none.safetensors does not exist"),
+        ({"weights": "photos"}, "photos holds no weights to colour with"),
+        ({"against": "bundled"}, "bundled would be compared with itself"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(folder, options, message):

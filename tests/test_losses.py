@@ -6,7 +6,7 @@ from torch import nn
 
 from fastcolor.color.spaces import SPACES
 from fastcolor.errors import UserError
-from fastcolor.training import losses
+from fastcolor.training import features, losses
 from fastcolor.training.losses import ChromaLoss, PhotoLoss, make_loss
 
 CPU = torch.device("cpu")
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def any_squeezenet(monkeypatch):
     """Random weights instead of ImageNet's, which are a download."""
-    monkeypatch.setattr(losses, "load_imagenet", lambda arch, load: None)
+    monkeypatch.setattr(features, "load_imagenet", lambda arch, load: None)
     torch.manual_seed(0)
 
 
@@ -56,7 +56,7 @@ def test_photo_loss_is_chroma_loss_plus_the_distance_of_normalised_features(any_
     loss = PhotoLoss("lab")
     fake, real = 0.4 * torch.randn(1, 3, 48, 48), 0.4 * torch.randn(1, 3, 48, 48)
     kept = []
-    for part in loss.layers:
+    for part in loss.seen.layers:
         part.register_forward_hook(lambda module, inputs, output: kept.append(output))
     found = loss(fake, real).item()
     unit = [each / each.square().sum(1, keepdim=True).sqrt() for each in kept]

@@ -102,7 +102,7 @@ def test_a_run_folder_holds_weights_curves_and_samples(name, runs):
     of_all = {"config.json", "split.csv", "history.csv", "history.png", "samples", "resume", ".lock"}
     assert found - {"cache"} == {*of_all, *RECIPES[name].OUTPUTS}
     assert {path.name for path in (runs[name] / "samples").iterdir()} == {f"{name}_epoch00{n}.png" for n in (1, 2)}
-    assert not list((runs[name] / "resume").iterdir())
+    assert [path.name for path in (runs[name] / "resume").iterdir()] == [f"{name}.safetensors"]
     assert json.loads((runs[name] / "config.json").read_text())["stages"][name]["finished"]
 
 

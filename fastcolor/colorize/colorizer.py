@@ -23,7 +23,7 @@ from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.networks.painter import Painter
 from fastcolor.photo.read import as_rgb, open_photo
-from fastcolor.weights import BUNDLED
+from fastcolor.weights import weights_file
 
 CHROMA = {"auto": "bilinear", "bilinear": "bilinear", "guided": "guided"}
 BATCH = 16  # small pictures that the network sees at once in `Colorizer.batch`
@@ -63,8 +63,9 @@ class Colorizer:
     CycleGAN's weights are different (`keeps_light` is False): they see the photo's colours and change its light too.
 
     Arguments:
-      weights (str, Path or None): A generator's `.safetensors` file that a stage or a recipe wrote, or the `.onnx` file
-        that `fastcolor export` wrote. Default None: the weights that come with fastcolor.
+      weights (str, Path or None): A generator's `.safetensors` file that a stage or a recipe wrote, a run folder (for
+        its best weights), or the `.onnx` file that `fastcolor export` wrote. Default None, or "bundled": the weights
+        that come with fastcolor.
       size (int or None): The photo's short side, in pixels, as the network sees it, 32 or more. Default None: the size
         that the network was trained at; where `keeps_light` is False, the photo's own.
       strength (float): 0 to 1. 0 leaves the photo as it is, 1 takes the network's colours, what is between mixes the
@@ -94,7 +95,7 @@ class Colorizer:
         if chroma not in CHROMA:
             raise UserError(f"chroma {chroma!r} is unknown: choose {', '.join(CHROMA)}")
         check_options(size, strength)
-        weights = Path(weights or BUNDLED)
+        weights = weights_file(weights)
         load = load_onnx if weights.suffix.lower() == ".onnx" else _load_torch
         self._network, about = load(weights, device)
         self._weights = weights

@@ -43,7 +43,7 @@ def main(
     format: Annotated[str | None, {"choices": list(FORMATS)}] = None,  # format to write (default: each photo's own)
     quality: int = 95,  # 1 to 100, of JPEG, HEIC and WebP, which is lossless at 100
     side_by_side: bool = False,  # write before|after
-    weights: str | None = None,  # .safetensors or .onnx file of a generator (default: the weights of fastcolor itself)
+    weights: str | None = None,  # a generator's .safetensors or .onnx file, or a run folder (default: bundled)
     size: int | None = None,  # short side, in pixels, at which the network sees a photo (default: as it was trained)
     strength: float = 1.0,  # 0 (the photo as it is) to 1 (the network's colours)
     chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto

@@ -22,7 +22,7 @@ from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
 from fastcolor.networks.checkpoint import check_size, load_network
 from fastcolor.networks.painter import Painter
-from fastcolor.weights import BUNDLED
+from fastcolor.weights import weights_file
 
 MOST_APART = 1e-3 * 110  # units of ab by which onnxruntime's result may differ from torch's
 SHAPES = ((1, 1, 64, 96), (2, 1, 128, 128), (1, 1, 203, 77))  # of the inputs for which the two are compared
@@ -30,12 +30,12 @@ SHAPES = ((1, 1, 64, 96), (2, 1, 128, 128), (1, 1, 203, 77))  # of the inputs fo
 
 def main(
     out: str,  # the file to write, NAME.onnx
-    weights: str | None = None,  # a generator's weights (default: the ones that come with fastcolor)
+    weights: str | None = None,  # a generator's weights, or a run folder (default: bundled, fastcolor's own)
 ):
     """Write a generator as an ONNX model, and check that onnxruntime gives the same colours."""
     if Path(out).suffix.lower() != ".onnx":
         raise UserError(f"{out} does not end in .onnx: give NAME.onnx")
-    path = Path(weights or BUNDLED)
+    path = weights_file(weights)
     network, about = load_network(path, "generator")
     if not about.get("keeps_light", True):
         raise UserError(f"{path} changes photos' light too, which an ONNX model can't: give weights that only colour")

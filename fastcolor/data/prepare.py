@@ -6,14 +6,17 @@ This module writes into the run folder, and deletes what was made with other set
 import hashlib
 import json
 import shutil
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from fastcolor.data.cache import open_cache
+from fastcolor.color.metrics import has_color
+from fastcolor.data.cache import Squares, open_cache, take
 from fastcolor.data.photos import file_stamp, side_of, squares_of
-from fastcolor.data.split import read_split, write_split
+from fastcolor.data.split import COLORLESS, UNREADABLE, read_split, write_split
 from fastcolor.errors import UserError
 from fastcolor.photo.folders import find_photos, write_unreadable
 from fastcolor.runs.run import Run
@@ -22,14 +25,15 @@ from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.scenes.paintings import draw_painting
 
 FEWEST = 8  # photos: with fewer there is too little to learn from, and too little to hold out
+AT_ONCE = 64  # photos whose colours are looked at together
 SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
 
 
-def prepare_photos(run: Run) -> None:
+def prepare_photos(run: Run, needs_color: bool = True) -> None:
     """Prepare a run's photos, as far as they are not: draw the sample, choose the photos, decode and split them.
 
-    What other settings have left is deleted first. Raises UserError if there are too few readable photos; of a run that
-    could not begin, nothing is left.
+    With `needs_color`, grey and toned photos are left out: nothing can be learned from them. What other settings have
+    left is deleted first. Raises UserError if there are too few photos; of a run that could not begin, nothing is left.
     """
     folder = run.folder
     if folder.path.resolve().is_relative_to(run.photos.resolve()):
@@ -45,7 +49,7 @@ def prepare_photos(run: Run) -> None:
             folder.save()
             if run.settings.is_sample:
                 draw_sample(run)
-            split = read_split(folder.split) or split_photos(run)
+            split = read_split(folder.split) or split_photos(run, needs_color)
             trained_on = sum(part == "train" for part in split.values())
             if isinstance(run.bs, int) and run.bs > trained_on:
                 raise UserError(f"--bs must be {trained_on} or less, the number of training photos, not {run.bs}")
@@ -74,15 +78,37 @@ def draw_sample(run: Run) -> None:
         write_scenes(run.photos / folder, SAMPLE_COUNT // 2, SAMPLE_SIDE, seed, draw)
 
 
-def split_photos(run: Run) -> dict[str, str]:
+def split_photos(run: Run, needs_color: bool) -> dict[str, str]:
     """Decode the photos that the settings choose, list those that can't be read, and write the split.
 
-    Returns the part of each photo by its name. Raises UserError if there are too few readable photos.
+    Returns the part of each photo by its name. Raises UserError if there are too few photos.
     """
     names = choose_photos(run)
     squares, unreadable = squares_of(run, names)
     report_unreadable(run, unreadable, names)
-    return write_split(run, names, squares, {row for row, _ in unreadable})
+    left_out = {row: UNREADABLE for row, _ in unreadable}
+    if needs_color:
+        left_out |= dict.fromkeys(colorless_rows(run, squares, len(names), left_out), COLORLESS)
+    return write_split(run, names, squares, left_out)
+
+
+def colorless_rows(run: Run, squares: Squares, count: int, unreadable: Collection[int]) -> list[int]:
+    """The readable rows without colours of their own, which are counted aloud. Raises UserError if too few others are
+    left.
+    """
+    readable, cpu = [row for row in range(count) if row not in unreadable], torch.device("cpu")
+    found = []
+    for rows in (readable[i : i + AT_ONCE] for i in range(0, len(readable), AT_ONCE)):
+        rgb = take(squares, rows, cpu)[..., 1:].permute(0, 3, 1, 2) / 255
+        found += [row for row, is_colored in zip(rows, has_color(rgb).tolist(), strict=True) if not is_colored]
+    if found:
+        print(f"{len(found):,} of {count:,} photos left out, as they are grey or sepia, see {run.folder.split}")
+    if len(readable) - len(found) < FEWEST:
+        raise UserError(
+            f"of {count:,} photos in {run.photos} only {len(readable) - len(found)} are in colour, the others are grey "
+            f"or sepia: training needs at least {FEWEST}"
+        )
+    return found
 
 
 def choose_photos(run: Run) -> list[str]:

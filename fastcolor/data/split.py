@@ -15,8 +15,8 @@ from fastcolor.photo.likeness import alike, fingerprint
 from fastcolor.runs.run import Run
 
 VALID_SHARE, VALID_MOST = 0.1, 500  # a tenth is held out, at most 500: enough for steady figures
-LEFT_OUT = "unreadable"
-PARTS = ("train", "valid", "test", LEFT_OUT)  # the values in split.csv
+UNREADABLE, COLORLESS = "unreadable", "colourless"  # left out
+PARTS = ("train", "valid", "test", UNREADABLE, COLORLESS)  # the values in split.csv
 
 
 def read_split(path: Path) -> dict[str, str]:
@@ -36,18 +36,20 @@ def read_split(path: Path) -> dict[str, str]:
     return split
 
 
-def write_split(run: Run, names: list[str], squares: Squares, unreadable: set[int]) -> dict[str, str]:
+def write_split(run: Run, names: list[str], squares: Squares, left_out: dict[int, str]) -> dict[str, str]:
     """Split the photos at random, seeded, and write split.csv. Returns the part of each photo by its name.
+
+    `left_out` are rows that have their part already.
 
     From each top folder the same share is held out. Near duplicates stay in the same part.
     """
-    readable = [row for row in range(len(names)) if row not in unreadable]
-    shares = {"test": run.settings.test, "valid": max(min(VALID_SHARE, VALID_MOST / len(readable)), 2 / len(readable))}
+    usable = [row for row in range(len(names)) if row not in left_out]
+    shares = {"test": run.settings.test, "valid": max(min(VALID_SHARE, VALID_MOST / len(usable)), 2 / len(usable))}
     folders = defaultdict(list)
-    for group in _groups(squares, readable):
+    for group in _groups(squares, usable):
         folders[Path(names[group[0]]).parts[:-1][:1]].append(group)
     rng = np.random.default_rng(run.settings.seed)
-    part_of = dict.fromkeys(readable, "train")
+    part_of = left_out | dict.fromkeys(usable, "train")
     owed = dict.fromkeys(shares, 0.0)  # photos; what one folder lacks, the next one makes up for
     for groups in folders.values():
         groups = [groups[i] for i in rng.permutation(len(groups))]
@@ -58,7 +60,7 @@ def write_split(run: Run, names: list[str], squares: Squares, unreadable: set[in
                 group = groups.pop()
                 part_of |= dict.fromkeys(group, part)
                 owed[part] -= len(group)
-    split = {name: part_of.get(row, LEFT_OUT) for row, name in enumerate(names)}
+    split = {name: part_of[row] for row, name in enumerate(names)}
     write_csv(run.folder.split, ("file", "part"), split.items())
     return split
 

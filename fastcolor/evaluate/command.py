@@ -33,8 +33,10 @@ from fastcolor.photo.folders import find_photos, write_unreadable
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
 from fastcolor.training.report import print_table, sheet
+from fastcolor.weights import weights_file
 
 SEED = 42  # of --limit
+RESULTS = ("evaluation.json", "evaluation.csv", "contact_sheet.png")
 COLUMNS = {  # figure, as it is called in JSON and CSV: its head in the table, its format
     "psnr": ("PSNR dB", ".2f"),
     "ssim": ("SSIM", ".3f"),
@@ -57,18 +59,19 @@ Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def main(
     data: str | None = None,  # folder of colour photos, any tree
-    weights: str | None = None,  # a generator's weights file (default: the one that comes with fastcolor)
+    weights: str | None = None,  # a generator's weights file or a run folder (default: bundled, fastcolor's own)
     against: str | None = None,  # another one, to compare it with
     out: str = "evaluation",  # folder for evaluation.json, evaluation.csv and contact_sheet.png
     names: str | None = None,  # only the photos in this CSV file with the columns file and part: a run's split.csv
     part: str = "test",  # the part of --names to use
     limit: int | None = None,  # only so many photos, chosen at random, always the same ones
     lpips: str = "squeeze",  # network of LPIPS: squeeze or alex
-    frechet: str = "auto",  # features of the Frechet distance: inception (the FID), resnet18, auto (the first it can)
+    frechet: str = "auto",  # features of the Frechet distance: inception (the FID), resnet18, auto (what is there)
     size: int | None = None,  # short side, in pixels, at which the network sees a photo (default: as it was trained)
     strength: float = 1.0,  # of the colours: 0 leaves the photo grey
     chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
     aged: bool = False,  # make the photos look like old prints first: faded, grainy, scratched
+    force: bool = False,  # replace the results of an earlier evaluation in --out
 ):
     """Measure how good colours are on a folder of photos."""
     try:
@@ -81,6 +84,11 @@ def main(
         raise UserError("no photos to evaluate on: give a folder of photos with --data")
     if Path(out).resolve().is_relative_to(Path(data).resolve()):
         raise UserError(f"{out} is inside the photo folder {data}: give another --out")
+    if not force and (there := next((file for file in RESULTS if Path(out, file).exists()), None)):
+        raise UserError(f"{Path(out, there)} is there already: give --force to replace it, or another --out")
+    for file in map(weights_file, filter(None, (weights, against))):
+        if not file.is_file():
+            raise UserError(f"{file} does not exist: give --weights and --against files, run folders, or bundled")
     photos = choose_photos(Path(data), names, part, limit)
     judge = Judge(lpips, frechet)
     look = {"size": size, "strength": strength, "chroma": chroma}
@@ -130,7 +138,7 @@ def listed_photos(names: Path, part: str) -> list[Path]:
 
 def painters_of(weights: str | None, against: str | None, **options) -> dict[str, Painter]:
     """What is judged, by name: grey, the weights, the weights `against`, real."""
-    if against is not None and weights is not None and Path(against).resolve() == Path(weights).resolve():
+    if against is not None and weights_file(against).resolve() == weights_file(weights).resolve():
         raise UserError(f"{against} would be compared with itself: give other weights as --against")
 
     def colored_by(file: str | None) -> Painter:

@@ -25,12 +25,13 @@ from fastcolor.color.metrics import ciede2000, colorfulness, psnr
 from fastcolor.color.spaces import IMAGENET_MEAN, IMAGENET_STD
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
-from fastcolor.networks.pretrained import fetched, load_imagenet
+from fastcolor.networks.pretrained import fetched, hub_file, load_imagenet
 
 LPIPS_NETS = {"squeeze": "squeezenet1_1", "alex": "alexnet"}
 """Networks that LPIPS can use, and torchvision's names for them."""
 FRECHET_NAMES = {"inception": "fid", "resnet18": "frechet_resnet18"}
 """Features for the Frechet distance, and the name of the figure: it is the FID only on Inception's."""
+INCEPTION = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 LPIPS_LEAST, SSIM_LEAST = 32, 11  # pixels on the short side: five halvings; SSIM's window
 MOST_PIXELS = 1_000_000  # larger photos are reduced before they are compared: at 12 Mpx LPIPS would take 10 GB
 RESNET_SIDE = 224  # pixels, as in ImageNet's training
@@ -39,8 +40,8 @@ RESNET_SIDE = 224  # pixels, as in ImageNet's training
 class Judge:
     """Judges coloured photos, each against the real one.
 
-    `lpips` is squeeze or alex; `frechet` is inception, resnet18, or auto: inception if its weights are there, else
-    resnet18. `missing` has a sentence for each figure that is left out, as its weights are not there.
+    `lpips` is squeeze or alex; `frechet` is inception, resnet18, or auto: inception if its weights have been fetched
+    before, else resnet18. `missing` has a sentence for each figure that is left out, as its weights are not there.
     """
 
     def __init__(self, lpips: str = "squeeze", frechet: str = "auto", device: str = "auto"):
@@ -50,20 +51,19 @@ class Judge:
         self.device = choose_device(device)
         self.lpips_name = f"lpips_{lpips}"
         self.missing: list[str] = []  # sentences
-        _, self._lpips = self._first({lpips: partial(load_lpips, self.device, lpips)})
-        kinds = FRECHET_NAMES if frechet == "auto" else [frechet]
-        kind, self._features = self._first({kind: partial(FEATURES[kind], self.device) for kind in kinds})
-        self.frechet_name = FRECHET_NAMES[kind]
+        self._lpips = self._loaded(partial(load_lpips, self.device, lpips))
+        if frechet == "auto":
+            frechet = "inception" if hub_file(INCEPTION).is_file() else "resnet18"
+        self._features = self._loaded(partial(FEATURES[frechet], self.device))
+        self.frechet_name = FRECHET_NAMES[frechet]
 
-    def _first(self, loaders: dict[str, Callable]) -> tuple[str, Callable | None]:
-        """The first that can be loaded, by name; if none, the last one's name, and `missing` gets the reason."""
-        for name, load in loaders.items():
-            try:
-                return name, load()
-            except UserError as error:
-                reason = str(error)
-        self.missing.append(reason)
-        return name, None
+    def _loaded(self, load: Callable[[], Callable]) -> Callable | None:
+        """What `load` returns; None if it can't be had, and `missing` gets the reason."""
+        try:
+            return load()
+        except UserError as error:
+            self.missing.append(str(error))
+            return None
 
     @torch.no_grad()
     def __call__(self, fake: np.ndarray, real: np.ndarray) -> dict[str, float | None | Tensor]:
@@ -188,9 +188,8 @@ def load_inception(device: torch.device) -> Callable[[Tensor], Tensor]:
 
     Raises UserError without torch-fidelity or its weights.
     """
-    url = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
     try:
-        with fetched(url, "the FID's Inception weights"):
+        with fetched(INCEPTION, "the FID's Inception weights"):
             network = FrechetInceptionDistance(feature=2048).inception.to(device)
     except ModuleNotFoundError:
         raise UserError("the FID needs torch-fidelity: `pip install torch-fidelity`, or --frechet resnet18") from None

@@ -99,6 +99,21 @@ def save_network(path: str | Path, network: nn.Module, kind: str, **about) -> No
     save_tensors(path, network.state_dict(), metadata)
 
 
+HEAD = ("head.weight", "head.bias")
+"""The last layer of a lean U-Net, which gives a and b; the tanh after it is nearly linear for most colours."""
+
+
+def save_vivid(path: str | Path, factor: float) -> None:
+    """Multiply the chroma that a lean U-Net's weights file gives, in place, and note `vivid` in its metadata.
+
+    Files of other networks, and those that have been multiplied before, are left as they are.
+    """
+    tensors, metadata = load_tensors(path, "generator weights")
+    if tensors.keys() >= set(HEAD) and "vivid" not in metadata:
+        tensors |= {name: factor * tensors[name] for name in HEAD}
+        save_tensors(path, tensors, {**metadata, "vivid": factor})
+
+
 def save_half(source: str | Path, path: str | Path, *, vivid: float = 1.0, **about) -> None:
     """Save the weights of a lean U-Net again, at half the file size: convolutions in fp16, all else in fp32.
 
@@ -106,7 +121,7 @@ def save_half(source: str | Path, path: str | Path, *, vivid: float = 1.0, **abo
     replaces values of the metadata (size, ...).
     """
     tensors, metadata = load_tensors(source, "generator weights")
-    for name in ("head.weight", "head.bias"):  # the tanh after it is nearly linear for most colours
+    for name in HEAD:
         tensors[name] = vivid * tensors[name]
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
     save_tensors(path, tensors, {**metadata, **about})

@@ -11,35 +11,35 @@ from torch import Tensor, nn
 
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
-from fastcolor.weights import BUNDLED
+from fastcolor.weights import weights_file
 
 
 def load_pretrained(network: nn.Module, source: str) -> None:
     """Fill `network` with the weights that `--pretrained` names.
 
-    `source` is "bundled" (those that come with fastcolor), "imagenet" (for the encoder), "none", or the path of a
-    generator's weights file. Raises UserError for weights that can't be fetched or read, or of another network.
+    `source` is "bundled" (those that come with fastcolor), "imagenet" (for the encoder), "none", a run folder, or
+    a generator's weights file. Raises UserError for weights that can't be fetched or read, or of another network.
     """
     if source == "none":
         return
     if source == "imagenet":
-        load_imagenet(network.config.arch, network.load_backbone)
+        instead = "or give --pretrained bundled, none, or a file of your own"
+        load_imagenet(network.config.arch, network.load_backbone, instead)
         return
-    other, _ = load_network(BUNDLED if source == "bundled" else source, "generator")
+    other, _ = load_network(weights_file(source), "generator")
     if {**asdict(other.config), "size": None} != {**asdict(network.config), "size": None}:
         raise UserError(f"{source} holds another network ({other.config}): give the same --generator and --arch")
     network.load_state_dict(other.state_dict())
 
 
-def load_imagenet(arch: str, load: Callable[[dict[str, Tensor]], object]) -> None:
+def load_imagenet(arch: str, load: Callable[[dict[str, Tensor]], object], instead: str = "") -> None:
     """Call `load` with torchvision's ImageNet weights of `arch` ("resnet18"), fetched once into torch's hub folder.
 
-    Raises UserError if they can't be fetched or are damaged.
+    Raises UserError if they can't be fetched or are damaged; its message ends in what to do `instead`.
     """
     from torchvision.models import get_model_weights  # imported here, so that colouring a photo does not wait for it
 
     weights = get_model_weights(arch).IMAGENET1K_V1
-    instead = "or give --pretrained bundled, none, or a file of your own"
     with fetched(weights.url, f"{arch}'s ImageNet weights", instead):
         load(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
 
@@ -50,7 +50,7 @@ def fetched(url: str, what: str, instead: str = "") -> Iterator[None]:
 
     Its message names `what` they are and their file, and says what to do `instead`.
     """
-    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    file = hub_file(url)
     try:
         yield
     except OSError as error:  # URLError and the like
@@ -60,3 +60,8 @@ def fetched(url: str, what: str, instead: str = "") -> Iterator[None]:
     except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
         first = str(error).strip().partition("\n")[0]
         raise UserError(f"{file} is damaged, or not {what} ({first}): delete it, then it is fetched again") from None
+
+
+def hub_file(url: str) -> Path:
+    """Where torch keeps the weights that it has fetched from `url`."""
+    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])

@@ -108,7 +108,7 @@ def main(
     generators = {name: build(ResnetConfig(blocks=blocks)) for name in GENERATORS}
     looks = PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="group")
     networks = Networks(**generators, **{name: build(looks) for name in CRITICS})
-    prepare_photos(run)
+    prepare_photos(run, needs_color=False)  # sepia is a style too
     photos = load_photos(run)
     for network in networks.children():
         run.machine.place(network)

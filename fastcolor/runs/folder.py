@@ -202,10 +202,11 @@ class RunFolder:
             shutil.rmtree(stale, ignore_errors=True)
         self.split.unlink(missing_ok=True)
 
-    def forget_states(self, stage: str) -> None:
-        """Delete the saved states of `stage`."""
+    def forget_states(self, stage: str, but_last: bool = False) -> None:
+        """Delete the saved states of `stage`; with `but_last` only older ones and unfinished ones."""
         for state in self.state(stage).parent.glob(f"{stage}*"):
-            state.unlink()
+            if not but_last or state != self.state(stage):
+                state.unlink()
 
     def history(self) -> list[dict[str, str]]:
         """The rows of history.csv, one per stage and epoch. Raises UserError for a damaged file."""
@@ -244,6 +245,6 @@ def _check_row(row: dict[str, str]) -> None:
     """Raise KeyError, TypeError or ValueError unless all but `stage` and `warning` are numbers that can be drawn."""
     numbers = [float(row[name] or 0) for name in row.keys() - {"stage", "warning"}]
     names = [row["stage"], *row]
-    is_number = 1 <= int(row["epoch"]) < 10**6 and not any(1e30 < abs(number) < inf for number in numbers)
+    is_number = 0 <= int(row["epoch"]) < 10**6 and not any(1e30 < abs(number) < inf for number in numbers)
     if not is_number or not all(map(str.isidentifier, names)):
         raise ValueError(row)

@@ -15,7 +15,7 @@ from fastcolor.errors import UserError
 from fastcolor.runs.folder import RunFolder
 from fastcolor.weights import BUNDLED
 
-SHIPPED = "shipped"
+SHIPPED = "bundled"
 """The page's name for the weights that come with fastcolor; a run's are called RUN/FILE."""
 
 

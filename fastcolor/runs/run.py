@@ -68,14 +68,17 @@ class Run:
             yield is_needed
             self.folder.config["stages"][name]["finished"] = True
             self.folder.save()
-            self.folder.forget_states(name)
+            self.folder.forget_states(name, but_last=True)  # the last one is for more epochs
 
     def _begin(self, stage: str, about: dict) -> bool:
         folder, now = self.folder, provenance(self.machine)
         begun = folder.config["stages"].get(stage)
         if begun and self.resume:
             changed = [name for name, value in about.items() if begun.get(name) != value]
-            if changed:
+            if changed == ["epochs"] and begun["finished"] and about["epochs"] > begun["epochs"]:
+                self._check_more(stage)
+                begun |= {"epochs": about["epochs"], "finished": False}
+            elif changed:
                 raise UserError(
                     f"{folder.path}: {stage} was begun with other settings ({', '.join(changed)}): "
                     "resume it with the same ones, or begin anew with --force"
@@ -98,6 +101,16 @@ class Run:
         folder.config["stages"][stage] = {**about, "made_with": [now], "finished": False}
         folder.save()
         return True
+
+
+    def _check_more(self, stage: str) -> None:
+        """Raise UserError if a finished stage can't go on for more epochs."""
+        later = [name for name in self.folder.config["stages"] if name in STAGES and name > stage]
+        if stage in STAGES and later:
+            raise UserError(f"{later[0]} has used what {stage} left: to train it for longer, begin it with --force")
+        if not self.folder.state(stage).exists():
+            missing = self.folder.state(stage)
+            raise UserError(f"{missing} is missing, so {stage} can't go on: to train for longer, begin with --force")
 
 
 def open_run(

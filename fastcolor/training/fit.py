@@ -3,7 +3,7 @@
 fastai's callbacks have their own attribute `run` (a switch), so our run is called `opened` in them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import fastai.callback.schedule  # noqa: F401 (adds fit_one_cycle to Learner)
 from fastai.callback.progress import ProgressCallback
@@ -34,6 +34,8 @@ def fit(
     average: tuple[nn.Module, float] | None = None,
     save_every: int = 1,
     sample_every: int = 1,
+    rank: Callable[[dict], tuple] | None = None,
+    rivals: Sequence[dict] = (),
 ) -> None:
     """Train: call `go()`, which calls one of fastai's fit methods once. Call this inside `run.stage`.
 
@@ -41,13 +43,15 @@ def fit(
     values per photo. After every `save_every` epochs, and after the last, `save()` writes the weights, and the state to
     resume from is saved. After every `sample_every`, `sample(path)` writes a sample grid, and the epoch's row is
     printed. With `average`, a network and a number of steps, that network is measured, shown and saved with its
-    averaged weights.
+    averaged weights. With `rank`, which gives a row of the history its place (smaller is better), `save()` writes the
+    weights only after epochs that are better than all before them, and than `rivals`, rows of earlier weights: those
+    must be in the file already.
 
     Raises TrainingFailed when the loss is no longer a number, KeyboardInterrupt after Ctrl-C, and UserError for a state
     that does not fit or too little memory. What was saved before is kept.
     """
     precision, stop, check, resumable = Precision(run), StopOnCtrlC(), StopOnNaN(), Resumable(run, stage, save_every)
-    history = History(run, stage, losses, metrics, save, sample, save_every, sample_every)
+    history = History(run, stage, losses, metrics, save, sample, save_every, sample_every, rank, rivals)
     averaged = Averaged(*average) if average and average[1] else None
     shared = [precision, resumable, history, stop, check, *filter(None, [averaged])]
     if not shows_progress():
@@ -64,7 +68,8 @@ def fit(
                 f"{check.failed}: begin {stage} anew with --force and a lower --lr (what earlier epochs saved is kept)"
             )
         if stop.asked:
-            if not resumable.state:  # else all epochs were finished before: the weights are in the file alone
+            # else the file has the best weights, or all epochs were finished before: the weights are in the file alone
+            if rank is None and not resumable.state:
                 if averaged:
                     averaged.swap()
                 save()

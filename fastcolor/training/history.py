@@ -2,21 +2,25 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from fastai.callback.core import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastcolor.color.metrics import colorfulness, hue_diversity, mean_hue, psnr
 from fastcolor.device import peak_memory
 from fastcolor.runs.curves import draw_history
+from fastcolor.runs.folder import RunFolder
 from fastcolor.runs.run import Run
+from fastcolor.training.features import frechet_distance
 from fastcolor.training.order import Order
+from fastcolor.training.outlook import time_left
+from fastcolor.training.report import evaluating
 from fastcolor.training.resume import is_due
 
 # The columns of a row that are printed beside the losses: as many as fit on a screen.
-SHOWN = {"epoch", "valid_mse", "valid_bce", "critic_accuracy", "psnr", "colorfulness", "photos_per_s", "seconds"}
+SHOWN = {"epoch", "valid_bce", "critic_accuracy", "psnr", "colorfulness", "frechet", "photos_per_s", "seconds"}
 DRAW_EVERY = 60  # seconds between two drawings of history.png, each of which takes nearly a second
 
 
@@ -27,12 +31,13 @@ class History(Callback):
 
     def __init__(
         self, run: Run, stage: str, losses: Callable, metrics: Callable, save: Callable, sample: Callable,
-        save_every: int, sample_every: int,
+        save_every: int, sample_every: int, rank: Callable[[dict], tuple] | None = None, rivals: Sequence[dict] = (),
     ):  # fmt: skip
         self.folder, self.device_used = run.folder, run.machine.device
         self.stage, self.save_every, self.sample_every = stage, save_every, sample_every
         self.losses_of, self.metrics_of, self.write_weights, self.write_sample = losses, metrics, save, sample
-        self.has_head, self.drawn = False, time.perf_counter()
+        self.rank, self.rivals = rank, rivals
+        self.has_head, self.drawn, self.took = False, time.perf_counter(), []
 
     def before_train(self):
         self.named, self.losses, self.batches, self.begin = defaultdict(list), set(), 0, time.perf_counter()
@@ -65,15 +70,28 @@ class History(Callback):
         row |= {name: summary(name, values) for name, values in self.named.items()}
         row |= {"photos_per_s": f"{self.photos_per_s:.1f}", "seconds": f"{time.perf_counter() - self.begin:.1f}"}
         row |= {"peak_mb": peak_memory(self.device_used), "warning": "; ".join(warnings(row))}
-        self.folder.write_history([*self.folder.history(), row])
-        if is_due(self.learn, self.save_every):
+        rows = self.folder.history()
+        self.folder.write_history([*rows, row])
+        is_best = self.is_best(row, rows)
+        if is_due(self.learn, self.save_every) and is_best:
             self.write_weights()
+        self.took.append(float(row["seconds"]))
         if is_due(self.learn, self.sample_every):
             self.write_sample(self.folder.sample_grid(self.stage, f"_epoch{self.epoch + 1:03d}"))
-            self._show({name: value for name, value in row.items() if name in SHOWN | self.losses}, row["warning"])
+            shown = {name: value for name, value in row.items() if name in SHOWN | self.losses}
+            shown |= {"kept": "yes" if is_best else "no"} if self.rank else {}
+            left = time_left(self.stage, sum(self.took) / len(self.took), self.learn.n_epoch - self.epoch - 1)
+            self._show({**shown, "left": left}, row["warning"])
         if time.perf_counter() - self.drawn > DRAW_EVERY:
             draw_history(self.folder)
             self.drawn = time.perf_counter()
+
+    def is_best(self, row: dict[str, str], before: list[dict[str, str]]) -> bool:
+        """Whether a row is better than its rivals and the stage's earlier rows; without a `rank`, the last one is."""
+        if self.rank is None:
+            return True
+        others = [*self.rivals, *(each for each in before if each["stage"] == self.stage)]
+        return all(self.rank(row) < self.rank(other) for other in others)
 
     def _show(self, row: dict[str, str], warning: str) -> None:
         bar = getattr(getattr(self.learn, "progress", None), "mbar", None)
@@ -88,16 +106,33 @@ class History(Callback):
 
 
 def summary(name: str, values: list[Tensor]) -> str:
-    """One cell of the history: the mean of `values`, without nan; of hues, `(n, 2)` each, the circular variance."""
+    """One cell of the history: the mean of `values`, without nan; of hues, `(n, 2)` each, the circular variance; of
+    features of fakes and photos, `(n, 2, D)` each, their Frechet distance.
+    """
     joined = torch.cat([value if value.ndim else value.view(1) for value in values])
     joined = joined[~joined.isnan()] if joined.ndim == 1 else joined
     if not len(joined):
         return ""  # this network had no turn in this epoch
-    return f"{hue_diversity(joined) if joined.ndim == 2 else joined.mean().item():.5f}"
+    of_all = {1: lambda: joined.mean().item(), 2: lambda: hue_diversity(joined)}
+    of_all[3] = lambda: frechet_distance(*joined.unbind(1))
+    return f"{of_all[joined.ndim]():.5f}"
 
 
-def image_metrics(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
-    """MSE, PSNR, colourfulness and mean hue per photo, `(N,)` each, hues `(N, 2)`.
+def write_row_before(folder: RunFolder, stage: str, network: nn.Module, valid, metrics: Callable) -> None:
+    """Write the row of a network before its training, as epoch 0: `metrics(fake, real)` over the validation batches."""
+    rows, named = folder.history(), defaultdict(list)
+    if any(row["stage"] == stage for row in rows):
+        return  # a resumed stage has it
+    with torch.no_grad(), evaluating(network):
+        for x, y in valid:
+            for name, value in metrics(network(x).float(), y).items():
+                named[name].append(value)
+    before = {name: summary(name, values) for name, values in named.items()}
+    folder.write_history([*rows, {"stage": stage, "epoch": "0", **before}])
+
+
+def image_metrics(fake: Tensor, real: Tensor, space, judge: Callable | None = None) -> dict[str, Tensor]:
+    """MSE, PSNR, colourfulness and mean hue per photo, `(N,)` each, hues `(N, 2)`; and a HeldOutJudge's figures.
 
     `fake` are the generator's images and `real` the photos, `(N, 3, H, W)` in `space`.
     """
@@ -109,6 +144,7 @@ def image_metrics(fake: Tensor, real: Tensor, space) -> dict[str, Tensor]:
         "colorfulness_real": colorfulness(real_rgb),
         "hue_diversity": mean_hue(space.to_lab(fake)),
         "hue_diversity_real": mean_hue(space.to_lab(real)),
+        **(judge(fake_rgb, real_rgb) if judge else {}),
     }
 
 

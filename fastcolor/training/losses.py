@@ -5,18 +5,16 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 from fastcolor.color.lab import lab_to_rgb
-from fastcolor.color.spaces import AB_SPREAD, IMAGENET_MEAN, IMAGENET_STD, SPACES
+from fastcolor.color.spaces import AB_SPREAD, SPACES
+from fastcolor.errors import UserError
 from fastcolor.flags import one_of
-from fastcolor.networks.pretrained import load_imagenet
+from fastcolor.training.features import SqueezeNet, feature_distance
 
 CHROMA_WEIGHT = 0.75  # per AB_SPREAD of chroma
 FEATURE_WEIGHT = 0.5
-# Where LPIPS takes SqueezeNet's features: at the end of each of these ranges of torchvision's `features`.
-CUTS = ((0, 2), (2, 5), (5, 8), (8, 10), (10, 11), (11, 12), (12, 13))
 
 
 class ChromaLoss(nn.Module):
@@ -44,36 +42,19 @@ class ChromaLoss(nn.Module):
 class PhotoLoss(ChromaLoss):
     """A loss for colours that look real, rather than for the average of all likely colours.
 
-    ChromaLoss, plus FEATURE_WEIGHT x the distance of SqueezeNet's features: normalised at each pixel, mean over pixels,
-    summed over layers. That is LPIPS (Zhang et al. 2018, equation 1) without its learned weights. Raises UserError if
-    ImageNet's weights can't be fetched.
+    ChromaLoss, plus FEATURE_WEIGHT x `feature_distance`. Raises UserError if ImageNet's weights can't be fetched.
     """
 
     def __init__(self, space: str):
         super().__init__(space)
-        squeezenet = torchvision.models.squeezenet1_1()
-        load_imagenet("squeezenet1_1", squeezenet.load_state_dict)
-        for module in squeezenet.modules():
-            if isinstance(module, nn.ReLU):
-                module.inplace = False  # else a later layer would change the features of an earlier one
-        self.layers = nn.ModuleList(squeezenet.features[begin:end] for begin, end in CUTS).eval().requires_grad_(False)
-        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
+        self.seen = SqueezeNet()
 
     def of_lab(self, fake: Tensor, real: Tensor) -> Tensor:
         """The loss for CIE Lab images `(N, 3, H, W)`: a scalar."""
         with torch.no_grad():
-            wanted = self._features(real)
-        apart = sum((a - b).square().sum(1).mean() for a, b in zip(self._features(fake), wanted, strict=True))
+            wanted = self.seen(lab_to_rgb(real))
+        apart = feature_distance(self.seen(lab_to_rgb(fake)), wanted).mean()
         return super().of_lab(fake, real) + FEATURE_WEIGHT * apart
-
-    def _features(self, lab: Tensor) -> list[Tensor]:
-        y = ((lab_to_rgb(lab) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        found = []
-        for layer in self.layers:
-            y = layer(y)
-            found.append(F.normalize(y.float(), dim=1))
-        return found
 
 
 class Loss(NamedTuple):
@@ -86,12 +67,24 @@ class Loss(NamedTuple):
     weights: dict[str, float]  # by space
 
 
+def usual_loss(is_sample: bool) -> str:
+    """Stage 4's loss where none is given: photo, but chroma for drawn scenes, and where SqueezeNet can't be fetched."""
+    if is_sample:
+        return "chroma"
+    try:
+        SqueezeNet()
+    except UserError as error:
+        print(f"note: the loss is chroma instead of photo, as {error}")
+        return "chroma"
+    return "photo"
+
+
 # Lesson 7's weight is 50, for the MSE in normalised RGB. In standardised Lab, the MSE of the same colour error is about
 # six times as large. The other losses have that scale in both spaces.
 LOSSES = {
     "mse": Loss(lambda space: F.mse_loss, {"rgb": 50.0, "lab": 8.0}),
     "chroma": Loss(ChromaLoss, {"rgb": 8.0, "lab": 8.0}),
-    "photo": Loss(PhotoLoss, {"rgb": 8.0, "lab": 8.0}),
+    "photo": Loss(PhotoLoss, {"rgb": 1.5, "lab": 1.5}),
 }
 
 

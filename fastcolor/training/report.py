@@ -16,6 +16,9 @@ from fastcolor.data.cache import take
 from fastcolor.data.photos import load_photos
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run
+from fastcolor.training.best import HeldOutJudge
+from fastcolor.training.features import frechet_distance
+from fastcolor.weights import weights_file
 
 SAMPLES = 8  # held-out photos in a sample grid and in a contact sheet
 
@@ -83,8 +86,8 @@ def grey_of_lab(lab: Tensor) -> Tensor:
 def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, str]], str]:
     """Colour the held-out photos of a finished run, on the CPU and as `predict` does.
 
-    Returns the images (grey, stage 1, GAN, real; each sRGB `(N, 3, size, size)`, 0..1), a table of metrics for each,
-    and the name of the first of these photos.
+    Returns the images (grey, before, stage 1, GAN, real; each sRGB `(N, 3, size, size)`, 0..1), a table of metrics for
+    each, and the name of the first of these photos. "before" are the weights that the run began from, if they colour.
     """
     photos = load_photos(run)
     size = run.settings.size
@@ -95,25 +98,35 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
     )
     images = {"grey": grey_of_lab(rgb_to_lab(real))}
     pixels = [np.asarray((photo.permute(1, 2, 0) * 255).round().byte()) for photo in real]
-    for name, stage in (("stage 1", "stage1"), ("GAN", "stage4")):
-        colorizer = Colorizer(run.folder.output(stage), device="cpu")
+    began_from = run.folder.config["stages"]["stage1"]["pretrained"]
+    weights = {} if began_from in ("imagenet", "none") else {"before": weights_file(began_from)}
+    weights |= {"stage 1": run.folder.output("stage1"), "GAN": run.folder.output("stage4")}
+    for name, file in weights.items():
+        colorizer = Colorizer(file, device="cpu")
         fakes = [torch.from_numpy(colorizer.pixels(photo)) for photo in pixels]
         images[name] = torch.stack(fakes).permute(0, 3, 1, 2) / 255
     images["real"] = real
-    table = {name: measured(fake, real) for name, fake in images.items()}
+    judge = HeldOutJudge(torch.device("cpu"))
+    table = {name: measured(fake, real, judge) for name, fake in images.items()}
     return images, table, photos.names[photos.valid[0]]
 
 
-def measured(fake: Tensor, real: Tensor) -> dict[str, str]:
+def measured(fake: Tensor, real: Tensor, judge: HeldOutJudge) -> dict[str, str]:
     """The metrics of `fake` against `real`, sRGB `(N, 3, H, W)`, 0..1: means over the photos, as text."""
     fake_lab, real_lab = rgb_to_lab(fake), rgb_to_lab(real)
     colors = colorfulness(fake).mean()
-    return {
+    judged = judge(fake, real)
+    found = {
         "PSNR dB": f"{psnr(fake, real).mean():.2f}",
         "ab error": f"{ab_error(fake_lab, real_lab).mean():.2f}",
+        "CIEDE2000": f"{judged['ciede2000'].mean():.2f}",
         "colourfulness": f"{colors:.1f}",
         "hue diversity": f"{hue_diversity(mean_hue(fake_lab)):.2f}" if colors > 1 else "",  # grey has no hue
     }
+    if judge.seen:
+        found["feature distance"] = f"{judged['feature_distance'].mean():.3f}"
+        found["Frechet"] = f"{frechet_distance(*judged['frechet'].unbind(1)):.3f}"
+    return found
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:

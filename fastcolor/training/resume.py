@@ -67,7 +67,8 @@ class Resumable(Callback):
             share = self.state[1]["pct_train"]
             if not 0 <= share <= 1:
                 raise ValueError("its share of the training is not between 0 and 1")
-            self.learn.pct_train = float(share)
+            of = self.state[1].get("of", self.n_epoch)  # more than then: one-cycle goes back to where it would be now
+            self.learn.pct_train = float(share) * (of / self.n_epoch)
             load_learner(self.learn, *self.state)
         except (RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             self.give_up(one_line(error))
@@ -98,7 +99,8 @@ class Resumable(Callback):
         """
         tensors, metadata = learner_state(self.learn)
         new = self.path.with_suffix(".new")
-        save_tensors(new, tensors, {**metadata, "epochs": epochs, "batches": batches, "pct_train": self.pct_train})
+        position = {"epochs": epochs, "batches": batches, "of": self.n_epoch, "pct_train": self.pct_train}
+        save_tensors(new, tensors, {**metadata, **position})
         if self.path.exists():
             os.replace(self.path, before(self.path))
         os.replace(new, self.path)

@@ -1,6 +1,29 @@
-"""The weights that ship; README.md beside them is their model card."""
+"""The weights that ship, and what else may stand for a weights file; README.md beside them is their model card."""
 
 from pathlib import Path
 
+from fastcolor.errors import UserError
+
 BUNDLED = Path(__file__).parent / "photo.safetensors"
 """The weights that ship, trained on photos; see the model card beside them."""
+
+BEST_FIRST = ("photo", "stage4_gen", "stage1_gen", "photo_to_monet")
+"""Which weights stand for a run folder that holds several, without ".safetensors"."""
+
+
+def weights_file(given: str | Path | None = None) -> Path:
+    """The weights file that `given` names: None or "bundled", a run folder (its best weights), or a file, returned as
+    it is.
+
+    Raises UserError for a folder without a generator's weights.
+    """
+    if given is None or str(given) == "bundled":
+        return BUNDLED
+    path = Path(given)
+    if not path.is_dir():
+        return path
+    held = {file.stem: file for file in sorted(path.glob("*.safetensors")) if "critic" not in file.stem}
+    found = next((held[name] for name in (*BEST_FIRST, *held) if name in held), None)
+    if found is None:
+        raise UserError(f"{path} holds no weights to colour with: give a weights file, or another run folder")
+    return found

@@ -32,7 +32,7 @@ function showSetup() {
   $("kept").textContent =
     "Photos stay on the machine that serves this page, and are deleted there when you remove them, " +
     `close the page, or leave it for ${kept_seconds / 60} minutes.`;
-  $("weights").append(...weights.map(({ name }) => new Option(name === "shipped" ? "fastcolor’s own" : name, name)));
+  $("weights").append(...weights.map(({ name }) => new Option(name === "bundled" ? "fastcolor’s own" : name, name)));
   const showSizes = () => {
     const { size, keeps_light } = weights.find(({ name }) => name === $("weights").value);
     const own = new Option(keeps_light ? `as trained (${size} px)` : "the photo’s own", "");

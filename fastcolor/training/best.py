@@ -1,0 +1,65 @@
+"""How good an epoch's colours are on held-out photos. The best epoch's weights are the ones that a run keeps.
+
+Not by PSNR or MSE: both like grey, as a pale guess is never far off (see nbs/bench/README.md for the measurements). An
+epoch is better if its photos' colourfulness lies in ENOUGH and, among those, if it is nearer to the photos in what a
+network sees: one photo at a time (`feature_distance`), and all together (`frechet`).
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fastcolor.color.lab import rgb_to_lab
+from fastcolor.color.metrics import ciede2000
+from fastcolor.errors import UserError
+from fastcolor.networks.checkpoint import save_vivid
+from fastcolor.training.features import SqueezeNet, feature_distance
+
+ENOUGH = (0.7, 1.05)  # of the photos' colourfulness: below, photos look faded, above, gaudy
+ENLIVENED, MOST = 0.88, 1.7  # the share that the kept weights are brought to, and by what factor at most
+
+
+class HeldOutJudge:
+    """Figures of generated images against photos. Without SqueezeNet's weights, a download, CIEDE2000 alone."""
+
+    def __init__(self, device: torch.device):
+        self.seen = None
+        try:
+            self.seen = SqueezeNet().to(device, memory_format=torch.channels_last)
+        except UserError as error:
+            print(f"note: photos are judged by CIEDE2000 alone, as {error}")
+
+    @torch.no_grad()
+    def __call__(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """The figures of sRGB images `(N, 3, H, W)`, 0..1, with the photos that they should be.
+
+        CIEDE2000 and `feature_distance` per photo, `(N,)` each, and what `frechet_distance` compares, `(N, 2, D)`.
+        """
+        found = {"ciede2000": ciede2000(rgb_to_lab(fake), rgb_to_lab(real))}
+        if self.seen:
+            fakes, reals = self.seen(fake), self.seen(real)
+            means = [layers[-1].mean(dim=(2, 3)) for layers in (fakes, reals)]
+            found |= {"feature_distance": feature_distance(fakes, reals), "frechet": torch.stack(means, dim=1)}
+        return found
+
+
+def rank(row: dict[str, str]) -> tuple[float, float]:
+    """How far a row of the history is from the best: smaller is better. Rows without these figures come last."""
+    if not row.get("ciede2000") or not float(row.get("colorfulness_real") or 0):
+        return float("inf"), 0.0
+    share = float(row["colorfulness"]) / float(row["colorfulness_real"])
+    outside = max(ENOUGH[0] - share, share - ENOUGH[1], 0.0)
+    if row.get("feature_distance"):
+        return outside, float(row["feature_distance"]) * float(row["frechet"])
+    return outside, float(row["ciede2000"])
+
+
+def enliven(weights: Path, row: dict[str, str]) -> None:
+    """Bring the chroma of the kept weights up until held-out photos have ENLIVENED of the photos' colourfulness.
+
+    `row` is their row in the history. Losses pull uncertain colours towards grey; a factor undoes that where the hue is
+    right. Weights that are colourful enough stay as they are.
+    """
+    factor = min(max(ENLIVENED * float(row["colorfulness_real"]) / max(float(row["colorfulness"]), 1e-6), 1.0), MOST)
+    save_vivid(weights, factor)
