@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback, CancelBatchException
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.optimizer import Adam
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fastcolor.training.optimizer import Adam
 from fastcolor.training.order import Order
 
 
