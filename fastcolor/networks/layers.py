@@ -1,6 +1,5 @@
 """What several networks share."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,7 +28,7 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         sides = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, strict=True)
         size = [(side + 2 * p - k) // s + 1 for side, k, s, p in sides]
-        if not _pays(x, size[0] * size[1]):
+        if not _pays(self, x, size[0] * size[1]):
             return super().forward(x)
         columns = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)  # (N, C k k, places)
         y = F.linear(_rows(columns), self.weight.flatten(1), self.bias)
@@ -40,7 +39,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """nn.ConvTranspose2d; a matrix product where the input has few places, as in Conv2d."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _pays(x, x.shape[2] * x.shape[3]) or any(self.output_padding):
+        if not _pays(self, x, x.shape[2] * x.shape[3]) or any(self.output_padding):
             return super().forward(x)
         sides = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, strict=True)
         size = [(side - 1) * s - 2 * p + k for side, k, s, p in sides]
@@ -49,8 +48,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return y if self.bias is None else y + self.bias[:, None, None]
 
 
-def _pays(x: Tensor, places: int) -> bool:
-    return x.device.type == "cpu" and torch.is_grad_enabled() and places <= FEW
+def _pays(layer: nn.Module, x: Tensor, places: int) -> bool:
+    # `training` first: an export has sizes that can't be compared
+    return layer.training and x.device.type == "cpu" and places <= FEW
 
 
 def _rows(columns: Tensor) -> Tensor:
