@@ -91,7 +91,9 @@ def main(
     critic = build(ColorCriticConfig(space=space.name, size=run.settings.size))
     prepare_photos(run)
     photos = load_photos(run)
-    networks = Networks(generator=run.machine.place(generator), critic=run.machine.place(critic))
+    networks = Networks(
+        generator=run.machine.place(generator, is_wide=True), critic=run.machine.place(critic, is_wide=True)
+    )
     bs = min(run.bs if isinstance(run.bs, int) else MINI_EPOCH, len(photos.train))
     dls = color_batches(run, photos, space, bs, most=1)
 

@@ -82,7 +82,9 @@ def main(
     critic = build(PatchGANConfig(space=space.name, inputs=6))
     prepare_photos(run)
     photos = load_photos(run)
-    networks = Networks(generator=run.machine.place(generator), critic=run.machine.place(critic))
+    networks = Networks(
+        generator=run.machine.place(generator, is_wide=True), critic=run.machine.place(critic, is_wide=True)
+    )
     bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)
     dls = color_batches(run, photos, space, bs)
 
