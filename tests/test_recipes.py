@@ -1,6 +1,7 @@
 """The four recipes on tiny drawn photos: what they leave, resuming, learning, and what their weights are good for."""
 
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def thin():
         patch.setattr(lab_gan, "EncoderDecoderConfig", partial(EncoderDecoderConfig, channels=CHANNELS))
         patch.setattr(lab_gan, "ColorCriticConfig", partial(ColorCriticConfig, channels=CHANNELS))
         patch.setattr(cyclegan, "ResnetConfig", partial(ResnetConfig, channels=CHANNELS))
-        for module in (pix2pix, lab_cgan, cyclegan):
+        for module in (pix2pix, lab_cgan):
             patch.setattr(module, "PatchGANConfig", patchgan)
+        patch.setattr(cyclegan, "CYCLE_CRITIC", patchgan(**asdict(cyclegan.CYCLE_CRITIC)))
         yield
 
 
