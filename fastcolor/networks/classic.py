@@ -17,6 +17,14 @@ NORMS = {
     "group": lambda channels: GroupNorm(min(32, channels), channels),  # 32 groups: Wu and He 2018, section 3.1
     "none": lambda channels: nn.Identity(),
 }
+DECODERS = {
+    "transposed": lambda channels, out, bias: ConvTranspose2d(channels, out, 4, 2, 1, bias=bias),
+    "resize": lambda channels, out, bias: nn.Sequential(
+        nn.Upsample(scale_factor=2), Conv2d(channels, out, 3, padding=1, bias=bias)
+    ),
+}
+"""Ways to double the size. A transposed convolution can leave a checkerboard; enlarging first can't (Odena et al. 2016,
+"Deconvolution and Checkerboard Artifacts")."""
 CHANNELS = {"rgb_unit": (3, 3), "lab_unit": (1, 2)}
 """Channels that a generator gets from its space, and channels that it makes: an image, or only a and b."""
 
@@ -30,10 +38,13 @@ class SkipUNetConfig:
     depth: int = 8  # 8 for 256 px, 7 for 128 px, ...
     channels: int = 64  # of the first layer; doubled three times
     norm: str = "batch"
+    decoder: str = "transposed"  # the paper's, or resize
 
     def __post_init__(self):
         if not 4 <= self.depth <= 8 or self.norm not in NORMS:
             raise ValueError(f"depth {self.depth} is not 4 to 8, or norm {self.norm} is none of {', '.join(NORMS)}")
+        if self.decoder not in DECODERS:
+            raise ValueError(f"decoder {self.decoder} is none of {', '.join(DECODERS)}")
 
 
 class SkipUNet(nn.Module):
@@ -54,7 +65,7 @@ class SkipUNet(nn.Module):
             layers.append(Conv2d(widths[i - 1] if i else color_in, width, 4, 2, 1, bias=biased))
             self.downs.append(nn.Sequential(*layers, *([norm(width)] if 0 < i < last else [])))
             below = width if i == last else 2 * width  # the skip is joined to what comes from the layer inside
-            up = ConvTranspose2d(below, widths[i - 1] if i else color_out, 4, 2, 1, bias=biased or i == 0)
+            up = DECODERS[config.decoder](below, widths[i - 1] if i else color_out, biased or i == 0)
             dropout = [nn.Dropout(0.5)] if 4 <= i < last else []
             self.ups.append(nn.Sequential(nn.ReLU(), up, *([norm(widths[i - 1]), *dropout] if i else [nn.Tanh()])))
         self.apply(start)

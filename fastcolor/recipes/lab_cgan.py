@@ -5,7 +5,8 @@
 
 Leaves `lab_cgan.safetensors`. The author of this method found that it prefers warm colours, and planned WGAN-GP as the
 remedy. So history.csv has the mean b* and the share of blue pixels, of fakes (`mean_b`, `blue_share`) and of photos
-(`_real`).
+(`_real`). With WGAN-GP the generator moves in every fifth batch only: to compare it with BCE at as many steps of the
+generator, give it five times the epochs.
 """
 
 import sys
