@@ -92,9 +92,14 @@ class Machine:
         """A context in which networks and losses run in this precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def place(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device, channels last (faster convolutions), and compile it if asked. Returns it."""
-        network.to(self.device, memory_format=torch.channels_last)
+    def place(self, network: nn.Module, is_wide: bool = False) -> nn.Module:
+        """Move a network to the device, channels last (faster convolutions), and compile it if asked. Returns it.
+
+        `is_wide`: its convolutions have hundreds of channels, as the recipes' have. On a CPU in fp32 the gradients of
+        such weights take longer with channels last, so they stay as they are.
+        """
+        is_plain = is_wide and self.device.type == "cpu" and self.precision == "fp32"
+        network.to(self.device, memory_format=torch.contiguous_format if is_plain else torch.channels_last)
         if self.compile:
             network.compile()  # in place, which keeps the names of its weights
         return network

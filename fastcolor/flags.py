@@ -29,13 +29,16 @@ def power_of_two(size: int, least: int, most: int) -> int:
     return depth
 
 
-def read_batch_size(text: int | str | None) -> int | str | None:
-    """The value of `--bs`: a number from 2 on, "auto", or None for the default. Raises UserError for anything else."""
+def read_batch_size(text: int | str | None, least: int = 2) -> int | str | None:
+    """The value of `--bs`: a number from `least` on, "auto", or None for the default. Raises UserError otherwise.
+
+    Batch norm needs two photos where a photo has one place left, and learns little from one anywhere.
+    """
     if text is None or text == "auto":
         return text
     try:
         count = int(text)
     except ValueError:
         raise UserError(f"--bs must be a number of photos, or auto, not {text}") from None
-    at_least(2, bs=count)  # batch norm needs two
+    at_least(least, bs=count)
     return count

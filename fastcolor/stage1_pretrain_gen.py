@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.optimizer import Adam
 from fastcore.meta import delegates
 from torch import nn
 
@@ -35,6 +34,7 @@ from fastcolor.training.best import HeldOutJudge
 from fastcolor.training.fit import fit
 from fastcolor.training.history import image_metrics, write_row_before
 from fastcolor.training.losses import make_loss
+from fastcolor.training.optimizer import Adam
 from fastcolor.training.report import sample_grid
 
 STAGE = "stage1"

@@ -12,7 +12,6 @@ from functools import partial
 import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.optimizer import Adam
 from fastai.vision.gan import AdaptiveLoss
 from fastcore.meta import delegates
 from torch import nn
@@ -29,6 +28,7 @@ from fastcolor.networks.registry import build, config_of_flag
 from fastcolor.runs.run import open_run
 from fastcolor.training.adversarial import cross_entropy, right
 from fastcolor.training.fit import fit
+from fastcolor.training.optimizer import Adam
 from fastcolor.training.report import sample_grid
 
 STAGE = "stage3"

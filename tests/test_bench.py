@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from helpers import At, during_fit
 from PIL import Image
+from torch import nn
 
 from fastcolor import bench
-from fastcolor.bench import precisions, quality, scaling
+from fastcolor.bench import precisions, quality, recipes, reference, scaling
 from fastcolor.bench.measure import Clock, PeakMemory, machine, timed, timed_input
 from fastcolor.bench.tables import TABLES
 from fastcolor.bench.workplace import workplace
@@ -234,3 +236,48 @@ def test_stock_fastai_gets_upright_photos(tmp_path):
         for name in place.names("train") + place.names("valid"):
             sizes = [Image.open(folder / name).size for folder in (place.colour, place.grey)]
             assert sizes == [(40, 60) if name == "0.jpg" else (60, 40)] * 2
+
+
+def test_the_reference_has_the_parameters_that_its_own_code_prints():
+    def millions(network):
+        return sum(parameter.numel() for parameter in network.parameters()) / 1e6
+
+    assert millions(reference.unet(8)) == pytest.approx(54.414, abs=1e-3)
+    assert millions(reference.resnet(9)) == pytest.approx(11.378, abs=1e-3)
+    assert millions(reference.critic(6, nn.BatchNorm2d)) == pytest.approx(2.769, abs=1e-3)
+    assert millions(reference.critic(3, nn.InstanceNorm2d)) == pytest.approx(2.765, abs=1e-3)
+
+
+@pytest.mark.parametrize("step", ["pix2pix", "cyclegan"])
+def test_the_references_step_moves_all_of_its_networks(step, monkeypatch):
+    for name, n in (("unet", 4), ("resnet", 4), ("critic", 4)):
+        monkeypatch.setattr(reference, name, partial(getattr(reference, name), n=n))
+    torch.manual_seed(0)
+    step = reference.Pix2Pix(64, CPU) if step == "pix2pix" else reference.CycleGAN(1, CPU)
+    networks = [each for each in vars(step).values() if isinstance(each, nn.Module)]
+    before = [[parameter.clone() for parameter in network.parameters()] for network in networks]
+    step(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
+    for network, old in zip(networks, before, strict=True):
+        moved = [not torch.equal(a, b) for a, b in zip(network.parameters(), old, strict=True)]
+        assert sum(moved) > 0.5 * len(moved)  # a bias before a norm has no gradient
+
+
+def test_recipes_are_measured_in_turn_with_the_reference_and_the_table_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(recipes, "CASES", (("pix2pix", 2, 0), ("cyclegan", 1, 1)))
+    for name in ("unet", "resnet", "critic"):
+        monkeypatch.setattr(reference, name, partial(getattr(reference, name), n=4))
+    monkeypatch.setattr(recipes, "SkipUNetConfig", partial(recipes.SkipUNetConfig, channels=4))
+    monkeypatch.setattr(recipes, "ResnetConfig", partial(recipes.ResnetConfig, channels=4))
+    monkeypatch.setattr(recipes, "PatchGANConfig", partial(recipes.PatchGANConfig, widths=(4, 8, 8, 8)))
+    thin = recipes.CYCLE_CRITIC.__class__(inputs=3, widths=(4, 8, 8, 8, 8), norm="group")
+    monkeypatch.setattr(recipes, "CYCLE_CRITIC", thin)
+    bench.main(recipes=True, size=64, rounds=2, seconds=0.1, out=str(tmp_path), **SETTINGS)
+    result = json.loads((tmp_path / "recipes.json").read_text())
+    assert (tmp_path / "recipes.md").read_text() == TABLES["recipes"](result)
+    assert [(row["recipe"], row["bs"]) for row in result["rows"]] == [("pix2pix", 2), ("cyclegan", 1)]
+    for row in result["rows"]:
+        ratios = [its["fastcolor"]["photos_per_s"] / its["reference"]["photos_per_s"] for its in row["rounds"]]
+        assert row["ratio"]["median"] == pytest.approx(np.median(ratios))
+    printed = [line.split(", ")[1:4] for line in capsys.readouterr().out.splitlines() if line.startswith("round")]
+    assert [system.partition(":")[0] for *_, system in printed[:3:2]] == ["reference", "reference"]
+    assert [system.partition(":")[0] for *_, system in printed[4::2]] == ["fastcolor", "fastcolor"]

@@ -1,12 +1,12 @@
 """The recipes' networks: sizes and counts of their papers and descriptions, any height and width, first weights."""
 
-
 import pytest
 import torch
 from torch import nn
 
 from fastcolor.networks.classic import (
     CHANNELS,
+    DECODERS,
     ColorCriticConfig,
     EncoderDecoderConfig,
     PatchGANConfig,
@@ -18,6 +18,7 @@ from fastcolor.networks.registry import build
 THIN = [
     SkipUNetConfig(depth=5, channels=4),
     SkipUNetConfig(space="lab_unit", depth=6, channels=4, norm="instance"),
+    SkipUNetConfig(depth=5, channels=4, decoder="resize"),
     EncoderDecoderConfig(channels=4),
     ResnetConfig(channels=4, blocks=0),
     ResnetConfig(channels=4, blocks=2),
@@ -214,3 +215,19 @@ def test_first_weights_are_normal_with_a_deviation_of_one_fiftieth(config):
 def test_a_config_that_no_network_has_is_refused(config, fields):
     with pytest.raises(ValueError, match=str(next(iter(fields.values())))):
         config(**fields)
+
+
+@pytest.mark.parametrize(("decoder", "has_checkerboard"), [("transposed", True), ("resize", False)])
+def test_a_decoder_that_enlarges_first_leaves_no_checkerboard(decoder, has_checkerboard):
+    """A plain input, far from the edges, gives a plain output; a transposed convolution paints a pattern of 2 px."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        y = DECODERS[decoder](3, 2, True)(torch.ones(1, 3, 16, 16))[..., 4:-4, 4:-4]
+    spread = (y - y[..., :1, :1]).abs().max().item()
+    assert (spread > 0.01) == has_checkerboard
+    assert y.shape[2:] == (24, 24)
+
+
+def test_a_decoder_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="decoder shuffle is none of transposed, resize"):
+        SkipUNetConfig(decoder="shuffle")

@@ -5,13 +5,14 @@ from dataclasses import asdict
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 
 from fastcolor.color.spaces import SPACES
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCriticConfig
 from fastcolor.networks.registry import build, config_of_file
-from fastcolor.networks.unet import UNetConfig
+from fastcolor.networks.unet import UNetConfig, attention
 
 GENERATORS = [UNetConfig(), UNetConfig(arch="resnet34", chroma_stride=2), DynamicUnetConfig(arch="resnet18", size=64)]
 CRITICS = [PatchCriticConfig(), PatchCriticConfig(space="rgb"), FastaiCriticConfig()]
@@ -121,3 +122,14 @@ def test_a_backbones_weights_reach_the_encoder(config):
         else:
             features = network.unet[0][:6](x)
     torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("places", [1, 12, 16 * 16, 16 * 16 + 1])
+def test_attention_in_training_is_that_of_torch(places):
+    torch.manual_seed(0)
+    parts = [torch.randn(2, 4, places, 8, dtype=torch.double, requires_grad=True) for _ in "qkv"]
+    found = attention(*parts, training=True)
+    wanted = F.scaled_dot_product_attention(*parts)
+    torch.testing.assert_close(found, wanted)
+    for mine, theirs in zip(*(torch.autograd.grad(y.square().sum(), parts) for y in (found, wanted)), strict=True):
+        torch.testing.assert_close(mine, theirs)

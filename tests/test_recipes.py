@@ -1,6 +1,7 @@
 """The four recipes on tiny drawn photos: what they leave, resuming, learning, and what their weights are good for."""
 
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def thin():
         patch.setattr(lab_gan, "EncoderDecoderConfig", partial(EncoderDecoderConfig, channels=CHANNELS))
         patch.setattr(lab_gan, "ColorCriticConfig", partial(ColorCriticConfig, channels=CHANNELS))
         patch.setattr(cyclegan, "ResnetConfig", partial(ResnetConfig, channels=CHANNELS))
-        for module in (pix2pix, lab_cgan, cyclegan):
+        for module in (pix2pix, lab_cgan):
             patch.setattr(module, "PatchGANConfig", patchgan)
+        patch.setattr(cyclegan, "CYCLE_CRITIC", patchgan(**asdict(cyclegan.CYCLE_CRITIC)))
         yield
 
 
@@ -407,3 +409,24 @@ def test_fakes_of_one_hue_collapse_in_the_history_too(data, scenes, tmp_path, mo
     assert float(row["hue_diversity"]) < 1e-5
     assert float(row["hue_diversity_real"]) > 0.1
     assert "colour collapse" in row["warning"]
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "lab_cgan", "cyclegan"])
+def test_a_recipe_trains_on_one_photo_at_a_time(name, data, tmp_path):
+    RECIPES[name].main(run=str(tmp_path / "run"), epochs=1, **{**data[name], "bs": 1, "limit": 12})
+    row = history(tmp_path / "run")[0]
+    assert all(np.isfinite(float(row[column])) for column in COLUMNS[name])
+
+
+def test_lab_gans_batches_hold_real_and_fake(data, tmp_path):
+    with pytest.raises(UserError, match="--bs must be 2 or more, not 1"):
+        lab_gan.main(run=str(tmp_path / "run"), **{**data["lab_gan"], "bs": 1})
+
+
+def test_pix2pix_with_the_resizing_decoder_resumes_and_its_weights_say_so(data, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    pix2pix.main(run=str(whole), epochs=2, decoder="resize", **data["pix2pix"])
+    kill_and_resume("pix2pix", data, killed, epochs=2, decoder="resize")
+    assert (whole / "pix2pix.safetensors").read_bytes() == (killed / "pix2pix.safetensors").read_bytes()
+    network, _ = load_network(whole / "pix2pix.safetensors", "generator")
+    assert network.config.decoder == "resize"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
-from helpers import LR, PAIR, loaders, plain, scalars, state, trained
+from helpers import LR, PAIR, Painter, loaders, plain, scalars, state, trained
 from torch import nn
 
 from fastcolor.errors import UserError
@@ -289,3 +289,22 @@ def test_a_pool_resumes_where_it_was():
         given.append(torch.cat([each.pools["monet"](images(20, 50)), each.pools["photo"](images(20, 50))]))
     assert torch.equal(*given)
     assert not np.array_equal(given[0][:20], images(20, 50))
+
+
+def test_in_bf16_a_second_turn_sees_the_weights_that_the_first_has_moved():
+    """autocast keeps the bf16 copy of a weight until its context ends, which is after the whole batch."""
+    seen = []
+
+    class Twice(Step):
+        def take(self, x, y):
+            with torch.autocast("cpu", torch.bfloat16):
+                for _ in "ab":
+                    with self.turn("critic"):
+                        scores = self.critic(x.flatten(1))
+                        seen.append(scores.float().mean().item())
+                        self.backward(scores.float().mean())
+            return {"critic_loss": scores.mean()}
+
+    networks = Networks(generator=Painter(1.0), critic=nn.Linear(12, 1))
+    trained(Twice(), networks, PAIR, [(plain(1.0, 1.0, 1.0), plain(1.0, 1.0, 1.0))], LR)
+    assert seen[1] == pytest.approx(seen[0] - 13 * LR, abs=0.1)  # 12 weights and a bias, LR each

@@ -2,6 +2,7 @@
 
     fastcolor bench                     # speed: both pipelines in turn, on drawn scenes
     fastcolor bench --data PHOTOS       # on your own photos
+    fastcolor bench --recipes           # pix2pix and CycleGAN: steps beside the most used public implementation's
     fastcolor bench --scaling           # photos/s against photo size, batch size and number of photos
     fastcolor bench --quality           # PSNR and LPIPS against seconds of training
     fastcolor bench --transfer --data PHOTOS --limit 300  # what pretraining gains on a small folder
@@ -12,6 +13,7 @@
 Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, the table that nbs/bench/README.md shows.
 
 - `speed`, `scaling`, `quality` (with transfer), `precisions`, `inference`, `chroma`: a benchmark each
+- `recipes`: the steps of recipes, against `reference`, the most used public implementation
 - `stock`: fastai's own pipeline, to compare with
 - `workplace`: the photos in the form that each pipeline needs
 - `measure`: clock, memory, machine
@@ -21,9 +23,9 @@ Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, th
 from pathlib import Path
 from typing import NamedTuple
 
-from fastcolor.device import choose_device
+from fastcolor.device import Machine, choose_device
 from fastcolor.errors import UserError
-from fastcolor.flags import at_least, one_of, read_batch_size
+from fastcolor.flags import at_least, one_of, power_of_two, read_batch_size
 from fastcolor.photo.folders import find_photos
 from fastcolor.runs.settings import SAMPLE_SIZE
 
@@ -31,6 +33,7 @@ from fastcolor.runs.settings import SAMPLE_SIZE
 def main(
     data: str | None = None,  # folder of colour photos (default: drawn scenes; some benchmarks make their own photos)
     out: str = "bench",  # folder for the results
+    recipes: bool = False,  # measure the steps of pix2pix and CycleGAN instead
     scaling: bool = False,  # measure photos/s against photo size, batch size and number of photos instead
     quality: bool = False,  # measure PSNR and LPIPS against seconds of training instead
     transfer: bool = False,  # measure what the pretrained weights none, imagenet and bundled reach on `data` instead
@@ -58,6 +61,7 @@ def main(
     one_of("pretrained", pretrained, ("none", "imagenet"))
     one_of("arch", arch, ("resnet18", "resnet34", "resnet50"))
     kinds = {
+        "recipes": recipes,
         "scaling": scaling,
         "quality": quality,
         "transfer": transfer,
@@ -95,7 +99,7 @@ def _measured(
     lengths: Lengths, arch: str, pretrained: str, chosen: dict,
 ) -> tuple[dict, dict]:  # fmt: skip
     """The settings and the result of the benchmark `name`; `chosen` are device, precision and compile."""
-    from fastcolor.bench import chroma, inference, precisions, quality, scaling, speed
+    from fastcolor.bench import chroma, inference, precisions, quality, recipes, scaling, speed
     from fastcolor.bench.workplace import workplace
     from fastcolor.data.batches import BATCH
 
@@ -113,6 +117,9 @@ def _measured(
         return settings, precisions.precisions(chosen["device"], pretrained="none", critic_epochs=30)
     if name == "inference":
         return {"weights": weights and Path(weights).name}, inference.inference(lengths.rounds, weights)
+    if name == "recipes":
+        power_of_two(size, 64, 256)
+        return {"size": size}, recipes.recipes(lengths.rounds, lengths.seconds, size, Machine.choose(**chosen))
     if name == "chroma":
         photos = [Path(data, photo) for photo in find_photos(data)] if data else []
         return settings, chroma.chroma(photos, limit or len(photos) or chroma.SCENES)

@@ -197,7 +197,26 @@ def chroma_table(result: dict) -> str:
     return f"{_table(head, rows)}\nMean CIEDE2000, smaller is better; {photos}. {_workplace(result)}.\n"
 
 
+def recipes_table(result: dict) -> str:
+    """What `fastcolor bench --recipes` measured, as Markdown."""
+    rows = []
+    for row in result["rows"]:
+        of_both = [row[system] for system in ("reference", "fastcolor")]
+        rates = [_range(figures["photos_per_s"], "{:.2f}") for figures in of_both]
+        memory = " / ".join(f"{figures['memory_mb']['median']:,.0f}" for figures in of_both)
+        blocks = f", {row['blocks']} blocks" if row["recipe"] == "cyclegan" else ""
+        rows.append([row["recipe"] + blocks, str(row["bs"]), *rates, f"**{_range(row['ratio'], '{:.2f}')}**", memory])
+    threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
+    head = ["", "batch", "reference, photos/s", "fastcolor, photos/s", "ratio", "peak memory, MB"]
+    return (
+        f"{_table(head, rows)}\nSteps alone, median (least to most) of {len(result['rows'][0]['rounds'])} alternated "
+        f"rounds; reference / fastcolor. {_workplace(result)}; {threads}, reference in fp32, "
+        f"fastcolor in {result['precision']}, {result['settings']['size']} px.\n"
+    )
+
+
 TABLES = {
+    "recipes": recipes_table,
     "speed": speed_table,
     "scaling": scaling_table,
     "quality": quality_table,

@@ -9,14 +9,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fastcolor.networks.layers import pad_to_multiple
+from fastcolor.networks.layers import Conv2d, ConvTranspose2d, GroupNorm, pad_to_multiple
 
 NORMS = {
     "batch": nn.BatchNorm2d,
     "instance": nn.InstanceNorm2d,
-    "group": lambda channels: nn.GroupNorm(min(32, channels), channels),  # 32 groups: Wu and He 2018, section 3.1
+    "group": lambda channels: GroupNorm(min(32, channels), channels),  # 32 groups: Wu and He 2018, section 3.1
     "none": lambda channels: nn.Identity(),
 }
+DECODERS = {
+    "transposed": lambda channels, out, bias: ConvTranspose2d(channels, out, 4, 2, 1, bias=bias),
+    "resize": lambda channels, out, bias: nn.Sequential(
+        nn.Upsample(scale_factor=2), Conv2d(channels, out, 3, padding=1, bias=bias)
+    ),
+}
+"""Ways to double the size. A transposed convolution can leave a checkerboard; enlarging first can't (Odena et al. 2016,
+"Deconvolution and Checkerboard Artifacts")."""
 CHANNELS = {"rgb_unit": (3, 3), "lab_unit": (1, 2)}
 """Channels that a generator gets from its space, and channels that it makes: an image, or only a and b."""
 
@@ -30,10 +38,13 @@ class SkipUNetConfig:
     depth: int = 8  # 8 for 256 px, 7 for 128 px, ...
     channels: int = 64  # of the first layer; doubled three times
     norm: str = "batch"
+    decoder: str = "transposed"  # the paper's, or resize
 
     def __post_init__(self):
         if not 4 <= self.depth <= 8 or self.norm not in NORMS:
             raise ValueError(f"depth {self.depth} is not 4 to 8, or norm {self.norm} is none of {', '.join(NORMS)}")
+        if self.decoder not in DECODERS:
+            raise ValueError(f"decoder {self.decoder} is none of {', '.join(DECODERS)}")
 
 
 class SkipUNet(nn.Module):
@@ -51,10 +62,10 @@ class SkipUNet(nn.Module):
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for i, width in enumerate(widths):
             layers = [nn.LeakyReLU(0.2)] if i > 0 else []
-            layers.append(nn.Conv2d(widths[i - 1] if i else color_in, width, 4, 2, 1, bias=biased))
+            layers.append(Conv2d(widths[i - 1] if i else color_in, width, 4, 2, 1, bias=biased))
             self.downs.append(nn.Sequential(*layers, *([norm(width)] if 0 < i < last else [])))
             below = width if i == last else 2 * width  # the skip is joined to what comes from the layer inside
-            up = nn.ConvTranspose2d(below, widths[i - 1] if i else color_out, 4, 2, 1, bias=biased or i == 0)
+            up = DECODERS[config.decoder](below, widths[i - 1] if i else color_out, biased or i == 0)
             dropout = [nn.Dropout(0.5)] if 4 <= i < last else []
             self.ups.append(nn.Sequential(nn.ReLU(), up, *([norm(widths[i - 1]), *dropout] if i else [nn.Tanh()])))
         self.apply(start)
@@ -92,19 +103,19 @@ class EncoderDecoder(nn.Module):
         down = [
             layer
             for channels, out in zip([color_in, *widths], widths, strict=False)
-            for layer in (nn.Conv2d(channels, out, 4, 2, 1, bias=False), nn.BatchNorm2d(out), nn.LeakyReLU(0.2))
+            for layer in (Conv2d(channels, out, 4, 2, 1, bias=False), nn.BatchNorm2d(out), nn.LeakyReLU(0.2))
         ]
         up = [
             layer
             for channels in reversed(widths)
             for layer in (
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
+                ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(channels // 2),
                 nn.ReLU(),
             )
         ]
         self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up)
-        self.head = nn.Sequential(nn.Conv2d(config.channels // 2, color_out, 3, padding=1), nn.Tanh())
+        self.head = nn.Sequential(Conv2d(config.channels // 2, color_out, 3, padding=1), nn.Tanh())
         self.apply(start)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,16 +142,16 @@ class Resnet(nn.Module):
         self.config = config
         n, norm = config.channels, NORMS["group"]
         self.encoder = nn.Sequential(
-            *(nn.ReflectionPad2d(3), nn.Conv2d(3, n, 7), norm(n), nn.ReLU()),
-            *(nn.Conv2d(n, 2 * n, 3, 2, 1), norm(2 * n), nn.ReLU()),
-            *(nn.Conv2d(2 * n, 4 * n, 3, 2, 1), norm(4 * n), nn.ReLU()),
+            *(nn.ReflectionPad2d(3), Conv2d(3, n, 7), norm(n), nn.ReLU()),
+            *(Conv2d(n, 2 * n, 3, 2, 1), norm(2 * n), nn.ReLU()),
+            *(Conv2d(2 * n, 4 * n, 3, 2, 1), norm(4 * n), nn.ReLU()),
         )
         self.blocks = nn.Sequential(*(ResidualBlock(4 * n) for _ in range(config.blocks)))
         self.decoder = nn.Sequential(
-            *(nn.ConvTranspose2d(4 * n, 2 * n, 3, 2, 1, output_padding=1), norm(2 * n), nn.ReLU()),
-            *(nn.ConvTranspose2d(2 * n, n, 3, 2, 1, output_padding=1), norm(n), nn.ReLU()),
+            *(ConvTranspose2d(4 * n, 2 * n, 3, 2, 1, output_padding=1), norm(2 * n), nn.ReLU()),
+            *(ConvTranspose2d(2 * n, n, 3, 2, 1, output_padding=1), norm(n), nn.ReLU()),
             # 3 pixels reflected on every side; a transposed convolution crops by its padding
-            *(nn.ReflectionPad2d(3), nn.ConvTranspose2d(n, 3, 7, padding=6), nn.Tanh()),
+            *(nn.ReflectionPad2d(3), ConvTranspose2d(n, 3, 7, padding=6), nn.Tanh()),
         )
         self.apply(start)
 
@@ -157,8 +168,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         norm = NORMS["group"]
         self.body = nn.Sequential(
-            *(nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels), nn.ReLU()),
-            *(nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels)),
+            *(nn.ReflectionPad2d(1), Conv2d(channels, channels, 3), norm(channels), nn.ReLU()),
+            *(nn.ReflectionPad2d(1), Conv2d(channels, channels, 3), norm(channels)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -200,11 +211,11 @@ class PatchGAN(nn.Module):
         layers, channels = [], config.inputs
         for i, out in enumerate(config.widths):
             stride, biased = (1 if i == len(config.widths) - 1 else 2), i == 0 or config.norm != "batch"
-            layers.append(nn.Conv2d(channels, out, 4, stride, 1, bias=biased))
+            layers.append(Conv2d(channels, out, 4, stride, 1, bias=biased))
             layers += [NORMS[config.norm](out)] if i else []
             layers.append(nn.LeakyReLU(0.2))
             channels = out
-        self.body = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, 1, 1), nn.Flatten())
+        self.body = nn.Sequential(*layers, Conv2d(channels, 1, 4, 1, 1), nn.Flatten())
         self.apply(start)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -232,7 +243,7 @@ class ColorCritic(nn.Module):
         layers, channels = [], 2
         for i in range(4):
             out = config.channels * 2**i
-            layers += [nn.Conv2d(channels, out, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout(0.25)]
+            layers += [Conv2d(channels, out, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout(0.25)]
             layers += [nn.BatchNorm2d(out)] if i else []
             channels = out
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (config.size // 16) ** 2, 1))

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastcolor.color.spaces import IMAGENET_STD, L_CENTRE, L_SPREAD, SPACES
-from fastcolor.networks.layers import check_arch, pad_to_multiple
+from fastcolor.networks.layers import GroupNorm, check_arch, pad_to_multiple
+
+MOST_PLACES = 256  # 16x16, of 256 px: up to here attention's scores are small, and plain products are faster on a CPU
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,11 @@ class Block(nn.Module):
     def __init__(self, channels: int, heads: int = 4):
         super().__init__()
         self.heads = heads
-        self.norm = nn.GroupNorm(1, channels)
+        self.norm = GroupNorm(1, channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         self.mlp = nn.Sequential(
-            nn.GroupNorm(1, channels),
+            GroupNorm(1, channels),
             nn.Conv2d(channels, 2 * channels, 1),
             nn.GELU(),
             nn.Conv2d(2 * channels, channels, 1),
@@ -87,9 +89,20 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        mixed = F.scaled_dot_product_attention(*(part.contiguous() for part in qkv.unbind(1)))
+        mixed = attention(*(part.contiguous() for part in qkv.unbind(1)), self.training)
         x = x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
         return x + self.mlp(x)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, training: bool) -> Tensor:
+    """Scaled dot-product attention of `(N, heads, places, channels)`; in training on a CPU by plain matrix products.
+
+    Equal to torch's fused kernel within rounding. That one is made for many places: with few it takes longer.
+    """
+    places, channels = query.shape[-2:]
+    if not training or query.device.type != "cpu" or places > MOST_PLACES:
+        return F.scaled_dot_product_attention(query, key, value)
+    return (query @ key.transpose(-1, -2) / channels**0.5).softmax(dim=-1) @ value
 
 
 class UpBlock(nn.Module):

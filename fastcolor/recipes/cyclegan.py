@@ -39,6 +39,7 @@ from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner
 NAME = "cyclegan"
 OUTPUTS = ("photo_to_monet.safetensors", "monet_to_photo.safetensors")
 GENERATORS, CRITICS = ["to_monet", "to_photo"], ["monet_critic", "photo_critic"]
+CYCLE_CRITIC = PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="group")
 SHEETS = (46, 575, 2300)  # steps after which a sample sheet is written: those shown in the description followed here
 SHEET_ROWS = 4
 SMALLEST = 48  # px: a smaller image leaves nothing for the critics' last layer
@@ -106,12 +107,11 @@ def main(
 
     torch.manual_seed(run.settings.seed)
     generators = {name: build(ResnetConfig(blocks=blocks)) for name in GENERATORS}
-    looks = PatchGANConfig(inputs=3, widths=(64, 128, 256, 512, 512), norm="group")
-    networks = Networks(**generators, **{name: build(looks) for name in CRITICS})
+    networks = Networks(**generators, **{name: build(CYCLE_CRITIC) for name in CRITICS})
     prepare_photos(run, needs_color=False)  # sepia is a style too
     photos = load_photos(run)
     for network in networks.children():
-        run.machine.place(network)
+        run.machine.place(network, is_wide=True)
     bs = batch_size(run, NAME, photos, space.channels, networks.to_monet, usual=4)
     dls = unpaired_batches(run, photos, space, bs)
 

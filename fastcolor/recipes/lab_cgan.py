@@ -5,7 +5,8 @@
 
 Leaves `lab_cgan.safetensors`. The author of this method found that it prefers warm colours, and planned WGAN-GP as the
 remedy. So history.csv has the mean b* and the share of blue pixels, of fakes (`mean_b`, `blue_share`) and of photos
-(`_real`).
+(`_real`). With WGAN-GP the generator moves in every fifth batch only: to compare it with BCE at as many steps of the
+generator, give it five times the epochs.
 """
 
 import sys
@@ -101,7 +102,9 @@ def main(
     critic = build(PatchGANConfig(space=space.name, inputs=3, norm="none" if is_wgan else "instance"))
     prepare_photos(run)
     photos = load_photos(run)
-    networks = Networks(generator=run.machine.place(generator), critic=run.machine.place(critic))
+    networks = Networks(
+        generator=run.machine.place(generator, is_wide=True), critic=run.machine.place(critic, is_wide=True)
+    )
     bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)
     dls = color_batches(run, photos, space, bs)
 

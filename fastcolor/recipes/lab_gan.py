@@ -78,7 +78,7 @@ def main(
     **options,
 ):
     """Train a GAN that adds a and b to L, with the critic as its only loss."""
-    run = open_recipe(NAME, OUTPUTS, 256, 64, **options)
+    run = open_recipe(NAME, OUTPUTS, 256, 64, least_bs=2, **options)  # half of a batch is real, half fake
     epochs = (200 if run.settings.is_sample else 3000) if epochs is None else epochs
     at_least(1, epochs=epochs, micro=micro, sample_every=sample_every, save_every=save_every)
     at_least(0, lr=lr, critic_lr=critic_lr)
@@ -91,7 +91,9 @@ def main(
     critic = build(ColorCriticConfig(space=space.name, size=run.settings.size))
     prepare_photos(run)
     photos = load_photos(run)
-    networks = Networks(generator=run.machine.place(generator), critic=run.machine.place(critic))
+    networks = Networks(
+        generator=run.machine.place(generator, is_wide=True), critic=run.machine.place(critic, is_wide=True)
+    )
     bs = min(run.bs if isinstance(run.bs, int) else MINI_EPOCH, len(photos.train))
     dls = color_batches(run, photos, space, bs, most=1)
 

@@ -27,9 +27,9 @@ from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
-from fastcolor.flags import at_least, power_of_two
+from fastcolor.flags import at_least, one_of, power_of_two
 from fastcolor.networks.checkpoint import save_network
-from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
+from fastcolor.networks.classic import DECODERS, PatchGANConfig, SkipUNetConfig
 from fastcolor.networks.registry import build
 from fastcolor.runs.run import open_recipe, open_run
 from fastcolor.training.adversarial import bce, critic_loss
@@ -67,6 +67,7 @@ def main(
     epochs: int | None = None,  # passes over the photos (default: 30; sample set: 20)
     lr: float = 2e-4,  # learning rate of both networks
     l1: float = 100.0,  # weight of the L1 loss, beside the adversarial loss
+    decoder: str = "transposed",  # transposed (the paper's), or resize: enlarge, then convolve; leaves no checkerboard
     **options,
 ):
     """Train pix2pix to colour photos: a U-Net and a conditional PatchGAN, with BCE and L1 losses."""
@@ -74,19 +75,23 @@ def main(
     epochs = (20 if run.settings.is_sample else 30) if epochs is None else epochs
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, l1=l1)
+    one_of("decoder", decoder, DECODERS)
     depth = power_of_two(run.settings.size, 32, 256)
     space = SPACES["rgb_unit"]
 
     torch.manual_seed(run.settings.seed)
-    generator = build(SkipUNetConfig(space=space.name, depth=depth))
+    generator = build(SkipUNetConfig(space=space.name, depth=depth, decoder=decoder))
     critic = build(PatchGANConfig(space=space.name, inputs=6))
     prepare_photos(run)
     photos = load_photos(run)
-    networks = Networks(generator=run.machine.place(generator), critic=run.machine.place(critic))
+    networks = Networks(
+        generator=run.machine.place(generator, is_wide=True), critic=run.machine.place(critic, is_wide=True)
+    )
     bs = batch_size(run, NAME, photos, space.channels, generator, usual=16)
     dls = color_batches(run, photos, space, bs)
 
-    with run.stage(NAME, epochs=epochs, lr=lr, l1=l1, bs=bs) as is_needed:
+    about = {} if decoder == "transposed" else {"decoder": decoder}  # runs of before this flag have no such entry
+    with run.stage(NAME, **about, epochs=epochs, lr=lr, l1=l1, bs=bs) as is_needed:
         if not is_needed:
             return
         step = Pix2PixStep(l1)

@@ -158,18 +158,21 @@ def open_run(
     return Run(folder, settings, machine, bs, save_every, None if no_cache else cache_folder(), resume, force)
 
 
-def open_recipe(name: str, outputs: tuple[str, ...], photo_side: int, sample_side: int, **options) -> Run:
-    """`open_run` for the recipe `name`, whose weights files are `outputs`.
+def open_recipe(
+    name: str, outputs: tuple[str, ...], photo_side: int, sample_side: int, least_bs: int = 1, **options
+) -> Run:
+    """`open_run` for the recipe `name`, whose weights files are `outputs`; batches have `least_bs` photos or more.
 
     Its default folder is `runs/RECIPE-DATA`. Its default training sizes, in pixels, are `photo_side` for photos and
     `sample_side` for the drawn sample set.
     """
+    bs = read_batch_size(options.pop("bs", None), least_bs)
     data = options.get("data")
     path = options.get("run") or f"runs/{name}-{Path(data).resolve().stem if data else 'sample'}"
     if not options.get("size") and not RunFolder(path).config_file.exists():
         options["size"] = photo_side if data else sample_side
     run = open_run(**{**options, "run": path})
-    run.folder.outputs[name] = outputs
+    run.folder.outputs[name], run.bs = outputs, bs
     return run
 
 

@@ -6,6 +6,7 @@
 - `stop`: Ctrl-C, and a loss that is not a number
 - `precision`: bf16, and what happens when memory is too small
 - `average`: a running average of the weights
+- `optimizer`: Adam, fused
 - `order`: in which order the callbacks run
 - `losses`: losses of an image: `make_loss`; a new loss is a row in `LOSSES`
 - `adversarial`: losses of a critic's scores

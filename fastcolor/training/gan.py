@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import AvgSmoothLoss
-from fastai.optimizer import Adam
 from fastai.vision.gan import AdaptiveGANSwitcher, FixedGANSwitcher, GANLearner
 from torch import Tensor, nn
 
 from fastcolor.flags import at_least, one_of
 from fastcolor.training.adversarial import bce, critic_loss
+from fastcolor.training.optimizer import Adam
 from fastcolor.training.steps import Step
 
 

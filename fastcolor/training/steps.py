@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback, CancelBatchException
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.optimizer import Adam
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fastcolor.training.optimizer import Adam
 from fastcolor.training.order import Order
 
 
@@ -88,6 +88,7 @@ class Step(Callback):
                 norm.track_running_stats = True
         self.learn("before_step")  # as in fastai's own loop, for callbacks that look at steps
         self.opt.step()
+        torch.clear_autocast_cache()  # it holds bf16 copies of weights that have just moved
         for parameter in self.model.parameters():
             parameter.grad = None
         self.learn("after_step")
