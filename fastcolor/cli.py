@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory
+from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory, missing
 
 PACKAGE = Path(__file__).parent
 RECIPES = {
@@ -46,7 +46,7 @@ COMMANDS = {  # group: name: module:function
     },
     "serve": {
         "app": "fastcolor.app.command:main",
-        "export": "fastcolor.colorize.onnx:main",
+        "export": "fastcolor.colorize.export:main",
     },
 }
 REPORTED = ("torch", "torchvision", "fastai", "fastcore", "numpy", "Pillow", "onnxruntime")
@@ -78,6 +78,8 @@ def main() -> int:
     module, function = target.split(":")
     try:
         called = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        return _fail("fastcolor", str(missing(prog, error)))
     except KeyboardInterrupt:  # fastai's import takes seconds
         print(f"{prog}: stopped before it began", file=sys.stderr)
         return 130

@@ -2,5 +2,8 @@
 
 from pathlib import Path
 
-BUNDLED = Path(__file__).parent / "photo.safetensors"
+GRAPHS = Path(__file__).parent
+"""Where the ONNX graphs of networks lie, without weights: see `fastcolor.colorize.onnx`."""
+
+BUNDLED = GRAPHS / "photo.safetensors"
 """The weights that ship, trained on photos; see the model card beside them."""
