@@ -9,7 +9,7 @@ here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
 ONNX = ["onnx", "onnxscript"]
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "httpx", "playwright"]
-TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter"]
+TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
 
 setup(
     name="fastcolor",

@@ -25,5 +25,5 @@ def load_engine(weights: Path, device: str = "auto") -> Engine:
     try:
         from fastcolor.colorize.with_torch import TorchEngine
     except ModuleNotFoundError as error:
-        raise missing(str(weights), error) from None
+        raise missing(str(weights) if device == "auto" else f"--device {device}", error) from None
     return TorchEngine(weights, device)
