@@ -7,9 +7,9 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
-ONNX = ["onnx", "onnxscript", "onnxruntime"]
+ONNX = ["onnx", "onnxscript"]
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "httpx", "playwright"]
-TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter"]
+TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
 
 setup(
     name="fastcolor",
@@ -28,6 +28,7 @@ setup(
         "torchvision",
         "pillow>=12.2",
         "numpy",
+        "onnxruntime>=1.20",
         "fastprogress",
         "safetensors",
         "requests",

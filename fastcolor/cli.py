@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory
+from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory, missing
 
 PACKAGE = Path(__file__).parent
 RECIPES = {
@@ -46,11 +46,13 @@ COMMANDS = {  # group: name: module:function
     },
     "serve": {
         "app": "fastcolor.app.command:main",
-        "export": "fastcolor.colorize.onnx:main",
+        "export": "fastcolor.colorize.export:main",
     },
 }
 REPORTED = ("torch", "torchvision", "fastai", "fastcore", "numpy", "Pillow", "onnxruntime")
 """Packages whose versions a bug report needs."""
+ENGINES = ("onnxruntime", "torch")
+"""What runs the networks that colour: see `fastcolor.colorize.load`."""
 
 
 def main() -> int:
@@ -77,7 +79,13 @@ def main() -> int:
             target, prog = RECIPES[recipe], f"{prog} --recipe {recipe}"
     module, function = target.split(":")
     try:
+        if flags := flags_of(target):
+            refuse_unknown(argv, flags, prog)  # here: importing what a command needs may take seconds
         called = getattr(importlib.import_module(module), function)
+    except UserError as error:
+        return _fail(prog, str(error))
+    except ModuleNotFoundError as error:
+        return _fail(prog, str(missing("this command", error)))
     except KeyboardInterrupt:  # fastai's import takes seconds
         print(f"{prog}: stopped before it began", file=sys.stderr)
         return 130
@@ -143,11 +151,16 @@ def _parse(parser, argv: list[str]) -> dict:
         # fastcore's, of `int | None`: else errors would call it so
         if action.metavar and getattr(action.type, "__name__", "") == "_parse":
             action.type.__name__ = action.metavar.strip("()")
+    refuse_unknown(argv, flags, parser.prog)
+    return {name: value for name, value in vars(parser.parse_args(argv)).items() if name not in ("pdb", "xtra")}
+
+
+def refuse_unknown(argv: list[str], flags: list[str], prog: str) -> None:
+    """Raise UserError for the first word that looks like a flag and is none of `flags`, with the nearest one."""
     for word in argv[: argv.index("--")] if "--" in argv else argv:
         flag = word.partition("=")[0]
         if re.match(r"--?[^\W\d][\w-]*$", flag) and flag not in flags and flag[:2] not in flags:
-            raise UserError(f"{flag} is unknown: {_nearest(flag, flags) or f'{parser.prog} --help lists the flags'}")
-    return {name: value for name, value in vars(parser.parse_args(argv)).items() if name not in ("pdb", "xtra")}
+            raise UserError(f"{flag} is unknown: {_nearest(flag, flags) or f'{prog} --help lists the flags'}")
 
 
 def _os_error(error: OSError) -> str:
@@ -180,16 +193,38 @@ def overview() -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(target: str) -> str:
-    """The first sentence of the docstring of a `module:function` of fastcolor, read from its file without an import."""
+def _read_function(target: str) -> "ast.FunctionDef":  # noqa: F821 (imported where it is needed)
+    """A `module:function` of fastcolor, read from its file without an import."""
     import ast
 
     module, function = target.split(":")
     path = PACKAGE.joinpath(*module.split(".")[1:])
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(source.read_text(encoding="utf-8"))
-    found = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
-    docstring = " ".join(ast.get_docstring(node) or "" for node in found)
+    return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+
+
+def flags_of(target: str) -> list[str]:
+    """The flags of a command, read as `summary` is; none if it also takes another function's (`**`)."""
+    arguments = _read_function(target).args
+    if arguments.kwarg:
+        return []
+    defaults = [None] * (len(arguments.args) - len(arguments.defaults)) + arguments.defaults
+    flags = ["-h", "--help"]
+    for argument, default in zip(arguments.args, defaults, strict=True):
+        if default is None and not any(letter.isupper() for letter in argument.arg):
+            continue  # a word without a flag
+        long = argument.arg.lower().replace("_", "-")
+        flags.append(f"--no-{long}" if getattr(default, "value", None) is True else f"--{long}")
+        flags += [f"-{letter.lower()}" for letter in argument.arg if letter.isupper()]
+    return flags
+
+
+def summary(target: str) -> str:
+    """The first sentence of the docstring of a command, read from its file without an import."""
+    import ast
+
+    docstring = ast.get_docstring(_read_function(target)) or ""
     return re.split(r"\.(?:\s|$)", " ".join(docstring.split()), maxsplit=1)[0]
 
 
@@ -200,10 +235,12 @@ def versions() -> str:
 
     from fastcolor import __version__
 
-    lines = [f"fastcolor {__version__}", f"Python {platform.python_version()}"]
-    for package in REPORTED:
+    def version(package: str) -> str:
         try:
-            lines.append(f"{package} {metadata.version(package)}")
+            return f"{package} {metadata.version(package)}"
         except metadata.PackageNotFoundError:
-            lines.append(f"{package} is not installed")
-    return "\n".join([*lines, platform.platform()]) + "\n"
+            return f"{package} is not installed"
+
+    lines = [f"fastcolor {__version__}", f"Python {platform.python_version()}", *map(version, REPORTED)]
+    engines = f"photos are coloured by {version(ENGINES[0])}; on GPUs, and by other networks: {version(ENGINES[1])}"
+    return "\n".join([*lines, platform.platform(), engines]) + "\n"

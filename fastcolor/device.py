@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fastcolor.errors import UserError
+from fastcolor.flags import DEVICES, one_of
 
 try:
     import resource
@@ -23,11 +24,10 @@ def choose_device(name: str) -> torch.device:
 
     Raises UserError for an unknown device, and for one that this machine does not have.
     """
+    one_of("device", name, DEVICES)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, works in there.items() if works))
-    if name not in there:
-        raise UserError(f"--device {name} is unknown: choose auto, cuda, mps or cpu")
     if not there[name]:
         raise UserError(f"--device {name} is not available on this machine: give auto or cpu")
     return torch.device(name)

@@ -36,6 +36,19 @@ class UnreadablePhoto(UserError):
         self.reason = printable(reason)
 
 
+FOR_TRAINING = ("torch", "torchvision", "fastai")
+"""What an installation for colouring alone does without."""
+
+
+def missing(what: str, error: ModuleNotFoundError) -> UserError:
+    """What to raise where `what` can't be done because a package is not installed. Our own missing module is raised."""
+    name = (error.name or "").partition(".")[0]
+    if name in ("", "fastcolor"):
+        raise error
+    packages = " ".join(FOR_TRAINING) if name in FOR_TRAINING else name
+    return UserError(f"{what} needs {name}, which is not installed: run `pip install {packages}`")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch, numpy or Python says that memory ran out, a GPU's or main memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, without its import

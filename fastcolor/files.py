@@ -76,10 +76,15 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_threads(function: Callable, items: Iterable) -> Iterator:
     """`function` of each item, in order of completion: one thread per core, only a few items ahead of the consumer."""
     items = iter(items)
-    workers = os.cpu_count() or 1
+    workers = cores()
     with ThreadPoolExecutor(workers) as pool:
         running = {pool.submit(function, item) for item in islice(items, 4 * workers)}
         try:

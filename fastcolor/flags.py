@@ -5,6 +5,9 @@ from fastcolor.errors import UserError
 SIZES = range(32, 4097)
 """Training sizes in pixels, for `--size` and in weights files. Below 32, 1/16 of the size is one pixel or none."""
 
+DEVICES = ("auto", "cuda", "mps", "cpu")
+"""The values of `--device`."""
+
 
 def at_least(least: float, **values: float | None) -> None:
     """Raise UserError for a flag whose value is below `least`, or nan. None, for a flag that is not given, is fine."""

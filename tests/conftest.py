@@ -4,8 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-from helpers import run_stages
 
 from fastcolor.errors import UserError
 from fastcolor.scenes.folder import write_scenes
@@ -43,6 +41,9 @@ def scenes(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished_run(scenes, tmp_path_factory) -> Path:
     """A run folder after all four stages. Not to be written into: see `own_run`."""
+    import torch  # here: the tests of colouring run where it is not installed, too
+    from helpers import run_stages
+
     torch.manual_seed(0)
     return run_stages(scenes, tmp_path_factory.mktemp("runs") / "finished")
 

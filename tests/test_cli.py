@@ -3,14 +3,17 @@
 import errno
 import importlib
 import platform
+import re
 import resource
 import subprocess
 import sys
+from argparse import SUPPRESS
 from pathlib import Path
 
 import PIL
 import pytest
 import torch
+from fastcore.script import anno_parser
 
 from fastcolor import __version__ as fastcolor_version
 from fastcolor import cli, stage1_pretrain_gen
@@ -153,10 +156,11 @@ def test_version_says_what_a_bug_report_needs(monkeypatch, capsys):
     monkeypatch.setattr(cli, "REPORTED", ("torch", "Pillow", "no-such-package"))
     monkeypatch.setattr(sys, "argv", ["fastcolor", "--version"])
     assert cli.main() == 0
-    *lines, machine = capsys.readouterr().out.splitlines()
+    *lines, machine, engines = capsys.readouterr().out.splitlines()
+    assert re.match(r"photos are coloured by onnxruntime \d.*: torch \d", engines)
     assert lines[:2] == [f"fastcolor {fastcolor_version}", f"Python {sys.version.split()[0]}"]
     assert lines[2].split()[1].partition("+")[0] == torch.__version__.partition("+")[0]
-    assert lines[3:] == [f"Pillow {PIL.__version__}", "no-such-package is not installed"]
+    assert lines[3:5] == [f"Pillow {PIL.__version__}", "no-such-package is not installed"]
     assert platform.machine() in machine
 
 
@@ -302,3 +306,32 @@ def test_every_module_in_recipes_is_a_command_and_can_be_run_by_itself():
         module = importlib.import_module(target.removesuffix(":main"))
         assert callable(module.main)
         assert module.NAME == name
+
+
+@pytest.mark.parametrize("target", [target for group in cli.COMMANDS.values() for target in group.values()])
+def test_the_flags_read_from_a_commands_file_are_those_of_its_parser(target):
+    """They are refused without an import, so they must be the same."""
+    module, function = target.split(":")
+    parser = anno_parser(getattr(importlib.import_module(module), function))
+    flags = {flag for action in parser._actions if action.help != SUPPRESS for flag in action.option_strings}
+    assert set(cli.flags_of(target)) in (flags, set())
+    assert cli.flags_of(target) or target == "fastcolor.train:main"
+
+
+def test_an_unknown_flag_is_refused_before_anything_is_imported():
+    code = "import sys; from fastcolor.cli import main; sys.argv = ['fastcolor', 'stage1', '--epoch', '3'];"
+    code += "assert main() == 2; print(sorted({'torch', 'numpy', 'PIL', 'fastcore'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "fastcolor stage1: --epoch is unknown: did you mean --epochs?\n")
+
+
+@pytest.mark.parametrize(("name", "packages"), [("torch", "torch torchvision fastai"), ("kagglehub", "kagglehub")])
+def test_a_command_whose_packages_are_missing_says_what_to_install(name, packages, monkeypatch, capsys):
+    def importing(module):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(cli.importlib, "import_module", importing)
+    monkeypatch.setattr(sys, "argv", ["fastcolor", "stage1"])
+    assert cli.main() == 2
+    said = f"this command needs {name}, which is not installed: run `pip install {packages}`"
+    assert capsys.readouterr().err == f"fastcolor stage1: {said}\n"

@@ -5,7 +5,9 @@ import pytest
 import torch
 from skimage import color as reference
 
-from fastcolor.color.lab import AB_RANGE, fit_gamut, grey_of, lab_to_rgb, lightness_of, rgb_to_lab
+from fastcolor.color import cie, lab
+from fastcolor.color.cie import AB_RANGE
+from fastcolor.color.lab import fit_gamut, grey_of, lab_to_rgb, lightness_of, rgb_to_lab
 from fastcolor.color.spaces import SPACES
 
 
@@ -104,3 +106,21 @@ def test_a_grey_and_its_lightness_are_the_same_input(space):
     assert inputs.shape == (1, SPACES[space].channels, 16, 16)
     by_lightness = SPACES[space].inputs(lightness=torch.from_numpy(lightness).float()[None, None])
     torch.testing.assert_close(inputs, by_lightness, rtol=0, atol=1e-3)
+
+
+def test_arrays_and_tensors_are_converted_alike():
+    """What colours photos (`cie`) and what trains (`lab`) are two implementations of the same."""
+    greys = np.arange(256, dtype=np.uint8)
+    linear = np.linspace(0, 1, 4001, dtype=np.float32)
+    colors = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    planar = torch.from_numpy(colors).permute(2, 0, 1)
+    for by_numpy, by_torch, apart in (
+        (cie.linear_table(greys.dtype), lab.linear_of(torch.from_numpy(greys)), 1e-6),
+        (cie.lightness_of(greys), lab.lightness_of(torch.from_numpy(greys)), 1e-4),
+        (cie.gamma_of(linear), lab.gamma_of(torch.from_numpy(linear)), 1e-6),
+        (cie.lightness_of_root(cie.root_of(cie.luminance_of(colors))), lab.rgb_to_lab(planar)[0], 1e-4),
+    ):
+        np.testing.assert_allclose(by_numpy, by_torch.numpy(), rtol=0, atol=apart)
+    np.testing.assert_allclose(cie.root_of(cie.cube_of(linear)), linear, atol=1e-5)
+    different = cie.grey_of(colors) != lab.grey_of(planar).numpy()
+    assert different.mean() < 1e-4  # where rounding decides

@@ -1,5 +1,6 @@
 """The ONNX model gives torch's colours, and says whose it is."""
 
+import sys
 from unittest.mock import Mock
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fastcolor.colorize import onnx as export
+from fastcolor.colorize import export, onnx
 from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
@@ -39,9 +40,12 @@ def test_onnxruntime_gives_the_networks_colors_at_any_size_and_batch(shape, weig
     assert np.abs(ab).max() > 1
 
 
-def test_photos_are_colored_by_an_onnx_model_as_by_its_weights(weights, model):
+def test_photos_are_colored_by_an_onnx_model_as_by_its_weights(weights, model, monkeypatch):
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)).resize((90, 70))
-    by_torch, by_onnx = (np.asarray(Colorizer(file)(photo), int) for file in (weights, model))
+    monkeypatch.setattr(onnx, "graph_of", lambda config: None)
+    colorizers = Colorizer(weights), Colorizer(model)
+    assert [each.engine.name.split()[0] for each in colorizers] == ["torch", "onnxruntime"]
+    by_torch, by_onnx = (np.asarray(each(photo), int) for each in colorizers)
     assert np.abs(by_torch - by_onnx).max() <= 1
     assert np.ptp(by_onnx, axis=2).max() > 3
 
@@ -66,16 +70,19 @@ def test_files_that_are_no_such_models_are_named(model, tmp_path):
     broken.write_bytes(model.read_bytes()[:5000])
     with pytest.raises(UserError, match=r"broken\.onnx is damaged"):
         Colorizer(broken)
-    import onnx
+    from onnx import load, save
 
-    foreign = onnx.load(model)
+    foreign = load(model)
     del foreign.metadata_props[:]
-    onnx.save(foreign, tmp_path / "foreign.onnx")
+    save(foreign, tmp_path / "foreign.onnx")
     with pytest.raises(UserError, match=r"foreign\.onnx was not written by fastcolor"):
         Colorizer(tmp_path / "foreign.onnx")
 
 
-def test_without_onnxruntime_the_extra_is_named(model, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"fastcolor\[onnx\]"):
+def test_what_is_missing_is_named(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match=r"onnxscript: run `pip install 'fastcolor\[onnx\]'`"):
+        export.main(str(tmp_path / "model.onnx"))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match="onnxruntime, which is not installed: run `pip install onnxruntime`"):
         Colorizer(model)

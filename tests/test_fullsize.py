@@ -9,6 +9,7 @@ from skimage.transform import resize
 
 from fastcolor.color import fullsize
 from fastcolor.color.fullsize import recolor, small_grey
+from fastcolor.color.lab import fit_gamut, lab_to_rgb, lightness_of
 
 
 def smooth(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -61,6 +62,17 @@ def test_the_chroma_that_is_left_is_the_most_that_srgb_has():
     lab = rgb2lab(recolor(grey, far))
     more = lab * (1, 1.05, 1.05)
     assert np.abs(rgb2lab(lab2rgb(more)) - more).max(axis=-1).min() > 0.1
+
+
+def test_whole_photos_and_tensors_of_training_lose_the_same_chroma():
+    """`recolor` reads how much fits into sRGB from a table, `fit_gamut` looks for it in each pixel."""
+    grey = np.random.default_rng(2).integers(8, 248, (100, 100), np.uint8)
+    far = chroma(100, 100, 60.0)
+    wanted = torch.cat([lightness_of(torch.from_numpy(grey))[None], torch.from_numpy(far)])
+    fitted = (lab_to_rgb(fit_gamut(wanted)).permute(1, 2, 0).numpy() * 255 + 0.5).astype(int)
+    apart = np.abs(recolor(grey, far) - fitted).max(axis=-1)
+    assert (apart <= 1).mean() > 0.99  # the others: light yellows, whose largest chroma turns sharply with the hue
+    assert np.abs(rgb2lab(recolor(grey, far))[..., 0] - wanted[0].numpy()).max() < 1.5
 
 
 def test_strength_mixes_the_photos_own_colors_with_the_maps():

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
-from fastcolor.color.lab import lightness_of, rgb_to_lab
+from fastcolor.color.lab import rgb_to_lab
 from fastcolor.color.metrics import ciede2000_map
 from fastcolor.colorize.colorizer import guided, working_size
 from fastcolor.photo.read import open_photo
@@ -38,12 +39,12 @@ def chroma(photos: list[Path], limit: int) -> dict:
         size = max(round(min(image.size) / REDUCED), 2 * STRIDE)
         height, width = working_size(*pixels.shape[:2], size)
         small = F.interpolate(real[:, 1:], (max(height // STRIDE, 1), max(width // STRIDE, 1)), mode="area")
-        light = lightness_of(torch.from_numpy(small_grey(pixels, height, width)))[None, None]
+        light = lightness_of(small_grey(pixels, height, width))[None, None]
         for kind, (radius, drift) in SPOILT.items():
             spoilt = F.avg_pool2d(F.pad(small, [radius] * 4, mode="replicate"), 2 * radius + 1, stride=1)
             ab = F.interpolate(spoilt, (height, width), mode="bilinear").roll((drift, drift), (2, 3))
-            for way, planes in (("bilinear", ab), ("guided", guided(light, ab))):
-                error = ciede2000_map(_lab(recolor(pixels, planes[0].numpy())), real)[0]
+            for way, planes in (("bilinear", ab.numpy()), ("guided", guided(light, ab.numpy()))):
+                error = ciede2000_map(_lab(recolor(pixels, planes[0])), real)[0]
                 errors.setdefault((kind, way, "all"), []).append(error.mean().item())
                 if edges.any():
                     errors.setdefault((kind, way, "edges"), []).append(error[edges].mean().item())

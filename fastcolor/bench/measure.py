@@ -147,7 +147,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def machine(device: torch.device) -> dict:
     """Date, device, processor, cores, memory in GB, system, and the versions of the libraries."""
-    names = ("torch", "torchvision", "fastai", "numpy", "pillow")
+    names = ("torch", "torchvision", "fastai", "numpy", "pillow", "onnxruntime")
     return {
         "date": date.today().isoformat(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,

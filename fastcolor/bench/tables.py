@@ -16,11 +16,11 @@ def _range(figures: dict[str, float], form: str = "{:,.1f}") -> str:
     return f"{form.format(figures['median'])} ({form.format(figures['least'])} to {form.format(figures['most'])})"
 
 
-def _workplace(result: dict) -> str:
+def _workplace(result: dict, libraries: tuple[str, ...] = ("torch", "fastai")) -> str:
     """Date, machine, versions."""
     machine, versions = result["machine"], result["machine"]["versions"]
     device = "" if machine["device"] == "cpu" else f"{machine['device']}, "
-    names = ", ".join(f"{name} {versions[name]}" for name in ("torch", "fastai"))
+    names = ", ".join(f"{name} {versions[name]}" for name in libraries)
     return (
         f"{machine['date']}, {device}{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"{machine['system']}, Python {versions['python']}, {names}"
@@ -179,7 +179,7 @@ def inference_table(result: dict) -> str:
     rounds = result["rounds_each"]
     return (
         f"{_table(head, rows)}\nJPEG to JPEG, as `fastcolor colorize` does it, median (least to most) of {rounds} "
-        f"after the first; memory of the whole process. {_workplace(result)}.\n"
+        f"after the first; memory of the whole process. {_workplace(result, ('numpy', 'onnxruntime'))}.\n"
     )
 
 

@@ -1,8 +1,9 @@
-"""What colour is, for tensors and for whole photos.
+"""What colour is: for whole photos with numpy, for training with tensors.
 
-    lab.py       sRGB and CIE Lab: every constant, and the fit into sRGB
-    spaces.py    how networks see a photo: their input and output
+    cie.py       sRGB and CIE Lab: every constant, and what colouring photos needs, with numpy
     fullsize.py  a photo at its full size: reduced for the network, and given its colours
+    lab.py       the same for tensors, and the fit into sRGB
+    spaces.py    how networks see a photo: their input and output
     grey.py      a photo as grey of the same lightness
     aging.py     modern photos made to look like old prints
     metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness

@@ -13,7 +13,8 @@ returns the image that the critic judges: `(N, 3, H, W)`.
 import torch
 from torch import Tensor
 
-from fastcolor.color.lab import AB_RANGE, fit_gamut, grey_of_lightness, lab_to_rgb, lightness_of, rgb_to_lab
+from fastcolor.color.cie import AB_RANGE
+from fastcolor.color.lab import fit_gamut, grey_of_lightness, lab_to_rgb, lightness_of, rgb_to_lab
 
 # ImageNet's mean and standard deviation per channel, as torchvision's backbones expect them.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -1,8 +1,13 @@
 """From a photo to a coloured photo: one way for the command, the page, Python and the tests.
 
     colorizer.py  `Colorizer` and `predict`: one network, loaded once, and photos through it
+    engine.py     what runs a network, as all of these see it: `Engine`
+    load.py       which engine runs which weights
+    onnx.py       networks run by onnxruntime: `.onnx` files, and weights files with a known graph
+    with_torch.py networks run by torch: all others
     options.py    which sizes and strengths can be asked for
     tiles.py      networks that change a photo's light too (CycleGAN), at any size
     folder.py     `fastcolor colorize`: what is written where, and many files at once
-    onnx.py       `fastcolor export`, and such files opened again
+    export.py     `fastcolor export`: a network as an `.onnx` file
+    graph.py      the graph of a network, without its weights
 """

@@ -1,27 +1,22 @@
 """From a photo to a coloured photo: the network colours a small picture, the photo keeps its own size and light.
 
-Everything that colours photos goes through `Colorizer`. It needs torch, Pillow and numpy, but not fastai.
+Everything that colours photos goes through `Colorizer`. It needs numpy and Pillow, and what its engine needs:
+onnxruntime or torch.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
+from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
-from fastcolor.color.lab import lightness_of
-from fastcolor.colorize.onnx import load_onnx
+from fastcolor.colorize.load import load_engine
 from fastcolor.colorize.options import check_options
 from fastcolor.colorize.tiles import translated
-from fastcolor.device import choose_device
 from fastcolor.errors import UserError
-from fastcolor.networks.checkpoint import load_network
-from fastcolor.networks.painter import Painter
 from fastcolor.photo.read import as_rgb, open_photo
 from fastcolor.weights import weights_file
 
@@ -72,10 +67,11 @@ class Colorizer:
         two. Default 1.
       chroma (str): How colours are enlarged to the photo's size: "bilinear", "guided" (they follow the photo's edges:
         fast guided filter, He and Sun 2015), or "auto", the one that was measured to be better. Default "auto".
-      device (str): "cpu", "cuda", "mps", or "auto", the first of cuda, mps and cpu that there is. Default "auto".
-        `.onnx` files always run on the CPU.
+      device (str): "cpu", "cuda", "mps" or "auto". Default "auto": the CPU where onnxruntime can run the weights (see
+        `load`), else the first of cuda, mps and cpu that there is. `.onnx` files always run on the CPU.
 
     Attributes:
+      engine (Engine): What runs the network; `engine.name` says it in words.
       keeps_light (bool): Whether the photo's own lightness stays.
       size, strength: The defaults of each call. `size` is None where a photo is seen at its own size.
 
@@ -95,12 +91,9 @@ class Colorizer:
         if chroma not in CHROMA:
             raise UserError(f"chroma {chroma!r} is unknown: choose {', '.join(CHROMA)}")
         check_options(size, strength)
-        weights = weights_file(weights)
-        load = load_onnx if weights.suffix.lower() == ".onnx" else _load_torch
-        self._network, about = load(weights, device)
-        self._weights = weights
-        self.keeps_light = about.get("keeps_light", True)
-        self.size = size or (about["size"] if self.keeps_light else None)
+        self.engine = load_engine(weights_file(weights), device)
+        self.keeps_light = self.engine.keeps_light
+        self.size = size or (self.engine.size if self.keeps_light else None)
         self.strength, self.chroma = strength, CHROMA[chroma]
 
     def __call__(
@@ -162,29 +155,22 @@ class Colorizer:
         """
         return self._colored([pixels], size, strength)[0]
 
-    def _paint(self, picture: Tensor) -> Tensor:
-        """What the network makes of a picture. Raises UserError for NaN and infinity, which finite weights can give."""
-        painted = self._network(picture)
-        if not painted.isfinite().all():
-            raise UserError(f"{self._weights} gives no colours, its numbers become too large: use other weights")
-        return painted
-
     def _colored(self, photos: list[np.ndarray], size: int | None, strength: float | None) -> list[np.ndarray]:
         size = self.size if size is None else size
         strength = self.strength if strength is None else strength
         check_options(size, strength)
         if not self.keeps_light:
-            return [translated(each, self._paint, size, strength) for each in photos]
-        greys = [torch.from_numpy(small_grey(each, *working_size(*each.shape[:2], size)))[None] for each in photos]
+            return [translated(each, self.engine, size, strength) for each in photos]
+        lights = [lightness_of(small_grey(each, *working_size(*each.shape[:2], size)))[None] for each in photos]
         alike = defaultdict(list)
-        for i, grey in enumerate(greys):
-            alike[grey.shape].append(i)
+        for i, light in enumerate(lights):
+            alike[light.shape].append(i)
         for rows in alike.values():
             for part in (rows[k : k + BATCH] for k in range(0, len(rows), BATCH)):
-                grey = torch.stack([greys[i] for i in part])
-                ab = self._paint(grey)
-                maps = guided(lightness_of(grey), ab) if self.chroma == "guided" else ab
-                for i, one in zip(part, maps.numpy(), strict=True):
+                lightness = np.stack([lights[i] for i in part])
+                ab = self.engine(lightness)
+                maps = guided(lightness, ab) if self.chroma == "guided" else ab
+                for i, one in zip(part, maps, strict=True):
                     photos[i] = recolor(photos[i], one, strength)
         return photos
 
@@ -202,35 +188,26 @@ RADIUS = 4  # of `guided`, in pixels at working size: the network's colours come
 EDGE = 4.0  # units of L that count as an edge
 
 
-def guided(lightness: Tensor, ab: Tensor) -> Tensor:
+def guided(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
     """a and b as linear functions of L around each place, so that colours end where the light does.
 
-    From L `(N, 1, h, w)` and ab `(N, 2, h, w)` at working size, slopes and offsets `(N, 4, h, w)` for `recolor`: the
-    fast guided filter (He and Sun 2015, algorithm 2).
+    From L `(N, 1, h, w)` and ab `(N, 2, h, w)` at working size, slopes and offsets `(N, 4, h, w)` for `recolor`, all
+    float32: the fast guided filter (He and Sun 2015, algorithm 2).
     """
-
-    def mean(image: Tensor) -> Tensor:
-        return F.avg_pool2d(image, 2 * RADIUS + 1, stride=1, padding=RADIUS, count_include_pad=False)
-
-    light, color = mean(lightness), mean(ab)
-    covariance = mean(lightness * ab) - light * color
-    slope = covariance / (mean(lightness.square()) - light.square() + EDGE**2)
-    return torch.cat([mean(slope), mean(color - slope * light)], dim=1)
+    lightness, ab = lightness.astype(np.float64), ab.astype(np.float64)
+    light, color = _mean(lightness), _mean(ab)
+    covariance = _mean(lightness * ab) - light * color
+    slope = covariance / (_mean(lightness * lightness) - light * light + EDGE**2)
+    return np.concatenate([_mean(slope), _mean(color - slope * light)], axis=1).astype(np.float32)
 
 
-def _load_torch(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], dict]:
-    """What runs the network of a weights file, and what the file says of itself.
-
-    It takes grey `(N, 1, h, w)` uint8 and gives ab `(N, 2, h, w)` float. Where light is not kept, it takes and gives
-    sRGB `(N, 3, h, w)`, float 0..1.
-    """
-    network, about = load_network(weights, "generator")
-    chosen = choose_device(device)
-    painter = Painter(network.to(chosen, memory_format=torch.channels_last))
-    run = painter.ab if about.get("keeps_light", True) else painter.translated
-
-    @torch.inference_mode()
-    def paint(picture: Tensor) -> Tensor:
-        return run(picture.to(chosen)).cpu()
-
-    return paint, about
+def _mean(image: np.ndarray) -> np.ndarray:
+    """The mean within RADIUS around each place of images `(N, C, h, w)`, float64; beyond the borders is nothing."""
+    for axis in (2, 3):
+        sums = np.cumsum(image, axis=axis)
+        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
+        places = np.arange(image.shape[axis])
+        begin, end = np.maximum(places - RADIUS, 0), np.minimum(places + RADIUS + 1, len(places))
+        counts = (end - begin).reshape([-1, 1] if axis == 2 else [-1])
+        image = (sums.take(end, axis) - sums.take(begin, axis)) / counts
+    return image

@@ -48,6 +48,7 @@ def main(
     strength: float = 1.0,  # 0 (the photo as it is) to 1 (the network's colours)
     chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
     device: str = "auto",  # cpu, cuda, mps, auto
+    verbose: bool = False,  # say what runs the network
 ) -> int:
     """Colour photos. Originals stay as they are, finished photos are skipped. Exit code 1 if any can't be coloured."""
     if not 1 <= quality <= 100:
@@ -56,10 +57,12 @@ def main(
     waiting = [job for job in jobs if not os.path.lexists(job.target)]
     start, done, notes = time.monotonic(), 0, {}
     if waiting:
-        # not sooner: importing torch takes longer than saying that a path is wrong
+        # not sooner: loading a network takes longer than saying that a path is wrong
         from fastcolor.colorize.colorizer import Colorizer
 
         colorizer = Colorizer(weights, size=size, strength=strength, chroma=chroma, device=device)
+        if verbose:
+            print(f"{colorizer.engine.weights}, run by {colorizer.engine.name}")
         start = time.monotonic()
         with closing(color_all(waiting, colorizer.pixels, quality, side_by_side)) as results:
             for job, outcome in progress_bar(results, total=len(waiting), unit="photos"):

@@ -1,107 +1,60 @@
-"""The generator as an ONNX file, for programs without torch; and such a file opened for `predict`.
+"""Networks run by onnxruntime: `.onnx` files that `fastcolor export` wrote, and weights files with a known graph.
 
-    fastcolor export OUT.onnx --weights runs/NAME/stage4_gen.safetensors
-
-The model takes `lightness`, `(batch, 1, height, width)` float32, L of CIE Lab, 0..100, and gives `ab`, `(batch, 2,
-height, width)` float32, a and b of CIE Lab. Batch, height and width are free.
+A graph is a network without its weights. Those that ship lie in `fastcolor/weights`, named after the network's config;
+`python -m fastcolor.colorize.graph` writes them.
 """
 
 import json
 import os
-import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-import fastcolor
-from fastcolor.color.lab import lightness_of
-from fastcolor.errors import UserError, one_line
-from fastcolor.files import write_whole
-from fastcolor.networks.checkpoint import check_size, load_network
-from fastcolor.networks.painter import Painter
-from fastcolor.weights import weights_file
+from fastcolor.colorize.engine import Engine
+from fastcolor.errors import UserError, missing, one_line
+from fastcolor.files import cores
+from fastcolor.networks.tensors import check_kind, check_size, does_not_fit, load_tensors, read_metadata
+from fastcolor.weights import GRAPHS
 
-MOST_APART = 1e-3 * 110  # units of ab by which onnxruntime's result may differ from torch's
-SHAPES = ((1, 1, 64, 96), (2, 1, 128, 128), (1, 1, 203, 77))  # of the inputs for which the two are compared
+PREFIX = "network."  # of the weights' names in a graph: `Painter.network`
+COUNTERS = "num_batches_tracked"  # of batch norm, which only training reads
 
 
-def main(
-    out: str,  # the file to write, NAME.onnx
-    weights: str | None = None,  # a generator's weights, or a run folder (default: bundled, fastcolor's own)
-):
-    """Write a generator as an ONNX model, and check that onnxruntime gives the same colours."""
-    if Path(out).suffix.lower() != ".onnx":
-        raise UserError(f"{out} does not end in .onnx: give NAME.onnx")
-    path = weights_file(weights)
-    network, about = load_network(path, "generator")
-    if not about.get("keeps_light", True):
-        raise UserError(f"{path} changes photos' light too, which an ONNX model can't: give weights that only colour")
-    painter = Painter(network).eval()
-    with write_whole(out) as temporary:
-        _export(painter, temporary, about)
-        apart = _difference(painter, temporary)
-        if not apart <= MOST_APART:  # nan too
-            raise UserError(
-                f"{out} was not written, as onnxruntime's colours differ from torch's by {apart:.3g} units of ab: "
-                "try another version of onnxruntime or torch"
-            )
-    print(f"{out}: lightness to ab, at most {apart:.1g} units of ab from torch's result (at {len(SHAPES)} sizes)")
+class OnnxEngine(Engine):
+    """A network in an onnxruntime session on the CPU."""
+
+    def __init__(self, weights: Path, session: "onnxruntime.InferenceSession", size: int):  # noqa: F821 (see `_needed`)
+        onnxruntime = _needed()
+        self.name, self.weights, self.size = f"onnxruntime {onnxruntime.__version__}", weights, size
+        self.inputs = {each.name: each.shape[1] for each in session.get_inputs()}
+        self.outputs = tuple(each.name for each in session.get_outputs())
+        if next(iter(self.inputs)) != "lightness" or self.outputs[0] != "ab":
+            raise ValueError("other inputs and outputs")
+        self._session, self._options = session, onnxruntime.RunOptions()
+        self._options.only_execute_path_to_fetches = True
+
+    def _run(self, inputs: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+        try:
+            results = self._session.run(list(outputs), inputs, self._options)
+            if outputs[0] == "ab":
+                count, _, *shape = inputs["lightness"].shape
+                results[0] = results[0].reshape(count, 2, *shape).astype(np.float32, copy=False)
+        except Exception as error:  # one of onnxruntime's, or the result has another shape
+            why = f"{self.weights} can't colour ({one_line(error)})"
+            raise UserError(f"{why}: write it again with `fastcolor export`") from error
+        return results
 
 
-def _export(painter: Painter, path: Path, about: dict) -> None:
-    _need("onnx", "onnxscript", "onnxruntime")
-    free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about its own exporter
-            program = torch.onnx.export(
-                painter,
-                (torch.full((2, 1, 96, 128), 50.0),),
-                input_names=["lightness"],
-                output_names=["ab"],
-                dynamic_shapes=(free,),
-                dynamo=True,
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
-        first = str(error).strip().partition("\n")[0]
-        raise UserError(f"this network ({painter.network.config.name}) can't be exported: {first}") from None
-    kept = {"version": fastcolor.__version__, "size": about["size"]}
-    program.model.metadata_props["fastcolor"] = json.dumps(kept)
-    program.save(path, external_data=False)
-
-
-@torch.no_grad()
-def _difference(painter: Painter, path: Path) -> float:
-    """The largest difference between onnxruntime's ab and torch's, in units of ab."""
-    session, _ = open_onnx(path)
-    rng = np.random.default_rng(0)
-    most = 0.0
-    for shape in SHAPES:
-        lightness = rng.uniform(0, 100, shape).astype(np.float32)
-        wanted = painter(torch.from_numpy(lightness)).numpy()
-        most = np.maximum(most, np.abs(session.run(None, {"lightness": lightness})[0] - wanted).max())
-    return float(most)
-
-
-def open_onnx(path: Path) -> tuple["onnxruntime.InferenceSession", int]:  # noqa: F821 (an extra)
-    """onnxruntime's session for a file that `fastcolor export` wrote, and the size that the network was trained at.
-
-    Raises UserError if onnxruntime is missing, or can't open the file, or something else wrote it.
-    """
-    (onnxruntime,) = _need("onnxruntime")
+def open_model(path: Path) -> OnnxEngine:
+    """The engine of a file that `fastcolor export` wrote. Raises UserError if it can't be opened, or is another's."""
+    _needed()
     if not os.path.isfile(path):
         raise UserError(f"{path} does not exist: write it with `fastcolor export {path}`")
     try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-        kept = json.loads(session.get_modelmeta().custom_metadata_map["fastcolor"])
-        check_size(kept["size"])
-        if [each.name for each in (*session.get_inputs(), *session.get_outputs())] != ["lightness", "ab"]:
-            raise ValueError("other inputs and outputs")
-        return session, kept["size"]
+        session, about = _opened(path.read_bytes(), {})
+        check_size(about["size"])
+        return OnnxEngine(path, session, about["size"])
     except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(f"{path} was not written by fastcolor: write one with `fastcolor export`") from None
     except Exception as error:  # onnxruntime has an exception of its own for each way in which a file can be broken
@@ -109,27 +62,69 @@ def open_onnx(path: Path) -> tuple["onnxruntime.InferenceSession", int]:  # noqa
         raise UserError(f"{path} {why}: write it again with `fastcolor export`") from error
 
 
-def _need(*names: str) -> list:
-    try:
-        return [__import__(name) for name in names]
-    except ImportError as error:
-        raise UserError(f"ONNX models need {error.name}: run `pip install 'fastcolor[onnx]'`") from None
+def open_weights(path: Path) -> OnnxEngine | None:
+    """The engine of a generator's `.safetensors` file; None if there is no graph of its network, or it is no network.
 
-
-def load_onnx(weights: Path, device: str) -> tuple[Callable[[Tensor], Tensor], dict]:
-    """What runs a file that `fastcolor export` wrote, and what the file says of itself.
-
-    It takes grey `(N, 1, h, w)` uint8 and gives ab `(N, 2, h, w)` float. onnxruntime runs it on the CPU, whatever
-    `device` says. Raises UserError, also for a model that fails when it is run.
+    Raises UserError for what `load_tensors` refuses, a critic, and weights that don't fit the graph.
     """
-    session, size = open_onnx(weights)
+    about = read_metadata(path, "generator weights")
+    check_kind(path, about, "generator")
+    graph = graph_of(about.get("config"))
+    if graph is None or about.get("keeps_light", True) is not True:
+        return None
+    _needed()
+    tensors, about = load_tensors(path, "generator weights", "np")
+    try:
+        check_size(about.get("size"))
+        values = {PREFIX + name: _value(name, each) for name, each in tensors.items() if not name.endswith(COUNTERS)}
+        session, _ = _opened(graph.read_bytes(), values)
+    except Exception as error:  # onnxruntime's own, for tensors that are missing, or have another shape
+        raise does_not_fit(path, error) from error
+    return OnnxEngine(path, session, about["size"])
 
-    def paint(grey: Tensor) -> Tensor:
-        try:
-            (ab,) = session.run(None, {"lightness": lightness_of(grey).numpy()})
-            return torch.from_numpy(ab).view(len(grey), 2, *grey.shape[2:]).float()
-        except Exception as error:  # one of onnxruntime's, or the result has another shape
-            why = f"{weights} can't colour ({one_line(error)})"
-            raise UserError(f"{why}: write it again with `fastcolor export`") from error
 
-    return paint, {"size": size}
+def graph_of(config: object) -> Path | None:
+    """The graph of the network of a config, which may come from a file; None if none ships."""
+    if not isinstance(config, dict) or not all(isinstance(value, str | int) for value in config.values()):
+        return None
+    name = graph_name(config)
+    return GRAPHS / name if name in os.listdir(GRAPHS) else None
+
+
+def graph_name(config: dict) -> str:
+    """The file name of a network's graph: unet-lab-resnet18-4-3.onnx."""
+    return f"{'-'.join(str(value) for value in config.values())}.onnx"
+
+
+def _value(name: str, value: np.ndarray) -> np.ndarray:
+    """A tensor of a file as float32. Raises TypeError or ValueError."""
+    if not np.issubdtype(value.dtype, np.floating):
+        raise TypeError(f"{name} is {value.dtype}")
+    value = value.astype(np.float32)
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} has values that are not numbers")
+    return value
+
+
+def _opened(model: bytes, weights: dict[str, np.ndarray]) -> tuple["onnxruntime.InferenceSession", dict]:  # noqa: F821
+    """A session of a model or, with `weights` by name, of a graph, and what we have noted in it."""
+    onnxruntime = _needed()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised; nothing may come between lines of progress
+    options.intra_op_num_threads = cores()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores have other work in between
+    options.enable_cpu_mem_arena = False  # it would keep what the largest photo took
+    if weights:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
+        options.add_external_initializers(list(weights), values)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return session, json.loads(session.get_modelmeta().custom_metadata_map["fastcolor"])
+
+
+def _needed():
+    """onnxruntime. Raises UserError where it is missing."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise missing("colouring", error) from None
+    return onnxruntime

@@ -3,30 +3,20 @@
 Loading is strict. Nothing is unpickled, so a weights file can't run code. Files are written whole or not at all.
 """
 
-import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import fastcolor
 from fastcolor.color.spaces import SPACES
-from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
-from fastcolor.flags import SIZES
 from fastcolor.networks.registry import build, config_of_file
-
-FORMAT = 1
-"""The version of the metadata's layout; a file with a newer one is refused."""
-
-MOST_HEADER = 1 << 22
-"""The longest header that is read, in bytes: ten times our largest. A million empty tensors would take a minute."""
+from fastcolor.networks.tensors import FORMAT, check_kind, check_size, checksum, does_not_fit, load_tensors
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
@@ -40,54 +30,6 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -
     with write_whole(path, lasting=True) as temporary:
         # not save_file: it reports a full disk by its own error; one entry: safetensors gives several a random order
         temporary.write_bytes(save(tensors, {"fastcolor": json.dumps(metadata)}))
-
-
-def checksum(tensors: dict[str, Tensor], metadata: dict) -> str:
-    """SHA-256 of tensors (on the CPU) and their metadata, in hexadecimal."""
-    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
-
-
-def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and metadata of a file that `save_tensors` wrote.
-
-    `kind` ("generator weights") says in messages what was expected. Raises UserError for a file that is missing,
-    unreadable, truncated, damaged, a pickle, not written by fastcolor, or of a newer format.
-    """
-    path, beginning = Path(path), b""
-    try:
-        if not os.path.isfile(path):  # reading a pipe would wait for ever
-            what = "is not a file" if os.path.exists(path) else "does not exist"
-            raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote ({kind})")
-        with open(path, "rb") as file:
-            beginning = file.read(8)
-        if int.from_bytes(beginning, "little") > MOST_HEADER:
-            raise ValueError("its header is too long")
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-        written = metadata.pop("sha256", None) if isinstance(metadata, dict) else None  # None in older files
-        is_whole = written is None or written == checksum(tensors, metadata)
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be read ({one_line(error.strerror or error)}): check its name and permissions"
-        ) from None
-    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # the last two: odd shapes, deep nesting
-        is_pickle = beginning[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-        why = f"is truncated, or not a weights file ({one_line(error)})"
-        what = "is a pickle, which could run code when loaded" if is_pickle else why
-        raise UserError(f"{path} {what}: give a .safetensors file that a stage wrote, or run the stage again") from None
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
-        raise UserError(f"{path} was not written by fastcolor: give a .safetensors file that a stage wrote ({kind})")
-    if metadata["format"] > FORMAT:
-        version = one_line(metadata.get("version"))
-        raise UserError(f"{path} was written by a newer fastcolor ({version}): upgrade this one to use it")
-    if not is_whole:
-        raise UserError(f"{path} is damaged (its checksum is wrong): give an undamaged copy, or run the stage again")
-    return tensors, metadata
 
 
 def save_network(path: str | Path, network: nn.Module, kind: str, **about) -> None:
@@ -134,16 +76,12 @@ def load_network(path: str | Path, kind: str) -> tuple[nn.Module, dict]:
     and for weights that don't fit their own config.
     """
     tensors, metadata = load_tensors(path, f"{kind} weights")
-    if metadata.get("kind") != kind:
-        held = one_line(metadata.get("kind", "resume state"))
-        raise UserError(f"{path} holds {held}, not a {kind}: give a {kind}'s weights")
+    check_kind(path, metadata, kind)
     try:
         network = _rebuilt(kind, metadata["config"], tensors)
         _check_use(metadata, network.config.space)
     except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path} does not fit its own config ({one_line(error)}): run the stage that writes it again"
-        ) from None
+        raise does_not_fit(path, error) from None
     return network.eval(), metadata
 
 
@@ -177,12 +115,6 @@ def _like(wanted: Tensor | None, name: str, value: Tensor) -> Tensor:
     if not value.isfinite().all():
         raise ValueError(f"{name} has values that are not numbers")
     return value
-
-
-def check_size(size: object) -> None:
-    """Raise ValueError unless `size` is a possible training size in pixels (see `SIZES`)."""
-    if type(size) is not int or size not in SIZES:
-        raise ValueError(f"size is {size!r}")
 
 
 def _check_use(about: dict, space: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -14,7 +15,14 @@ class Painter(nn.Module):
     Arguments:
         network: a generator; its config names its space.
         autocast: opens the context that the network runs in, for another precision (default: none).
+
+    `inputs` are those of `forward`, by name, with their channels, and `outputs` the names of what it gives: an ONNX
+    graph has the same ones, and `colorize.engine` goes by them. Inputs after the first must mean nothing
+    where they are 0.
     """
+
+    inputs: ClassVar[dict[str, int]] = {"lightness": 1}
+    outputs: ClassVar[tuple[str, ...]] = ("ab",)
 
     def __init__(self, network: nn.Module, autocast: Callable[[], AbstractContextManager] = nullcontext):
         super().__init__()

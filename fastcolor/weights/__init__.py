@@ -4,7 +4,10 @@ from pathlib import Path
 
 from fastcolor.errors import UserError
 
-BUNDLED = Path(__file__).parent / "photo.safetensors"
+GRAPHS = Path(__file__).parent
+"""Where the ONNX graphs of networks lie, without weights: see `fastcolor.colorize.onnx`."""
+
+BUNDLED = GRAPHS / "photo.safetensors"
 """The weights that ship, trained on photos; see the model card beside them."""
 
 BEST_FIRST = ("photo", "stage4_gen", "stage1_gen", "photo_to_monet")

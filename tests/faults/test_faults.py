@@ -443,7 +443,7 @@ def test_ctrl_c_while_a_finished_training_is_noted_as_such_leaves_its_weights(sc
 def test_the_same_seed_gives_the_same_bytes_with_and_without_cache_and_for_any_number_of_workers(
     cores, no_cache, scenes, finished_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(files, "cores", lambda: cores)
     run = run_stages(scenes, tmp_path / "run", no_cache=no_cache)
     for name in ("stage1_gen", "stage3_critic", "stage4_gen"):
         assert result(run, name) == result(finished_run, name), name
