@@ -1,5 +1,6 @@
 """fastcolor teaches a network to colour greyscale photographs, and colours them."""
 
+import sys
 import warnings
 
 # fastai 2.8 calls torch.jit.script while it is imported, which torch 2.14 warns of: nothing that a user could change.
@@ -7,6 +8,12 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", 
 
 __version__ = "0.2.0"
 __all__ = ["Colorizer", "predict"]
+
+
+if sys.argv[:1] == ["-m"]:  # `python -m fastcolor.stage1_pretrain_gen`: what it imports takes seconds
+    from fastcolor.cli import before_import
+
+    before_import(sys.orig_argv[sys.orig_argv.index("-m") + 1], sys.argv[1:])
 
 
 def __getattr__(name: str):

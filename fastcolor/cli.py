@@ -79,8 +79,7 @@ def main() -> int:
             target, prog = RECIPES[recipe], f"{prog} --recipe {recipe}"
     module, function = target.split(":")
     try:
-        if flags := flags_of(target):
-            refuse_unknown(argv, flags, prog)  # here: importing what a command needs may take seconds
+        refuse_unknown(argv, flags_of(target), prog)  # here: importing what a command needs may take seconds
         called = getattr(importlib.import_module(module), function)
     except UserError as error:
         return _fail(prog, str(error))
@@ -90,6 +89,29 @@ def main() -> int:
         print(f"{prog}: stopped before it began", file=sys.stderr)
         return 130
     return run_command(called, argv, prog=prog)
+
+
+def before_import(module: str, argv: list[str]) -> None:
+    """What `main` does before a command is imported, for a `module` that is run with `python -m`: refuse unknown flags
+    (SystemExit), and let Ctrl-C end in one line.
+    """
+    prog = f"python -m {module}"
+    target = f"{module}:main"
+    if not any(target in group.values() for group in COMMANDS.values()):
+        return
+    try:
+        refuse_unknown(argv, flags_of(target), prog)
+    except UserError as error:
+        sys.exit(_fail(prog, str(error)))
+    shown = sys.excepthook
+
+    def hook(kind, error, traceback):
+        if kind is KeyboardInterrupt:
+            print(f"{prog}: stopped before it began", file=sys.stderr)
+        else:
+            shown(kind, error, traceback)
+
+    sys.excepthook = hook
 
 
 def run_command(main: Callable, argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -193,24 +215,31 @@ def overview() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_function(target: str) -> "ast.FunctionDef":  # noqa: F821 (imported where it is needed)
-    """A `module:function` of fastcolor, read from its file without an import."""
+def _read_function(target: str) -> tuple["ast.FunctionDef", "ast.Module"]:  # noqa: F821 (imported where it is needed)
+    """A `module:function` of fastcolor, and its module, read from the file without an import."""
     import ast
 
     module, function = target.split(":")
     path = PACKAGE.joinpath(*module.split(".")[1:])
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(source.read_text(encoding="utf-8"))
-    return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function), tree
+
+
+def _delegated(function: "ast.FunctionDef", tree: "ast.Module") -> str | None:  # noqa: F821
+    """The `module:function` whose flags a function takes too: `@delegates(open_run)`, which its module imports."""
+    names = {call.args[0].id for call in function.decorator_list if getattr(call, "args", None)}
+    imports = [node for node in tree.body if hasattr(node, "names") and hasattr(node, "module")]
+    found = (f"{node.module}:{each.name}" for node in imports for each in node.names if each.name in names)
+    return next(found, None)
 
 
 def flags_of(target: str) -> list[str]:
-    """The flags of a command, read as `summary` is; none if it also takes another function's (`**`)."""
-    arguments = _read_function(target).args
-    if arguments.kwarg:
-        return []
+    """The flags of a command, read as `summary` is, with those that `@delegates` adds."""
+    function, tree = _read_function(target)
+    arguments, other = function.args, _delegated(function, tree)
     defaults = [None] * (len(arguments.args) - len(arguments.defaults)) + arguments.defaults
-    flags = ["-h", "--help"]
+    flags = ["-h", "--help", *(flags_of(other) if other else [])]
     for argument, default in zip(arguments.args, defaults, strict=True):
         if default is None and not any(letter.isupper() for letter in argument.arg):
             continue  # a word without a flag
@@ -224,7 +253,7 @@ def summary(target: str) -> str:
     """The first sentence of the docstring of a command, read from its file without an import."""
     import ast
 
-    docstring = ast.get_docstring(_read_function(target)) or ""
+    docstring = ast.get_docstring(_read_function(target)[0]) or ""
     return re.split(r"\.(?:\s|$)", " ".join(docstring.split()), maxsplit=1)[0]
 
 
