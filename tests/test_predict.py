@@ -10,7 +10,6 @@ from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 
 import fastcolor
-from fastcolor.colorize import colorizer as inference
 from fastcolor.colorize.colorizer import Colorizer, guided, working_size
 from fastcolor.errors import UnreadablePhoto, UserError
 
@@ -60,7 +59,7 @@ def test_predict_reads_files_and_applies_exif_orientation(weights, tmp_path):
 
 
 def test_without_weights_predict_takes_those_that_ship(monkeypatch, weights):
-    monkeypatch.setattr(inference, "BUNDLED", weights)
+    monkeypatch.setattr("fastcolor.weights.BUNDLED", weights)
     assert np.array_equal(fastcolor.predict(photo(40, 40)), fastcolor.predict(photo(40, 40), weights))
 
 
