@@ -223,6 +223,30 @@ def test_a_folder_is_evaluated_beside_grey_and_real(folder, capsys):
     assert "Frechet distances of 5 photos on 256 features: compare them only with" in printed
 
 
+def test_warmth_blue_and_hues_are_those_of_the_pictures(folder):
+    systems = evaluated(folder)["systems"]
+    lab = [rgb2lab(np.array(Image.open(file).convert("RGB"))) for file in sorted(folder.rglob("*.png"))]
+    real = systems["real"]
+    assert real["mean_b"] == pytest.approx(np.mean([each[..., 2].mean() for each in lab]), abs=0.05)
+    hues = np.array([each[..., 1:].mean(axis=(0, 1)) for each in lab])
+    hues /= np.linalg.norm(hues, axis=1, keepdims=True)
+    assert real["hue_diversity"] == pytest.approx(1 - np.linalg.norm(hues.mean(axis=0)), abs=0.01)
+    shares = []
+    for each in lab:
+        hue, chroma = np.degrees(np.arctan2(each[..., 2], each[..., 1])) % 360, np.hypot(each[..., 1], each[..., 2])
+        shares.append(((hue >= 200) & (hue <= 300) & (chroma >= 8)).sum() / max((chroma >= 8).sum(), 1))
+    assert real["blue_share"] == pytest.approx(np.mean(shares), abs=0.01)
+    assert systems["grey"]["hue_diversity"] is None and systems["grey"]["blue_share"] == 0
+
+
+def test_results_are_compared_with_pictures_that_are_no_partners_of_theirs(folder):
+    systems = evaluated(folder, target=str(folder))["systems"]
+    for its in systems.values():  # the target is the photos themselves here
+        assert its["frechet_target"] == pytest.approx(its["frechet_resnet18"], abs=1e-3)
+    other = evaluated(folder, target=str(folder / "a"))["systems"]["real"]
+    assert other["frechet_target"] > other["frechet_resnet18"] + 1e-3
+
+
 def test_two_weights_are_compared_and_a_path_tells_them_apart(folder):
     for file in ("one/9.safetensors", "other/90.safetensors", "9.safetensors"):
         Path(file).parent.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ from fastcolor.recipes.lab_cgan import LabCGANStep
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
 from fastcolor.training.adversarial import adversarial_loss, bce, gradient_penalty, least_squares, wasserstein
-from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner
+from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner, together
 from fastcolor.training.stop import StopOnNaN
 
 
@@ -308,3 +308,13 @@ def test_in_bf16_a_second_turn_sees_the_weights_that_the_first_has_moved():
     networks = Networks(generator=Painter(1.0), critic=nn.Linear(12, 1))
     trained(Twice(), networks, PAIR, [(plain(1.0, 1.0, 1.0), plain(1.0, 1.0, 1.0))], LR)
     assert seen[1] == pytest.approx(seen[0] - 13 * LR, abs=0.1)  # 12 weights and a bias, LR each
+
+
+@pytest.mark.parametrize(
+    "network", [Resnet(ResnetConfig(channels=4, blocks=1)), PatchGAN(PatchGANConfig(inputs=3, norm="group"))]
+)
+def test_batches_that_go_through_a_network_together_come_out_as_one_by_one(network):
+    batches = [torch.rand(count, 3, 48, 48) for count in (1, 3)]
+    with torch.no_grad():
+        for found, batch in zip(together(network, *batches), batches, strict=True):
+            torch.testing.assert_close(found, network(batch), rtol=1e-4, atol=1e-5)

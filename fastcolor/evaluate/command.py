@@ -3,6 +3,7 @@
     fastcolor evaluate --data PHOTOS                                     # the weights that come with fastcolor
     fastcolor evaluate --data PHOTOS --weights MINE --against OTHERS     # two, side by side
     fastcolor evaluate --data PHOTOS --names runs/NAME/split.csv         # only the test photos of that run
+    fastcolor evaluate --data PHOTOS --weights photo_to_monet.safetensors --target PAINTINGS   # without pairs
 
 Photos are coloured and compared at their own size, as upright 8-bit sRGB; those above a megapixel are reduced to one
 before they are compared. The figures of grey and of the real photos stand beside, for reference.
@@ -13,7 +14,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -47,8 +48,12 @@ COLUMNS = {  # figure, as it is called in JSON and CSV: its head in the table, i
     "colorfulness_difference": ("minus real", "+.1f"),
     "colorfulness_share": ("of real", ".0%"),
     "colorfulness_abs": ("absolute colourf.", ".1f"),
+    "hue_diversity": ("hue diversity", ".2f"),
+    "mean_b": ("mean b*", "+.1f"),
+    "blue_share": ("blue", ".0%"),
     "fid": ("FID", ".2f"),
     "frechet_resnet18": ("Frechet ResNet-18", ".3f"),
+    "frechet_target": ("Frechet to target", ".3f"),
     "seconds": ("s/photo", ".3f"),
 }
 SHOWN, SHOWN_SIDE = 4, 192  # photos of each kind on the contact sheet; pixels
@@ -70,6 +75,7 @@ def main(
     size: int | None = None,  # short side, in pixels, at which the network sees a photo (default: as it was trained)
     strength: float = 1.0,  # of the colours: 0 leaves the photo grey
     chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
+    target: str | None = None,  # folder of pictures that results should be like, for cyclegan: paintings, unpaired
     aged: bool = False,  # make the photos look like old prints first: faded, grainy, scratched
     force: bool = False,  # replace the results of an earlier evaluation in --out
 ):
@@ -99,10 +105,11 @@ def main(
     if not rows:
         first, reason = unreadable[0]
         raise UserError(f"{data}: no photo can be read, not even {first} ({reason}): give another folder")
-    total = summary(rows, judge.frechet_name)
-    by_folder = {f"{folder}/": summary(its, judge.frechet_name) for folder, its in grouped(rows, folder_of).items()}
+    wanted = target_features(target, limit, judge)
+    total = summary(rows, judge.frechet_name, wanted)
+    by_folder = {f"{name}/": summary(its, judge.frechet_name, wanted) for name, its in grouped(rows, folder_of).items()}
     about = {"data": data, "names": names, "part": part if names else None, "limit": limit}
-    about |= {"weights": weights, "against": against, **look, "aged": aged}
+    about |= {"target": target, "weights": weights, "against": against, **look, "aged": aged}
     about |= {"fastcolor": fastcolor.__version__, "date": str(date.today()), "missing": judge.missing}
     write_json(Path(out, "evaluation.json"), {"settings": about, **total, "folders": by_folder})
     write_rows(Path(out, "evaluation.csv"), rows)
@@ -191,16 +198,27 @@ def open_pair(data: Path, photo: Path | str, aged: bool) -> tuple[np.ndarray, np
     return grey, recolor(grey, rgb_to_lab(rgb)[1:].numpy())
 
 
-def summary(rows: list[dict], frechet_name: str) -> dict:
-    """The number of photos, and each system's figures: means, share of the real colourfulness, Frechet distance."""
-    from fastcolor.evaluate.judge import frechet_distance, summarize
+def target_features(target: str | None, limit: int | None, judge) -> list:
+    """The Frechet features of the pictures in the folder `target`, at most `limit`; none without a folder."""
+    photos = choose_photos(Path(target), None, "", limit) if target else []
+    return [judge.features(np.array(open_photo(Path(target, photo)))) for photo in progress_bar(photos)]
+
+
+def summary(rows: list[dict], frechet_name: str, target: Sequence = ()) -> dict:
+    """The number of photos, and each system's figures: means, share of the real colourfulness, Frechet distances.
+
+    Those are to the photos, and to the pictures whose features are `target`.
+    """
+    from fastcolor.evaluate.judge import SET_ONLY, frechet_distance, summarize
 
     by_system = grouped(rows, lambda row: row["system"])
     features = {name: [row["features"] for row in its] for name, its in by_system.items()}
     figures = {}
     for name, its in by_system.items():
-        means = summarize([{key: row[key] for key in row if key in COLUMNS} for row in its])
+        means = summarize([{key: row[key] for key in row if key in (*COLUMNS, *SET_ONLY)} for row in its])
         figures[name] = {**means, frechet_name: frechet_distance(features[name], features["real"])}
+        if len(target) > 1:
+            figures[name]["frechet_target"] = frechet_distance(features[name], target)
     return {"photos": len(by_system["real"]), "systems": figures}
 
 
@@ -226,7 +244,9 @@ def write_json(path: Path, content: dict) -> None:
 
 def write_rows(path: Path, rows: list[dict]) -> None:
     """Write one line per photo and system; a figure that there is not stays empty."""
-    columns = [name for name in rows[0] if name != "features"]
+    from fastcolor.evaluate.judge import SET_ONLY
+
+    columns = [name for name in rows[0] if name not in SET_ONLY]
     write_csv(path, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
 
 

@@ -21,7 +21,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from fastcolor.color.lab import rgb_to_lab
-from fastcolor.color.metrics import ciede2000, colorfulness, psnr
+from fastcolor.color.metrics import blue_share, ciede2000, colorfulness, hue_diversity, mean_hue, psnr
 from fastcolor.color.spaces import IMAGENET_MEAN, IMAGENET_STD
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
@@ -67,7 +67,9 @@ class Judge:
 
     @torch.no_grad()
     def __call__(self, fake: np.ndarray, real: np.ndarray) -> dict[str, float | None | Tensor]:
-        """The figures of one photo, both sRGB `(H, W, 3)` uint8, by name; `features` are for the Frechet distance.
+        """The figures of one photo, both sRGB `(H, W, 3)` uint8, by name.
+
+        `features` are for the Frechet distance, `hue` `(2,)` is for the diversity of hues.
 
         None where there is no figure: PSNR of equal images, SSIM and LPIPS of photos too small for them.
         """
@@ -82,11 +84,13 @@ class Judge:
             row[self.lpips_name] = None
             if least >= LPIPS_LEAST:  # no network is needed for a 0
                 row[self.lpips_name] = 0.0 if is_equal else float(self._lpips(fake_rgb, real_rgb))
-        row["ciede2000"] = float(ciede2000(rgb_to_lab(fake_rgb), rgb_to_lab(real_rgb)))
+        lab = rgb_to_lab(fake_rgb)
+        row["ciede2000"] = float(ciede2000(lab, rgb_to_lab(real_rgb)))
         row["colorfulness"] = float(colorfulness(fake_rgb))
         row["colorfulness_difference"] = row["colorfulness"] - float(colorfulness(real_rgb))
         row["colorfulness_abs"] = float(colorfulness(fake_rgb, absolute=True))
-        return {**row, "features": self.features(fake)}
+        row |= {"mean_b": float(lab[:, 2].mean()), "blue_share": float(blue_share(lab))}
+        return {**row, "hue": mean_hue(lab)[0].cpu(), "features": self.features(fake)}
 
     @torch.no_grad()
     def features(self, pixels: np.ndarray) -> Tensor | None:
@@ -110,13 +114,22 @@ def measure(fakes: Iterable[np.ndarray], reals: Iterable[np.ndarray], judge: Jud
     return {**summarize(rows), judge.frechet_name: frechet_distance([row["features"] for row in rows], features)}
 
 
+SET_ONLY = ("hue", "features")
+"""What Judge gives of a photo that is no figure of it: a figure comes of many together."""
+
+
 def summarize(rows: list[dict]) -> dict[str, float | None]:
-    """Means over `rows` of Judge's figures (of the photos that have them), and the share of the real colourfulness."""
-    names = [name for name in rows[0] if name != "features"]
+    """Means over `rows` of Judge's figures (of the photos that have them), and the share of the real colourfulness.
+
+    `hue_diversity` is how far the photos differ in hue, 0 to 1; None where all is grey, which has no hue.
+    """
+    names = [name for name in rows[0] if name not in SET_ONLY]
     values = {name: [row[name] for row in rows if row[name] is not None] for name in names}
     means = {name: float(np.mean(found)) if found else None for name, found in values.items()}
     real = means["colorfulness"] - means["colorfulness_difference"]
-    return {**means, "colorfulness_share": means["colorfulness"] / real if real > 0 else None}
+    diversity = hue_diversity(torch.stack([row["hue"] for row in rows])) if means["colorfulness"] > 1 else None
+    share = means["colorfulness"] / real if real > 0 else None
+    return {**means, "colorfulness_share": share, "hue_diversity": diversity}
 
 
 def ssim(fake: Tensor, real: Tensor) -> float:

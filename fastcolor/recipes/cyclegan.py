@@ -34,7 +34,7 @@ from fastcolor.runs.run import open_recipe, open_run
 from fastcolor.training.adversarial import critic_loss, least_squares
 from fastcolor.training.fit import fit
 from fastcolor.training.report import evaluating, save_sheet
-from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner
+from fastcolor.training.steps import ImagePool, Networks, Step, recipe_learner, together
 
 NAME = "cyclegan"
 OUTPUTS = ("photo_to_monet.safetensors", "monet_to_photo.safetensors")
@@ -56,15 +56,16 @@ class CycleStep(Step):
         """A step on x, photos, and y, paintings, each `(N, 3, H, W)` in rgb_unit, unpaired."""
         to_monet, to_photo = self.to_monet, self.to_photo
         with self.turn(*GENERATORS):
-            monet, photo = to_monet(x), to_photo(y)
+            monet, same_y = together(to_monet, x, y)
+            photo, same_x = together(to_photo, y, x)
             adversarial = least_squares(self.monet_critic(monet), True) + least_squares(self.photo_critic(photo), True)
             cycle = F.l1_loss(to_photo(monet).float(), x) + F.l1_loss(to_monet(photo).float(), y)
-            same = F.l1_loss(to_monet(y).float(), y) + F.l1_loss(to_photo(x).float(), x)
+            same = F.l1_loss(same_y.float(), y) + F.l1_loss(same_x.float(), x)
             self.backward(adversarial + self.cycle_weight * (cycle + self.identity_weight * same))
         with self.turn(*CRITICS):
             late_monet, late_photo = self.pools["monet"](monet), self.pools["photo"](photo)
-            of_monet = critic_loss(least_squares, self.monet_critic(y), self.monet_critic(late_monet))
-            of_photo = critic_loss(least_squares, self.photo_critic(x), self.photo_critic(late_photo))
+            of_monet = critic_loss(least_squares, *together(self.monet_critic, y, late_monet))
+            of_photo = critic_loss(least_squares, *together(self.photo_critic, x, late_photo))
             self.backward(of_monet + of_photo)
         return {
             "gen_adversarial": adversarial,

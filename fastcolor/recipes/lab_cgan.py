@@ -31,7 +31,7 @@ from fastcolor.training.adversarial import adversarial_loss, critic_loss, gradie
 from fastcolor.training.fit import fit
 from fastcolor.training.history import image_metrics
 from fastcolor.training.report import sample_grid
-from fastcolor.training.steps import Networks, Step, recipe_learner
+from fastcolor.training.steps import Networks, Step, recipe_learner, together
 
 NAME = "lab_cgan"
 OUTPUTS = ("lab_cgan.safetensors",)
@@ -53,7 +53,7 @@ class LabCGANStep(Step):
         with torch.set_grad_enabled(paints):
             fake = self.generator(x)
         with self.turn("critic"):
-            judged = critic_loss(self.judge, self.critic(y), self.critic(fake.detach()))
+            judged = critic_loss(self.judge, *together(self.critic, y, fake.detach()))
             if self.is_wgan:
                 # WGAN's loss is the sum of its halves, not their mean
                 judged = 2 * judged + PENALTY * gradient_penalty(self.critic, y, fake)
