@@ -1,6 +1,5 @@
 """The recipes' networks: sizes and counts of their papers and descriptions, any height and width, first weights."""
 
-
 import pytest
 import torch
 from torch import nn

@@ -20,7 +20,7 @@ import numpy as np
 from fastcolor.colorize.folder import Job, color_all, renamed
 from fastcolor.colorize.options import check_options
 from fastcolor.errors import UserError
-from fastcolor.photo.opening import opened, pages_of
+from fastcolor.photo.opening import check
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.listing import SHIPPED, weights_found
@@ -122,8 +122,7 @@ class Desk:
         """Order the photo `upload` in a folder of `receive` to be coloured. Raises UserError if it is not a photo."""
         photo = Handed(folder.name, clean_name(name), folder, settings)
         try:
-            with opened(photo.source) as image:
-                pages_of(photo.source, image)
+            check(photo.source)
         except UserError as error:
             raise UserError(_in_users_words(str(error), photo)) from None
         with self._lock:
@@ -245,8 +244,7 @@ class Desk:
         if not photo.before.exists():
             reduce(photo.source, photo.before)
         reduce(job.target, photo.folder / f"after-{ticket}.jpg")
-        with opened(job.target) as image:
-            shape = image.size
+        shape = check(job.target)
         stale = [photo.result, photo.beside, photo.after]
         photo.notes, photo.shape = outcome, shape
         photo.result, photo.beside, photo.version = job.target, None, ticket

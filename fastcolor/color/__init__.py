@@ -1,9 +1,9 @@
 """What colour is, for tensors and for whole photos.
 
-    lab.py       sRGB and CIE Lab: every constant, and the fit into sRGB
-    spaces.py    how networks see a photo: their input and output
-    fullsize.py  a photo at its full size: reduced for the network, and given its colours
-    grey.py      a photo as grey of the same lightness
-    aging.py     modern photos made to look like old prints
-    metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness
+lab.py       sRGB and CIE Lab: every constant, and the fit into sRGB
+spaces.py    how networks see a photo: their input and output
+fullsize.py  a photo at its full size: reduced for the network, and given its colours
+grey.py      a photo as grey of the same lightness
+aging.py     modern photos made to look like old prints
+metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness
 """

@@ -1,7 +1,7 @@
 """Files from elsewhere that mean harm: each is refused in one sentence, in seconds, and nothing in it is ever run.
 
-    pytest -m faults tests/faults/test_hostile.py                  # 21,000 files, in about three minutes
-    FUZZ_SEED=7 pytest -m faults tests/faults/test_hostile.py      # 21,000 others
+pytest -m faults tests/faults/test_hostile.py                  # 21,000 files, in about three minutes
+FUZZ_SEED=7 pytest -m faults tests/faults/test_hostile.py      # 21,000 others
 """
 
 import io
