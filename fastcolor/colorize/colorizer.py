@@ -17,11 +17,13 @@ from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.color.lab import lightness_of
 from fastcolor.colorize.onnx import load_onnx
 from fastcolor.colorize.options import check_options
+from fastcolor.colorize.record import mark_of, weights_of
 from fastcolor.colorize.tiles import translated
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.networks.painter import Painter
+from fastcolor.photo.metadata import told_of_result
 from fastcolor.photo.read import as_rgb, open_photo
 from fastcolor.weights import BUNDLED
 
@@ -46,7 +48,8 @@ def predict(
       weights, size, strength, chroma, device: See `Colorizer`.
 
     Returns:
-      (PIL.Image.Image): The coloured photo, 8-bit RGB (sRGB), upright, in the photo's own size.
+      (PIL.Image.Image): The coloured photo, 8-bit RGB (sRGB), upright, in the photo's own size. Its `info` holds EXIF,
+        XMP (with the mark that a machine coloured it) and resolution: `picture.save(path, **picture.info)` keeps them.
 
     Raises:
       UnreadablePhoto: The file is missing, broken, or not a photo.
@@ -97,7 +100,7 @@ class Colorizer:
         weights = Path(weights or BUNDLED)
         load = load_onnx if weights.suffix.lower() == ".onnx" else _load_torch
         self._network, about = load(weights, device)
-        self._weights = weights
+        self._weights, self._mark = weights, mark_of(weights_of(weights))
         self.keeps_light = about.get("keeps_light", True)
         self.size = size or (about["size"] if self.keeps_light else None)
         self.strength, self.chroma = strength, CHROMA[chroma]
@@ -143,7 +146,10 @@ class Colorizer:
         """
         images = [as_rgb(photo) if isinstance(photo, Image.Image) else open_photo(photo) for photo in photos]
         colored = self._colored([np.asarray(image) for image in images], size, strength)
-        return [Image.fromarray(pixels) for pixels in colored]
+        results = [Image.fromarray(pixels) for pixels in colored]
+        for image, result in zip(images, results, strict=True):
+            result.info = told_of_result(image.info, image.size, self._mark)
+        return results
 
     def pixels(self, pixels: np.ndarray, *, size: int | None = None, strength: float | None = None) -> np.ndarray:
         """Colour one photo that is an array, at 8 or 16 bits.

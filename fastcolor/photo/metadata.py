@@ -153,6 +153,21 @@ def true_of_output(metadata: Metadata, width: int, height: int, notes: list[str]
     return replace(metadata, exif=exif, xmp=xmp)
 
 
+def told_of_result(info: dict, size: tuple[int, int], mark: Mark) -> dict:
+    """What of a Pillow image's `info` is told of its coloured version, with the mark: options of `Image.save`."""
+    exif = info.get("exif")
+    told = Metadata(
+        exif=re.sub(rb"^(Exif\0\0)+", b"", exif) if isinstance(exif, bytes) else None,
+        xmp=info["xmp"] if isinstance(info.get("xmp"), bytes) else None,
+        dpi=_dpi(info.get("dpi")),
+        comment=info["comment"] if isinstance(info.get("comment"), bytes) else None,
+        mark=mark,
+    )
+    told = true_of_output(told, *size, [])
+    kept = {"exif": told.exif and b"Exif\0\0" + told.exif, "xmp": told.xmp, "dpi": told.dpi, "comment": told.comment}
+    return {name: value for name, value in kept.items() if value}
+
+
 def tiff_tags(metadata: Metadata, notes: list[str]) -> Directory:
     """The tags that tell of the photo in a TIFF file; EXIF that can't become tags is left out, and noted."""
     tags: Directory = {}

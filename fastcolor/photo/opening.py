@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import mmap
 import stat
 import warnings
 from collections.abc import Iterator
@@ -224,10 +225,20 @@ def check(path: str | Path) -> tuple[int, int]:
         return head.width, head.height
 
 
-def memory_of(path: str | Path) -> int:
-    """About how many bytes it takes to read a page of a photo file, by its header; 0 for what can't be read."""
+def needs_of(path: str | Path) -> list[int]:
+    """About how many bytes each page of a photo file takes while it is read; none for what can't be read."""
     try:
         with opened(path) as source:
-            return max(head.memory for head in source.heads())
+            return [head.memory for head in source.heads()]
     except UnreadablePhoto:
-        return 0
+        return []
+
+
+def is_coloured(path: str | Path, system: str) -> bool:
+    """Whether a file says of itself that `system` coloured it (see `xmp.marked`)."""
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            place = data.find(b"AISystemUsed>")
+            return place >= 0 and system.encode() in data[place : place + 300].partition(b"</")[0]
+    except (OSError, ValueError):  # a folder, an empty file
+        return False

@@ -90,8 +90,8 @@ def _read_page(source: Source, head: Head, least: int | None = None) -> Page:
     if least:
         image.draft(None, (least, least))
     if getattr(image, "is_animated", False) and not source.format.pages:
-        which = "main" if source.format.name == "HEIC" else "first"  # pillow-heif opens the primary picture
-        source.notes.append(f"only the {which} of its pictures is kept")
+        which = "its main picture" if source.format.name == "HEIC" else "the first of its pictures"
+        source.notes.append(f"only {which} is kept")
     profile = _profile(image, source.notes)
     if is_deep(image):
         del image  # its second pass needs the memory

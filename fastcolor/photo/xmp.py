@@ -53,11 +53,6 @@ def marked(xmp: bytes | None, mark: Mark, notes: list[str]) -> bytes:
     return _added(text, f'xmlns:{prefix}="{_IPTC}"', inside, about[2] if about else "").encode()
 
 
-def is_marked(xmp: bytes | None, system: str) -> bool:
-    """Whether a packet says that `system` coloured the picture."""
-    return bool(xmp) and bool(re.search(rb"AISystemUsed\b[^<]{0,200}\b" + system.encode() + rb"\b", xmp))
-
-
 def _added(text: str, namespace: str, inside: str, about: str) -> str:
     end = re.search(
         r"</(?:([\w.-]+):)?RDF\s*>(?!.*</(?:[\w.-]+:)?RDF\s*>)|<(?:([\w.-]+):)?RDF\b[^>]*/>", text, re.DOTALL
