@@ -7,9 +7,10 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
+JXL, RAW = ["pillow-jxl-plugin"], ["rawpy"]
 ONNX = ["onnx", "onnxscript", "onnxruntime"]
-TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "httpx", "playwright"]
-TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter"]
+TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
+TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter"]
 
 setup(
     name="fastcolor",
@@ -35,10 +36,12 @@ setup(
     ],
     extras_require={
         "app": APP,
-        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + ONNX,
+        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + RAW + ONNX,
         "bench": BENCH + EVALUATE,
         "evaluate": EVALUATE,
         "heic": HEIC,
+        "jxl": JXL,
+        "raw": RAW,
         "onnx": ONNX,
         "kaggle": ["kagglehub"],
         "notebooks": ["jupyterlab"],

@@ -79,7 +79,7 @@ BROKEN = {
         lambda path: tifffile.imwrite(path, noise().astype("i2"), photometric="rgb"),
         "signed samples of 16 bits",
     ),
-    "zip.jpg": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "but a zip archive: unpack it first"),
+    "zip.jpg": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "is a zip archive: unpack it first"),
     "bomb.png": (lambda path: path.write_bytes(huge_png(50_000, 50_000, 8, 2)), "more pixels than fit in memory"),
     "large.png": (
         lambda path: path.write_bytes(huge_png(12_000, 10_000, 16, 2)),

@@ -49,7 +49,8 @@ def predict(
 
     Returns:
       (PIL.Image.Image): The coloured photo, 8-bit RGB (sRGB), upright, in the photo's own size. Its `info` holds EXIF,
-        XMP (with the mark that a machine coloured it) and resolution: `picture.save(path, **picture.info)` keeps them.
+        resolution and XMP (with the mark that a machine coloured it): `picture.save(path, **picture.info)` keeps them,
+        XMP as JPEG and WebP.
 
     Raises:
       UnreadablePhoto: The file is missing, broken, or not a photo.

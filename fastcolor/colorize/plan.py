@@ -25,7 +25,7 @@ class Plan:
     """The photos to colour, a sentence for each input that can't be, and kinds of files that are not read."""
 
     jobs: list[Job] = field(default_factory=list)
-    failures: list[tuple[Path, str]] = field(default_factory=list)
+    failures: list[tuple[Path | str, str]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
 
@@ -64,16 +64,17 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
 def _matches(given: str, made: Plan) -> list[Path]:
     """The files and folders that an input names; a pattern is one that the shell did not expand."""
     if given == "-":
-        made.failures.append((Path("-"), "photos are read from files: give a name instead of -"))
-    elif "://" in given:
-        made.failures.append((Path(given), "is an address on the web: download it first"))
+        made.failures.append(("-", "photos are read from files: give a name instead of -"))
         return []
-    elif glob.has_magic(given) and not os.path.lexists(given):
+    if "://" in given:
+        made.failures.append((given, "is an address on the web: download it first"))
+        return []
+    if glob.has_magic(given) and not os.path.lexists(given):
         found = sorted(glob.glob(_pattern(given), recursive=True))
         if not found:
             made.failures.append((Path(given), "no file has such a name"))
         return list(map(Path, found))
-    return [] if given == "-" else [Path(given)]
+    return [Path(given)]
 
 
 def _pattern(given: str) -> str:

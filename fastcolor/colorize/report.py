@@ -25,7 +25,7 @@ class Report:
     others: Counter[str] = field(default_factory=Counter)  # files of kinds that are not read
     skipped: Counter[str] = field(default_factory=Counter)  # by the record's state
     left_out: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[Path, str]] = field(default_factory=list)
+    failures: list[tuple[Path | str, str]] = field(default_factory=list)
     notes: dict[str, list[Path]] = field(default_factory=dict)
     rows: list[tuple] = field(default_factory=list)
     done: int = 0
@@ -44,7 +44,7 @@ class Report:
         self.skipped[state] += 1
         self._row(job, "skipped", Outcome(), "" if state == SAME else state)
 
-    def fail(self, source: Path, reason: str) -> None:
+    def fail(self, source: Path | str, reason: str) -> None:
         """An input of which nothing could be made."""
         self.failures.append((source, reason))
         self.rows.append((source, "", "failed", "", "", "", "", "", reason))
@@ -75,7 +75,7 @@ class Report:
     def _say_progress(self) -> None:
         """A line now and then where no bar is drawn: into a file or a pipe."""
         now, self._through = time.monotonic(), self._through + 1
-        if shows_progress() or now - self._said < self._wait:
+        if shows_progress() or now - self._said < self._wait or self._through == self.total:
             return
         self._said, self._wait = now, EACH_LINE
         left = (self.total - self._through) * (now - self._start) / self._through

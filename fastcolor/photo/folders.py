@@ -42,7 +42,7 @@ def find_photos(
 
 def by_kind(kinds: Counter[str]) -> str:
     """Counted suffixes in words: 4 .cr2, 2 .psb; the most frequent first, six at most."""
-    named = kinds.most_common(6)
+    named = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))[:6]
     rest = kinds.total() - sum(count for _, count in named)
     return ", ".join([f"{count:,} {kind}" for kind, count in named] + ([f"{rest:,} others"] if rest else []))
 

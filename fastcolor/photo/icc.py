@@ -31,6 +31,9 @@ class Profile:
 
     def to_srgb(self, image: Image.Image) -> Image.Image:
         """An image in `mode`, 8 bits a channel, as sRGB in mode RGB."""
+        if self.mode == "L":
+            steps = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+            return Image.fromarray(np.asarray(ImageCms.applyTransform(steps, self.transform))[0].take(image, axis=0))
         return ImageCms.applyTransform(image, self.transform)
 
     def deep_to_srgb(self, pixels: np.ndarray) -> None:
@@ -50,7 +53,9 @@ def load_profile(data: bytes) -> Profile | None:
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(data))
         mode = MODES[profile.profile.xcolor_space.strip()]
-        transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+        # of grey, littleCMS would tabulate 33 steps, too few where it is dark
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB", flags=flags)
     except (OSError, KeyError, TypeError, ImageCms.PyCMSError) as error:
         raise ValueError("the ICC profile is broken, or not for photos") from error
     if mode != "CMYK" and _changes_nothing(transform, mode):

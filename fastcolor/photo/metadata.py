@@ -63,7 +63,8 @@ def read_metadata(image: Image.Image, text: tuple[tuple[bytes, bytes], ...], not
     xmp, is_cut = joined(xmp if isinstance(xmp, bytes) else None, [data for _, data in getattr(image, "applist", ())])
     if is_cut:
         notes.append("extended XMP left out: a part of it is missing or broken")
-    iptc = resources.get(_IIM) or _in_resources(_raw_profile(info.get("Raw profile type iptc")))
+    profile = _raw_profile(info.get("Raw profile type iptc"))
+    iptc = resources.get(_IIM) or (profile if profile.startswith(b"\x1c") else _in_resources(profile))
     exif = exif or resources.get(0x0422)
     return Metadata(
         exif=re.sub(rb"^(Exif\0\0)+", b"", exif) if isinstance(exif, bytes) else None,

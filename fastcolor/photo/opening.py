@@ -192,7 +192,8 @@ def _recognised(path: str | Path, beginning: bytes) -> Format:
     format = format_in(beginning)
     if format is None:
         *names, last = (format.name for format in FORMATS)
-        raise UnreadablePhoto(path, f"is not a {', '.join(names)} or {last} file{_kind_of(beginning)}")
+        known = (sentence for start, sentence in _NO_PHOTOS.items() if beginning.startswith(start))
+        raise UnreadablePhoto(path, next(known, f"is not a {', '.join(names)} or {last} file"))
     if format.codec and not format.codec():
         install = f"pip install 'fastcolor[{format.extra}]'"
         raise UnreadablePhoto(path, f"is a {format.name} photo: to read such files, run {install}")
@@ -201,15 +202,11 @@ def _recognised(path: str | Path, beginning: bytes) -> Format:
     return format
 
 
-def _kind_of(beginning: bytes) -> str:
-    """What else a file looks like that people hand in, with what to do then."""
-    for start, what in {
-        b"PK": "a zip archive: unpack it first",
-        b"%PDF": "a PDF file: export its pictures first",
-    }.items():
-        if beginning.startswith(start):
-            return f", but {what}"
-    return ""
+_NO_PHOTOS = {
+    b"PK": "is a zip archive: unpack it first",
+    b"%PDF": "is a PDF file: export its pictures first",
+}
+"""How files begin that people hand in all the same, and what to do with them."""
 
 
 def memory_for(image: Image.Image) -> int:

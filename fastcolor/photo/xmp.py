@@ -38,19 +38,27 @@ def marked(xmp: bytes | None, mark: Mark, notes: list[str]) -> bytes:
             notes.append("broken XMP left out")
         text = _PADDED.format("")
     prefix = (re.search(rf'xmlns:([\w.-]+)\s*=\s*["\']{re.escape(_IPTC)}', text) or ["", "Iptc4xmpExt"])[1]
-    text, types = _taken(text, f"{prefix}:DigitalSourceType")
-    if other := [each for each in types if each and each != SOURCE_TYPE]:
+    bare, types = _taken(text, f"{prefix}:DigitalSourceType")
+    bare, systems = _taken(bare, f"{prefix}:AISystemUsed")
+    bare, versions = _taken(bare, f"{prefix}:AISystemVersionUsed")
+    if other := [each for each in types if each != SOURCE_TYPE]:
         notes.append(f"its digital source type was {other[0].rpartition('/')[2][:60]}")
-    text, systems = _taken(text, f"{prefix}:AISystemUsed")
-    text, versions = _taken(text, f"{prefix}:AISystemVersionUsed")
     fields = {
         "DigitalSourceType": SOURCE_TYPE,
-        "AISystemUsed": "; ".join(dict.fromkeys([*systems, escape(mark.system)])),
-        "AISystemVersionUsed": "; ".join(dict.fromkeys([*versions, escape(mark.version)])),
+        "AISystemUsed": _with(systems, escape(mark.system)),
+        "AISystemVersionUsed": _with(versions, escape(mark.version)),
     }
+    if [types, systems, versions] == [[value] for value in fields.values()]:
+        return text.encode()
     about = re.search(r'\babout\s*=\s*(["\'])(.*?)\1', text)
     inside = "".join(f"<{prefix}:{name}>{value}</{prefix}:{name}>" for name, value in fields.items())
-    return _added(text, f'xmlns:{prefix}="{_IPTC}"', inside, about[2] if about else "").encode()
+    return _added(bare, f'xmlns:{prefix}="{_IPTC}"', inside, about[2] if about else "").encode()
+
+
+def _with(values: list[str], value: str) -> str:
+    """What was there, and the value, once."""
+    before = [each for text in values for each in text.split("; ")]
+    return "; ".join(dict.fromkeys([*before, value]))
 
 
 def _added(text: str, namespace: str, inside: str, about: str) -> str:
