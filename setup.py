@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
-JXL, RAW = ["pillow-jxl-plugin"], ["rawpy"]
+JXL = ["pillow-jxl-plugin"]
 ONNX = ["onnx", "onnxscript", "onnxruntime"]
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
 TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter"]
@@ -36,12 +36,11 @@ setup(
     ],
     extras_require={
         "app": APP,
-        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + RAW + ONNX,
+        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + ONNX,
         "bench": BENCH + EVALUATE,
         "evaluate": EVALUATE,
         "heic": HEIC,
         "jxl": JXL,
-        "raw": RAW,
         "onnx": ONNX,
         "kaggle": ["kagglehub"],
         "notebooks": ["jupyterlab"],

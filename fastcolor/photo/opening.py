@@ -116,9 +116,7 @@ class Source:
 
 
 DNG_VERSION = 50706
-RAW_REFUSAL = (
-    "is a raw file: develop it first (or run pip install 'fastcolor[raw]'), as what it shows is a small preview"
-)
+RAW_REFUSAL = "is a raw file: develop it first, as what can be read of it is a small preview"
 
 
 def too_large(memory: int) -> str:
