@@ -1,11 +1,12 @@
 """`fastcolor colorize`: colours files, folders and patterns."""
 
+import errno
 import os
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-from fastcolor.colorize.flow import OURS, STOPPING, How, color_all
+from fastcolor.colorize.flow import OURS, STOPPING, How, Paint, color_all
 from fastcolor.colorize.plan import Job, is_one_file, plan
 from fastcolor.colorize.record import NEW, OTHER, SYSTEM, UNKNOWN, Record, mark_of, weights_of
 from fastcolor.colorize.report import Report, check_report
@@ -51,50 +52,54 @@ def main(
     said = Report(others=planned.others)
     for source, reason in planned.failures:
         said.fail(source, reason)
+    waiting = _to_color(planned.jobs, record, overwrite, said)[:first]
+    if dry_run:
+        return preview(waiting, said)
+    try:
+        if waiting:
+            _must_be_writable(Out)
+            # not sooner: importing torch takes longer than saying that a path is wrong
+            from fastcolor.colorize.colorizer import Colorizer
+
+            colorizer = Colorizer(weights, size=size, strength=strength, chroma=chroma, device=device)
+            how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
+            said.begin(len(waiting))
+            _color(waiting, colorizer.pixels, how, record, said)
+    finally:
+        said.write(report)
+    said.print()
+    return 1 if said.failures else 0
+
+
+def _to_color(jobs: list[Job], record: Record, overwrite: bool, said: Report) -> list[Job]:
+    """The jobs whose results are not there, or shall be made again; of the others the report is told."""
     waiting = []
-    for job in planned.jobs:
+    for job in jobs:
         state = record.state(job)
         if state == NEW or (overwrite and state in (OTHER, UNKNOWN)):
             waiting.append(job)
         else:
             said.skip(job, state)
-    waiting = waiting[:first]
-    if dry_run:
-        return preview(waiting, said)
-    if waiting:
-        _must_be_writable(Out)
-        # not sooner: importing torch takes longer than saying that a path is wrong
-        from fastcolor.colorize.colorizer import Colorizer
+    return waiting
 
-        colorizer = Colorizer(weights, size=size, strength=strength, chroma=chroma, device=device)
-        how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
-        said.begin(len(waiting))
-        try:
-            with closing(color_all(waiting, colorizer.pixels, how)) as results:
-                for job, outcome in progress_bar(results, total=len(waiting), unit="photos"):
-                    said.add(job, outcome)
-                    if outcome.pages and not outcome.failure:
-                        record.add(job)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None
-        except OSError as error:
-            if error.errno not in STOPPING:
-                raise
-            where = error.filename2 or error.filename or Out
-            what = (
-                f"{where} does not fit on the disk any more"
-                if error.errno != STOPPING[2]
-                else f"{where} can't be written"
-            )
-            raise UserError(
-                f"{what}: free some space or give another folder, then run the same command again"
-            ) from error
-        finally:
-            said.write(report)
-    else:
-        said.write(report)
-    said.print()
-    return 1 if said.failures else 0
+
+def _color(jobs: list[Job], paint: Paint, how: How, record: Record, said: Report) -> None:
+    """Colour the photos, and remember and report each. Raises UserError where no later one could be written."""
+    try:
+        with closing(color_all(jobs, paint, how)) as results:
+            for job, outcome in progress_bar(results, total=len(jobs), unit="photos"):
+                said.add(job, outcome)
+                if outcome.pages and not outcome.failure:
+                    record.add(job)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None
+    except OSError as error:
+        if error.errno not in STOPPING:
+            raise
+        where = error.filename2 or error.filename or jobs[0].target.parent
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = f"{where} does not fit on the disk any more: free some space" if full else f"{where} can't be written"
+        raise UserError(f"{what}, then run the same command again, or give another folder") from error
 
 
 def _must_be_writable(out: str) -> None:

@@ -22,7 +22,10 @@ def ended(image: Image.Image, notes: list[str]) -> None:
         return END
 
     image.load_read = with_end
-    image.load()
+    try:
+        image.load()
+    finally:
+        del image.load_read  # it and the image would hold each other, and the image its pixels
     if not missing:
         return
     if not _is_whole(image, file):
