@@ -7,9 +7,10 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
+JXL = ["pillow-jxl-plugin"]
 ONNX = ["onnx", "onnxscript"]
-TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "httpx", "playwright"]
-TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
+TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
+TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
 
 setup(
     name="fastcolor",
@@ -36,10 +37,11 @@ setup(
     ],
     extras_require={
         "app": APP,
-        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + ONNX,
+        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + ONNX,
         "bench": BENCH + EVALUATE,
         "evaluate": EVALUATE,
         "heic": HEIC,
+        "jxl": JXL,
         "onnx": ONNX,
         "kaggle": ["kagglehub"],
         "notebooks": ["jupyterlab"],

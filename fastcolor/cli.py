@@ -122,6 +122,9 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
     """
     from fastcore.script import anno_parser  # takes 0.2 s, as long as all of `fastcolor --help` may
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the console's encoding lacks must not end the run
+            stream.reconfigure(errors="backslashreplace")
     parser = anno_parser(main, prog=prog)
     try:
         options = _parse(parser, sys.argv[1:] if argv is None else argv)

@@ -122,6 +122,13 @@ def tiff(*pages, **options):
     return buffer.getvalue()
 
 
+def tiff_of(pixels, photometric, **options):
+    """One page of another kind of samples."""
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, pixels, photometric=photometric, metadata=None, **options)
+    return buffer.getvalue()
+
+
 def rle_bmp(image):
     """A palette image as BMP compressed by RLE8, which Pillow can read but not write."""
     lines = b"".join(b"".join(bytes([1, value]) for value in line) + b"\0\0" for line in np.asarray(image)[::-1])
@@ -161,6 +168,14 @@ def whole_files():
         "float.tif": tiff(pixels[..., 0].astype(np.float32)),
         "pages.tif": tiff(pixels, deep[:9], pixels[..., 0]),
         "tiles.tif": tiff(deep, tile=(16, 16), compression="zlib", predictor=True),
+        "planes.tif": tiff_of(np.moveaxis(deep, -1, 0), "rgb", planarconfig="separate"),
+        "negative.tif": tiff_of(65535 - deep[..., 0], "miniswhite", compression="lzw"),
+        "lab.tif": tiff_of(pixels, "cielab"),
+        "extra.tif": tiff_of(deep[..., :2], "minisblack", planarconfig="contig", extrasamples=["assocalpha"]),
+        "photo.avif": encoded(color, "AVIF"),
+        "scan.jp2": encoded(color, "JPEG2000"),
+        "scan.pgm": encoded(grey, "PPM"),
+        "scan.tga": encoded(clear, "TGA", compression="tga_rle"),
         "lossy.webp": encoded(color, "WEBP", exif=exif(6), icc_profile=icc_profile(), xmp=xmp),
         "lossless.webp": encoded(clear, "WEBP", lossless=True),
         "moves.webp": encoded(color, "WEBP", **several),

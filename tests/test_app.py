@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 from fastcolor.app import desk, server
 from fastcolor.app.command import listen
-from fastcolor.colorize import folder as colorize
+from fastcolor.colorize import flow
 from fastcolor.networks.checkpoint import save_tensors
 from fastcolor.runs import listing as runs
 from fastcolor.scenes.landscapes import draw_scene
@@ -273,14 +273,14 @@ def test_settings_that_make_no_sense_are_refused(client, query):
 @pytest.fixture
 def halted(monkeypatch):
     """Photos are not coloured before `set` is called; what is then, in turn."""
-    gate, done, read_photo = threading.Event(), [], colorize.read_photo
+    gate, done, read_pages = threading.Event(), [], flow.read_pages
 
-    def wait(source):
+    def wait(source, *options, **named):
         gate.wait(20)
         done.append(source)
-        return read_photo(source)
+        yield from read_pages(source, *options, **named)
 
-    monkeypatch.setattr(colorize, "read_photo", wait)
+    monkeypatch.setattr(flow, "read_pages", wait)
     gate.done = done
     yield gate
     gate.set()

@@ -133,8 +133,15 @@ def test_some_photos_of_an_epoch_get_the_light_of_old_prints_but_keep_their_colo
 def test_first_epochs_may_show_reduced_photos():
     squares = np.repeat(np.arange(12, dtype=np.uint8)[:, None, None, None] * 20, 12, 1).repeat(12, 2).repeat(4, 3)
     loader = PhotoBatches(
-        [squares], np.arange(12), lambda crops: crops,
-        size=8, bs=12, device=torch.device("cpu"), seed=3, train=True, small_epochs=1,
+        [squares],
+        np.arange(12),
+        lambda crops: crops,
+        size=8,
+        bs=12,
+        device=torch.device("cpu"),
+        seed=3,
+        train=True,
+        small_epochs=1,
     )
     (first,) = loader
     loader.start(1)

@@ -73,11 +73,18 @@ BROKEN = {
     "loop.jpg": (lambda path: path.symlink_to("loop.jpg"), "a link that leads back to itself"),
     "pipe.jpg": (lambda path: os.mkfifo(path), "is not a regular file"),
     "hostile.fits": (lambda path: path.write_bytes(b"SIMPLE  = ".ljust(29) + b"T" + bytes(3000)), "is not a JPEG"),
-    "hostile.psd": (lambda path: path.write_bytes(b"8BPS\0\1" + b"\xff" * 3000), "is not a JPEG, PNG, "),
+    "hostile.psd": (lambda path: path.write_bytes(b"8BPS\0\1" + b"\xff" * 3000), "is a PSD file of 65535 bits"),
     "stub.jpg": (lambda path: path.write_bytes(b"\xff\xd8\xff"), "is a broken JPEG file"),
-    "float.tif": (lambda path: tifffile.imwrite(path, noise().astype(float), photometric="rgb"), "of a rare kind"),
+    "signed.tif": (
+        lambda path: tifffile.imwrite(path, noise().astype("i2"), photometric="rgb"),
+        "signed samples of 16 bits",
+    ),
+    "zip.jpg": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "is a zip archive: unpack it first"),
     "bomb.png": (lambda path: path.write_bytes(huge_png(50_000, 50_000, 8, 2)), "more pixels than fit in memory"),
-    "large.png": (lambda path: path.write_bytes(huge_png(12_000, 10_000, 16, 2)), r"would need 1\.6 GB of memory"),
+    "large.png": (
+        lambda path: path.write_bytes(huge_png(12_000, 10_000, 16, 2)),
+        r"would need 1\.56 GB of memory, and the limit is 1\.40",
+    ),
     "scans.jpg": (lambda path: path.write_bytes(many_scans(8000, 500)), "far too many scans"),
     "slow.bmp": (lambda path: path.write_bytes(bmp(10_001, 1000, 1)), "which would take minutes"),
 }

@@ -26,7 +26,8 @@ def test_metadata_are_kept_and_made_true(tmp_path, suffix, order):
     options = {"exif": exif(6, order, size=(32, 24)), "xmp": xmp, "dpi": (300, 300), "comment": b"found in the attic"}
     save(tmp_path / "old.jpg", noise(), **options)
     photo = read_photo(tmp_path / "old.jpg")
-    assert not write_photo(photo, tmp_path / f"new{suffix}")
+    lost = {".webp": ["comment left out: WebP can't hold it"], ".tif": ["comment left out: TIFF can't hold it"]}
+    assert write_photo(photo, tmp_path / f"new{suffix}") == lost.get(suffix, [])
     with Image.open(tmp_path / f"new{suffix}") as image:
         image.load()
         assert image.size == (24, 32)

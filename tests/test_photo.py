@@ -129,11 +129,12 @@ def test_16_bit_tiff_keeps_every_bit(tmp_path, order, options):
     assert np.abs(pixels(tmp_path / "rgb.tif").astype(int) - as_bytes(values[..., :3])).max() == 0
 
 
-def test_16_bit_planes_apart_are_refused_rather_than_read_wrongly(tmp_path):
-    values = np.moveaxis(noise(dtype=np.uint16), -1, 0)
-    tifffile.imwrite(tmp_path / "planes.tif", values, photometric="rgb", planarconfig="separate")
-    with pytest.raises(UnreadablePhoto, match="separate planes: save it with interleaved"):
-        read_photo(tmp_path / "planes.tif")
+def test_16_bit_planes_apart_are_put_together(tmp_path):
+    values = noise(dtype=np.uint16)
+    tifffile.imwrite(
+        tmp_path / "planes.tif", np.moveaxis(values, -1, 0), photometric="rgb", planarconfig="separate", rowsperstrip=5
+    )
+    assert np.array_equal(only_page(tmp_path / "planes.tif").pixels, values)
 
 
 def test_a_tiff_that_lacks_rows_is_refused(tmp_path):
@@ -229,7 +230,7 @@ def test_every_page_of_a_tiff_is_read_and_written(tmp_path):
     assert np.array_equal(pages[0], first)
     assert np.array_equal(pages[1], second.astype(np.uint16) * 257)
     assert np.array_equal(pages[2], third)
-    with pytest.raises(UserError, match="PNG can't hold all 3 pages: choose --format tif"):
+    with pytest.raises(UserError, match="PNG can't hold more than one page: choose --format tif"):
         write_photo(photo, tmp_path / "again.png")
     assert not (tmp_path / "again.png").exists()
 
@@ -286,9 +287,11 @@ def test_a_shape_that_heic_cannot_hold_is_refused(tmp_path):
 def test_files_are_recognised_by_their_content(tmp_path, format):
     if format.codec and not format.codec():
         pytest.skip(f"the extra {format.extra} is not installed")
+    if format.written_as:
+        pytest.skip("is not written")
     for suffix in format.suffixes:
         save_photo(Image.fromarray(noise()), tmp_path / f"photo{suffix}")
-        beginning = (tmp_path / f"photo{suffix}").read_bytes()[:12]
+        beginning = (tmp_path / f"photo{suffix}").read_bytes()[:26]
         assert format_in(beginning) == format
         assert [other.name for other in FORMATS if re.match(other.begins, beginning, re.DOTALL)] == [format.name]
         with Image.open(tmp_path / f"photo{suffix}") as image:

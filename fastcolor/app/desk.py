@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastcolor.colorize.folder import Job, color_all, renamed
+from fastcolor.colorize.flow import How, color_all
 from fastcolor.colorize.options import check_options
+from fastcolor.colorize.plan import Job, renamed
+from fastcolor.colorize.record import mark_of, weights_of
 from fastcolor.errors import UserError
-from fastcolor.photo.opening import opened, pages_of
+from fastcolor.photo.opening import check
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.listing import SHIPPED, weights_found
@@ -122,8 +124,7 @@ class Desk:
         """Order the photo `upload` in a folder of `receive` to be coloured. Raises UserError if it is not a photo."""
         photo = Handed(folder.name, clean_name(name), folder, settings)
         try:
-            with opened(photo.source) as image:
-                pages_of(photo.source, image)
+            check(photo.source)
         except UserError as error:
             raise UserError(_in_users_words(str(error), photo)) from None
         with self._lock:
@@ -236,19 +237,19 @@ class Desk:
 
         suffix = renamed(Path(photo.name), None).suffix
         job = Job(photo.source, photo.folder / f"{'beside' if beside else 'result'}-{ticket}{suffix}")
-        ((_, outcome),) = color_all([job], paint, side_by_side=beside, tell=tell)
-        if isinstance(outcome, str):
-            raise UserError(outcome)
+        mark = mark_of(weights_of(weights_found(self.runs)[photo.settings.weights].path))
+        ((_, outcome),) = color_all([job], paint, How(side_by_side=beside, mark=mark), tell)
+        if outcome.failure:
+            raise UserError(f"{photo.source}: {outcome.failure}")
         if beside:
             photo.beside = job.target
             return
         if not photo.before.exists():
             reduce(photo.source, photo.before)
         reduce(job.target, photo.folder / f"after-{ticket}.jpg")
-        with opened(job.target) as image:
-            shape = image.size
+        shape = check(job.target)
         stale = [photo.result, photo.beside, photo.after]
-        photo.notes, photo.shape = outcome, shape
+        photo.notes, photo.shape = outcome.notes, shape
         photo.result, photo.beside, photo.version = job.target, None, ticket
         for path in filter(None, stale):
             path.unlink(missing_ok=True)

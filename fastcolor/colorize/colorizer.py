@@ -15,8 +15,10 @@ from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.colorize.load import load_engine
 from fastcolor.colorize.options import check_options
+from fastcolor.colorize.record import mark_of, weights_of
 from fastcolor.colorize.tiles import translated
 from fastcolor.errors import UserError
+from fastcolor.photo.metadata import told_of_result
 from fastcolor.photo.read import as_rgb, open_photo
 from fastcolor.weights import weights_file
 
@@ -41,7 +43,9 @@ def predict(
       weights, size, strength, chroma, device: See `Colorizer`.
 
     Returns:
-      (PIL.Image.Image): The coloured photo, 8-bit RGB (sRGB), upright, in the photo's own size.
+      (PIL.Image.Image): The coloured photo, 8-bit RGB (sRGB), upright, in the photo's own size. Its `info` holds EXIF,
+        resolution and XMP (with the mark that a machine coloured it): `picture.save(path, **picture.info)` keeps them,
+        XMP as JPEG and WebP.
 
     Raises:
       UnreadablePhoto: The file is missing, broken, or not a photo.
@@ -92,6 +96,7 @@ class Colorizer:
             raise UserError(f"chroma {chroma!r} is unknown: choose {', '.join(CHROMA)}")
         check_options(size, strength)
         self.engine = load_engine(weights_file(weights), device)
+        self._mark = mark_of(weights_of(weights))
         self.keeps_light = self.engine.keeps_light
         self.size = size or (self.engine.size if self.keeps_light else None)
         self.strength, self.chroma = strength, CHROMA[chroma]
@@ -137,7 +142,10 @@ class Colorizer:
         """
         images = [as_rgb(photo) if isinstance(photo, Image.Image) else open_photo(photo) for photo in photos]
         colored = self._colored([np.asarray(image) for image in images], size, strength)
-        return [Image.fromarray(pixels) for pixels in colored]
+        results = [Image.fromarray(pixels) for pixels in colored]
+        for image, result in zip(images, results, strict=True):
+            result.info = told_of_result(image.info, image.size, self._mark)
+        return results
 
     def pixels(self, pixels: np.ndarray, *, size: int | None = None, strength: float | None = None) -> np.ndarray:
         """Colour one photo that is an array, at 8 or 16 bits.

@@ -1,20 +1,17 @@
-"""16 bits a channel: Pillow reads and writes them in grey only; here are RGB and transparency, in PNG and TIFF."""
+"""PNG of 16 bits a channel: Pillow reads and writes them in grey only; here are RGB and transparency."""
 
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from PIL.ExifTags import Base
-from PIL.TiffImagePlugin import AppendingTiffWriter, ImageFileDirectory_v2
-from PIL.TiffTags import LONG
 
-from fastcolor.photo.metadata import Metadata, tiff_tags
+from fastcolor.photo.metadata import Metadata
 from fastcolor.photo.page import Page
+from fastcolor.photo.png_text import raw_profile
 
 PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 """What an iTXt chunk begins with that holds XMP, not compressed."""
@@ -56,16 +53,29 @@ def joined(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     return values
 
 
-def _strips(page: Page, rows: int) -> Iterator[np.ndarray]:
+def strips(page: Page, rows: int) -> Iterator[np.ndarray]:
     """`rows` rows at a time: `(rows, W, 3)`, or 4 with alpha."""
     for top in range(0, len(page.pixels), rows):
         strip = page.pixels[top : top + rows]
         yield strip if page.alpha is None else np.dstack([strip, page.alpha[top : top + rows]])
 
 
-def write_png(file: BinaryIO, pages: list[Page], metadata: Metadata, notes: list[str]) -> None:
+def png_chunks(metadata: Metadata) -> list[tuple[bytes, bytes]]:
+    """Text, a comment, XMP and IPTC as a PNG's chunks (name, data)."""
+    chunks = list(metadata.text)
+    if metadata.comment:
+        chunks.append((b"tEXt", b"Comment\0" + metadata.comment))
+    if metadata.xmp:
+        chunks.append((b"iTXt", PNG_XMP + metadata.xmp))
+    if metadata.iptc:
+        chunks.append((b"zTXt", raw_profile("iptc", metadata.iptc)))
+    return chunks
+
+
+def write_png(file: BinaryIO, pages: Iterable[Page], notes: list[str]) -> None:
     """Write one page of uint16 pixels `(H, W, 3)` as PNG of 16 bits: PNG, third edition (W3C 2025)."""
     (page,) = pages
+    metadata = page.metadata
 
     def chunk(name: bytes, data: bytes) -> None:
         file.write(struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data)))
@@ -77,11 +87,11 @@ def write_png(file: BinaryIO, pages: list[Page], metadata: Metadata, notes: list
         chunk(b"pHYs", struct.pack(">LLB", *(round(dpi / 0.0254) for dpi in metadata.dpi), 1))
     if metadata.exif:
         chunk(b"eXIf", metadata.exif)
-    if metadata.xmp:
-        chunk(b"iTXt", PNG_XMP + metadata.xmp)
+    for name, data in png_chunks(metadata):
+        chunk(name, data)
     above = np.zeros((1, width * (6 if page.alpha is None else 8)), np.uint8)
     deflate = zlib.compressobj(_LEVEL)
-    for strip in _strips(page, 1 + (1 << 18) // width):
+    for strip in strips(page, 1 + (1 << 18) // width):
         values = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
         filtered = np.full((len(values), 1 + values.shape[1]), 2, np.uint8)  # a line begins with its filter: 2 is "up"
         filtered[:, 1:] = values - np.vstack([above, values[:-1]])
@@ -89,43 +99,3 @@ def write_png(file: BinaryIO, pages: list[Page], metadata: Metadata, notes: list
         chunk(b"IDAT", deflate.compress(filtered.tobytes()))
     chunk(b"IDAT", deflate.flush())
     chunk(b"IEND", b"")
-
-
-def write_tiff(file: BinaryIO, pages: list[Page], metadata: Metadata, notes: list[str]) -> None:
-    """Write pages of pixels `(H, W, 3)`, uint8 or uint16, as TIFF: TIFF 6.0 (Adobe 1992).
-
-    Compressed by deflate (Adobe Photoshop TIFF Technical Notes, 2002) with horizontal differencing, which every reader
-    knows by now. EXIF that can't become tags is left out, and noted.
-    """
-    about, writer = tiff_tags(metadata, notes), AppendingTiffWriter(file)
-    for page in pages:
-        rows = 1 + (1 << 18) // page.pixels.shape[1]
-        strips = [_packed(strip) for strip in _strips(page, rows)]
-        tags = _layout(page, rows, [len(strip) for strip in strips])
-        tags.update(about)
-        tags.save(writer)
-        for strip in strips:
-            writer.write(strip)
-        writer.newFrame()
-
-
-def _layout(page: Page, rows: int, sizes: list[int]) -> ImageFileDirectory_v2:
-    """The tags that say how a page's pixels are stored: strips of `rows` rows, packed into `sizes` bytes."""
-    tags, channels = ImageFileDirectory_v2(), 3 if page.alpha is None else 4
-    tags[Base.ImageWidth], tags[Base.ImageLength] = page.pixels.shape[1], page.pixels.shape[0]
-    tags[Base.BitsPerSample] = (8 * page.pixels.itemsize,) * channels
-    tags[Base.Compression], tags[Base.Predictor] = 8, 2  # deflate, horizontal differencing
-    tags[Base.PhotometricInterpretation], tags[Base.SamplesPerPixel] = 2, channels  # RGB
-    if page.alpha is not None:
-        tags[Base.ExtraSamples] = 2  # alpha that the colours have not been multiplied with
-    tags[Base.RowsPerStrip] = rows
-    tags.tagtype[Base.StripByteCounts] = tags.tagtype[Base.StripOffsets] = LONG
-    tags[Base.StripByteCounts] = tuple(sizes)
-    tags[Base.StripOffsets] = tuple(accumulate(sizes[:-1], initial=0))  # from where the tags end
-    return tags
-
-
-def _packed(strip: np.ndarray) -> bytes:
-    values = strip.astype(strip.dtype.newbyteorder("<"))
-    values[:, 1:] -= strip[:, :-1]
-    return zlib.compress(values.tobytes(), _LEVEL)

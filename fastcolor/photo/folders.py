@@ -1,21 +1,24 @@
 """Folders of photos: find them, convert them all, list those that can't be read."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.files import in_threads, progress_bar, write_csv
-from fastcolor.photo.formats import SUFFIXES
+from fastcolor.photo.formats import SUFFIXES, format_of
 
 
-def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
+def find_photos(
+    folder: str | Path, unreadable: Callable[[OSError], None] | None = None, others: Counter[str] | None = None
+) -> list[Path]:
     """All files below `folder` with a suffix of a photo, as sorted paths relative to it.
 
     Links to folders are not followed; hidden files and folders (.thumbnails) are left out. `unreadable` is called with
-    the error for each folder that can't be read. Raises UserError if `folder` is missing, is a file, can't be read, or
-    holds no photo.
+    the error for each folder that can't be read; `others` counts the other files by suffix. Raises UserError if
+    `folder` is missing, is a file, can't be read, or holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -24,15 +27,24 @@ def find_photos(folder: str | Path, unreadable: Callable[[OSError], None] | None
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UserError(f"{folder} can't be read: check its permissions")
     found = [
-        Path(root, name).relative_to(folder)
-        for root, _, names in os.walk(folder, onerror=unreadable)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES
+        Path(root, name).relative_to(folder) for root, _, names in os.walk(folder, onerror=unreadable) for name in names
     ]
     found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
-    if not found:
-        raise UserError(f"{folder} holds no photos ({', '.join(sorted(SUFFIXES))}): give a folder that has some")
-    return sorted(found)
+    photos = [path for path in found if path.suffix.lower() in SUFFIXES]
+    kinds = Counter(path.suffix.lower() or "without suffix" for path in found if path.suffix.lower() not in SUFFIXES)
+    if others is not None:
+        others.update(kinds)
+    if not photos:
+        held = f", but {by_kind(kinds)}" if kinds else ""
+        raise UserError(f"{folder} holds no photos that can be read{held}: give a folder that has some")
+    return sorted(photos)
+
+
+def by_kind(kinds: Counter[str]) -> str:
+    """Counted suffixes in words: 4 .cr2, 2 .psb; the most frequent first, six at most."""
+    named = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))[:6]
+    rest = kinds.total() - sum(count for _, count in named)
+    return ", ".join([f"{count:,} {kind}" for kind, count in named] + ([f"{rest:,} others"] if rest else []))
 
 
 @dataclass
@@ -71,6 +83,8 @@ def convert_folder(
 
     def one(photo: Path) -> tuple[Path, str] | None:
         try:
+            if (format := format_of(photo)).written_as:
+                raise UnreadablePhoto(photo, f"{format.name} files can't be written here: save it as TIFF first")
             convert(src / photo, dst / photo)
         except UnreadablePhoto as error:
             return photo, error.reason

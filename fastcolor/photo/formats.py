@@ -1,24 +1,26 @@
 """The image formats: all that the package knows of one stands in its row of `FORMATS`; to add one, add a row."""
 
 import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
-from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
-from fastcolor.photo.deep import PNG_XMP, write_png, write_tiff
-from fastcolor.photo.metadata import Metadata
+from fastcolor.photo.deep import png_chunks, write_png
+from fastcolor.photo.metadata import Metadata, as_resources
 from fastcolor.photo.page import Page
+from fastcolor.photo.tiff_write import write_tiff
+from fastcolor.photo.xmp import parted
 
 MOST_SCANNED = 10**10  # pixels times scans of a progressive JPEG, seconds: 400 scans of 81 megapixels fit into 200 kB
 MOST_OF_RLE = 10_000_000  # pixels: Pillow decodes RLE, which BMP may have (compression 1 and 2), byte by byte in Python
 
-Writer = Callable[[BinaryIO, list[Page], Metadata, list[str]], None]
-"""Writes pages and what is known of the photo into an open file, and adds a note for each thing that gets lost."""
+Writer = Callable[[BinaryIO, Iterable[Page], list[str]], None]
+"""Writes pages, with what is known of each, into an open file, and adds a note for each thing that gets lost."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Format:
     name: str  # as messages say it
     pillow: tuple[str, ...]  # Pillow's names: the first one opens and writes it, an opened file may have any
     suffixes: tuple[str, ...]  # lower case; files named so count as photos, and are written in this format
-    begins: bytes  # regular expression that matches a file's first 12 bytes
+    begins: bytes  # regular expression that matches a file's first bytes
     memory: int  # bytes a pixel while decoding: 4 of Pillow's, 3 of ours, and what the format's own library holds
+    holds: tuple[str, ...]  # what can be kept of exif, xmp, iptc, dpi, comment, text
     codec: Callable[[], bool] | None = None  # makes Pillow know the format; False if `extra` is not installed
     extra: str | None = None  # the extra of this package (pip install 'fastcolor[extra]') that brings the codec
 
@@ -37,11 +40,13 @@ class Format:
     pages: bool = False  # several pages are read and written; other formats give the first of their pictures
     inverts_cmyk: bool = False  # only files with Adobe's mark hold inverted CMYK; Pillow takes all for such
     refusal: Callable[[Path, Image.Image], str | None] | None = None  # why not to decode an opened page, if so
+    rare: Callable[[bytes], str | None] = lambda beginning: None  # the same, of a file's first 26 bytes
 
     # writing
     alpha: bool = True  # holds transparency
     loss: str | None = None  # noted with every photo: what the format can't keep
-    limits: dict[str, int] = field(default_factory=dict)  # bytes of exif, xmp, comment; no limit for what is not named
+    written_as: str | None = None  # suffix of what is written instead, if files of this format are not written
+    limits: dict[str, int] = field(default_factory=dict)  # bytes of what it holds; no limit for what is not named
     defaults: dict[str, object] = field(default_factory=dict)  # of Pillow's encoder, where we want others than Pillow
     options: Callable[[int, Metadata], dict] = lambda quality, metadata: {}  # of Pillow's encoder, for `write_photo`
     writer: Writer | None = None  # our own, if photos of 8 bits are not written by Pillow
@@ -55,6 +60,15 @@ def knows_heic() -> bool:
     except ImportError:
         return False
     register_heif_opener()
+    return True
+
+
+def knows_jxl() -> bool:
+    """Whether pillow-jxl-plugin is installed; Pillow knows JPEG XL from then on."""
+    try:
+        import pillow_jxl  # noqa: F401 (registers itself)
+    except ImportError:
+        return False
     return True
 
 
@@ -74,28 +88,57 @@ def _large_rle(path: Path, image: Image.Image) -> str | None:
     return "is a large BMP file with RLE compression, which would take minutes to read: save it uncompressed"
 
 
-def _odd_tiff(path: Path, image: Image.Image) -> str | None:
-    """What Pillow would read wrongly without saying so."""
-    tags = image.tag_v2
-    if tags.get(Base.PlanarConfiguration) == 2 and max(tags.get(Base.BitsPerSample, (1,))) > 8:
-        return "has 16-bit channels in separate planes: save it with interleaved channels"
-    covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
-    return "is damaged: some of its rows are missing" if covered < image.width * image.height else None
+def _slow_pnm(path: Path, image: Image.Image) -> str | None:
+    with open(path, "rb") as file:
+        is_text = file.read(2) in (b"P1", b"P2", b"P3")
+    if not is_text or image.width * image.height <= MOST_OF_RLE:
+        return None
+    return "is a large PNM file whose numbers are text, which would take minutes to read: save it as binary PNM"
 
 
-def _quality(quality: int, metadata: Metadata) -> dict:
-    return {"quality": quality}
+def _odd_psd(path: Path, image: Image.Image) -> str | None:
+    merged = next((data for number, _, data in image.resources if number == 1057), b"")  # version info
+    if len(merged) < 5 or merged[4]:
+        return None
+    return "holds layers only: save it in Photoshop with 'Maximize Compatibility', which adds the flattened picture"
+
+
+def _deep_psd(beginning: bytes) -> str | None:
+    if len(beginning) < 26:
+        return None
+    bits, mode = struct.unpack_from(">HH", beginning, 22)
+    if bits <= 8 and mode not in (7, 9):
+        return None
+    what = {7: "inks of its own", 9: "Lab"}.get(mode, f"{bits} bits")
+    return f"is a PSD file of {what}, which are not read: save it as TIFF"
 
 
 def _webp(quality: int, metadata: Metadata) -> dict:
-    return {"quality": quality, "lossless": quality == 100}
+    return _xmp(quality, metadata) | {"lossless": quality == 100}
 
 
 def _png(quality: int, metadata: Metadata) -> dict:
     text = PngInfo()
-    if metadata.xmp:
-        text.add(b"iTXt", PNG_XMP + metadata.xmp)
+    for name, data in png_chunks(metadata):
+        text.add(name, data)
     return {"compress_level": 3, "pnginfo": text}  # twice as fast as Pillow's 6, and no larger on photos
+
+
+def _jpeg(quality: int, metadata: Metadata) -> dict:
+    segments = [(b"\xff\xe1", part) for part in parted(metadata.xmp)] if metadata.xmp else []
+    if metadata.iptc:
+        segments.append((b"\xff\xed", as_resources(metadata.iptc)))
+    extra = b"".join(marker + (len(data) + 2).to_bytes(2, "big") + data for marker, data in segments)
+    return {"quality": quality, "extra": extra}
+
+
+def _heic(quality: int, metadata: Metadata) -> dict:
+    # x265 at Pillow-HEIF's default takes 25 times as long as JPEG; "ultrafast" files are a fifth larger
+    return {"quality": quality, "enc_params": {"preset": "ultrafast"}, "xmp": metadata.xmp}
+
+
+def _xmp(quality: int, metadata: Metadata) -> dict:
+    return {"quality": quality} | ({"xmp": metadata.xmp} if metadata.xmp else {})
 
 
 # A file's content decides, not its name, and only these decoders are tried: Pillow's rarer ones are rarely hardened.
@@ -103,15 +146,16 @@ FORMATS = (
     Format(
         "JPEG",
         pillow=("JPEG", "MPO"),  # MPO, several pictures in a file: many phones write it as .jpg
-        suffixes=(".jpg", ".jpeg"),
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
         begins=rb"\xff\xd8",
         memory=7,
         inverts_cmyk=True,
         refusal=_too_many_scans,
         alpha=False,
-        limits={"exif": 65533, "xmp": 65504, "comment": 65533},  # one segment, less XMP's own heading
+        holds=("exif", "xmp", "iptc", "dpi", "comment"),
+        limits={"exif": 65527, "iptc": 65500, "comment": 65533},  # one segment
         defaults={"quality": 95, "subsampling": 0},  # colour at full resolution: it is learned from, and painted
-        options=_quality,
+        options=_jpeg,
     ),
     Format(
         "PNG",
@@ -119,6 +163,7 @@ FORMATS = (
         suffixes=(".png",),
         begins=rb"\x89PNG",
         memory=7,
+        holds=("exif", "xmp", "iptc", "dpi", "comment", "text"),
         options=_png,
         deep_writer=write_png,
     ),
@@ -128,6 +173,7 @@ FORMATS = (
         suffixes=(".webp",),
         begins=rb"RIFF....WEBP",
         memory=16,
+        holds=("exif", "xmp"),
         defaults={"lossless": True},
         options=_webp,
     ),
@@ -139,7 +185,7 @@ FORMATS = (
         memory=10,
         refusal=_large_rle,
         alpha=False,
-        limits={"exif": 0, "xmp": 0},
+        holds=("dpi",),
     ),
     Format(
         "TIFF",
@@ -148,7 +194,7 @@ FORMATS = (
         begins=rb"II|MM",
         memory=10,
         pages=True,
-        refusal=_odd_tiff,
+        holds=("exif", "xmp", "iptc", "dpi"),
         writer=write_tiff,
         deep_writer=write_tiff,
     ),
@@ -159,22 +205,88 @@ FORMATS = (
         begins=rb"GIF8",
         memory=7,
         loss="reduced to 256 colours: GIF can't hold more (--format png keeps all)",
-        limits={"exif": 0, "xmp": 0},
+        holds=("comment",),
+        limits={"comment": 10_000},
     ),
     Format(
         "HEIC",
         pillow=("HEIF",),
-        suffixes=(".heic", ".heif"),
+        suffixes=(".heic", ".heif", ".hif"),
         begins=rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)",  # ISO/IEC 23008-12, B and C
         memory=16,
         codec=knows_heic,
         extra="heic",
-        options=_quality,
+        holds=("exif", "xmp"),
+        options=_heic,
+    ),
+    Format(
+        "AVIF",
+        pillow=("AVIF",),
+        suffixes=(".avif",),
+        begins=rb"....ftypavi[fs]",
+        memory=24,
+        holds=("exif", "xmp"),
+        defaults={"speed": 8},  # of 10: at Pillow's own 6 a photo takes three times as long and is as large
+        options=_xmp,
+    ),
+    Format(
+        "JPEG 2000",
+        pillow=("JPEG2000",),
+        suffixes=(".jp2", ".j2k", ".jpx", ".jpf"),
+        begins=rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+        memory=28,
+        holds=("comment",),
+    ),
+    Format(
+        "JPEG XL",
+        pillow=("JXL",),
+        suffixes=(".jxl",),
+        begins=rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+        memory=28,
+        codec=knows_jxl,
+        extra="jxl",
+        holds=("exif", "xmp"),
+        options=_xmp,
+    ),
+    Format(
+        "PNM",
+        pillow=("PPM",),
+        suffixes=(".pnm", ".ppm", ".pgm", ".pbm", ".pfm"),
+        begins=rb"P([1-6]|f)\s",
+        memory=12,
+        refusal=_slow_pnm,
+        alpha=False,
+        holds=(),
+    ),
+    Format(
+        "PSD",
+        pillow=("PSD",),
+        suffixes=(".psd",),
+        begins=rb"8BPS\0\x01",
+        memory=10,
+        refusal=_odd_psd,
+        rare=_deep_psd,
+        written_as=".tif",
+        holds=(),
+    ),
+    Format(
+        "TGA",  # has no mark: these are the fields that can't have other values
+        pillow=("TGA",),
+        suffixes=(".tga",),
+        begins=rb".\0[\x02\x03\n\x0b]\0\0\0\0\0|.\x01[\x01\t]..[\0\x01].[\x10\x18\x20]",
+        memory=10,
+        holds=(),
     ),
 )
 
 SUFFIXES = {suffix: format for format in FORMATS for suffix in format.suffixes}
-"""What counts as a photo in a folder, and the format in which such a file is written."""
+"""What counts as a photo in a folder, and the format of such a file."""
+
+RAW = (
+    *(".3fr", ".arw", ".bay", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef"),
+    *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
+"""Suffixes of raw files, from cameras and scanners: they look like TIFF, and show a small preview."""
 
 _BY_PILLOW = {name: format for format in FORMATS for name in format.pillow}
 
@@ -185,7 +297,7 @@ def format_of(path: str | Path) -> Format:
 
 
 def format_in(beginning: bytes) -> Format | None:
-    """The format of a file's content, by its first 12 bytes, whatever its name; None if it is no format of ours."""
+    """The format of a file's content, by its first 26 bytes, whatever its name; None if it is no format of ours."""
     return next((format for format in FORMATS if re.match(format.begins, beginning, re.DOTALL)), None)
 
 

@@ -31,6 +31,9 @@ class Profile:
 
     def to_srgb(self, image: Image.Image) -> Image.Image:
         """An image in `mode`, 8 bits a channel, as sRGB in mode RGB."""
+        if self.mode == "L":
+            steps = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+            return Image.fromarray(np.asarray(ImageCms.applyTransform(steps, self.transform))[0].take(image, axis=0))
         return ImageCms.applyTransform(image, self.transform)
 
     def deep_to_srgb(self, pixels: np.ndarray) -> None:
@@ -50,7 +53,9 @@ def load_profile(data: bytes) -> Profile | None:
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(data))
         mode = MODES[profile.profile.xcolor_space.strip()]
-        transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+        # of grey, littleCMS would tabulate 33 steps, too few where it is dark
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB", flags=flags)
     except (OSError, KeyError, TypeError, ImageCms.PyCMSError) as error:
         raise ValueError("the ICC profile is broken, or not for photos") from error
     if mode != "CMYK" and _changes_nothing(transform, mode):
@@ -64,6 +69,63 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     levels = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 1, 3) if mode == "RGB" else steps[:, None]
     shown = np.asarray(ImageCms.applyTransform(Image.fromarray(levels), transform), dtype=int)
     return np.abs(shown - levels.reshape(len(levels), 1, -1)).max() <= 1
+
+
+def lab_to_srgb(lab: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """L 0..100, a and b (white D50, as in TIFF and ICC) `(..., 3)` as sRGB of a dtype: ICC.1:2022, annex A."""
+    f = (lab[..., 0] + 16) / 116
+    roots = np.stack([f + lab[..., 1] / 500, f, f - lab[..., 2] / 200], axis=-1)
+    xyz = _unrooted(roots) * np.array([0.9642, 1, 0.8249])
+    linear = xyz @ np.linalg.inv(_primaries(_SRGB.profile)).T
+    deep = _srgb_codes()[(linear.clip(0, 1) * (_CODES - 1) + 0.5).astype(np.int32)]
+    return deep if dtype == np.uint16 else ((deep.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _unrooted(roots: np.ndarray) -> np.ndarray:
+    """What Lab takes the cube root of, as a share of white's."""
+    return np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * 3 * (6 / 29) ** 2)
+
+
+def rgb_profile(gamma: float, corners: tuple[float, ...] | None) -> bytes:
+    """An ICC profile (version 2) of an exponent and, with `corners`, x and y of white, red, green and blue; else grey.
+
+    Colours are brought to D50 by Bradford's matrix, as ICC.1:2022, annex E, has it. Raises ValueError.
+    """
+
+    def numbers(values: np.ndarray) -> bytes:
+        if not (np.abs(values) < 4).all():  # nan, too
+            raise ValueError("these are no colours")
+        return b"XYZ \0\0\0\0" + np.round(np.asarray(values) * 65536).astype(">i4").tobytes()
+
+    d50 = np.array([0.9642, 1, 0.8249])
+    curve = b"curv\0\0\0\0" + struct.pack(">LHxx", 1, min(65535, round(gamma * 256)))
+    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">L", 4) + b"PNG\0" + bytes(78), b"cprt": b"text\0\0\0\0-\0\0\0"}
+    tags |= {b"wtpt": numbers(d50)}
+    if corners:
+        with np.errstate(all="ignore"):
+            white, *primaries = ((x / y, 1, (1 - x - y) / y) for x, y in zip(corners[::2], corners[1::2], strict=True))
+            columns = np.array(primaries).T
+            try:
+                columns = columns * np.linalg.solve(columns, np.array(white))
+                cones = _BRADFORD @ np.array(white)
+                columns = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ d50 / cones) @ _BRADFORD @ columns
+            except np.linalg.LinAlgError:
+                raise ValueError("these are no colours") from None
+        for letter, column in zip("rgb", columns.T, strict=True):
+            tags |= {f"{letter}XYZ".encode(): numbers(column), f"{letter}TRC".encode(): curve}
+    else:
+        tags[b"kTRC"] = curve
+    table, body = b"", b""
+    for name, data in tags.items():
+        table += name + struct.pack(">LL", 132 + 12 * len(tags) + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    head = b"none" + struct.pack(">L", 0x02400000) + b"mntr" + (b"RGB " if corners else b"GRAY") + b"XYZ " + bytes(12)
+    head += b"acsp" + bytes(28) + numbers(d50)[8:]
+    rest = head.ljust(124, b"\0") + struct.pack(">L", len(tags)) + table + body
+    return struct.pack(">L", 4 + len(rest)) + rest
+
+
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
 @lru_cache(4)
@@ -85,9 +147,16 @@ def _deep_tables(data: bytes) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]
     if not np.isfinite(curves).all():
         raise ValueError("the ICC profile is broken")
     matrix = np.linalg.inv(_primaries(_SRGB.profile)) @ _primaries(profile) if len(names) == 3 else np.eye(1)
+    if profile.connection_space.strip() == "Lab" and len(names) == 1:  # its curve gives L, not Y
+        curves = [_unrooted((100 * curve + 16) / 116).astype(np.float32) for curve in curves]
+    return curves, matrix.astype(np.float32), _srgb_codes()
+
+
+@lru_cache(1)
+def _srgb_codes() -> np.ndarray:
+    """sRGB's codes, uint16, of `_CODES` steps of linear light."""
     srgb = _curve(_SRGB.tobytes(), "gTRC")
-    codes = np.interp(np.linspace(0, 1, _CODES), srgb, np.arange(65536)) + 0.5
-    return curves, matrix.astype(np.float32), codes.astype(np.uint16)
+    return (np.interp(np.linspace(0, 1, _CODES), srgb, np.arange(65536)) + 0.5).astype(np.uint16)
 
 
 def _primaries(profile: ImageCms.core.CmsProfile) -> np.ndarray:

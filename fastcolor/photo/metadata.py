@@ -1,4 +1,4 @@
-"""What a photo's file says of it besides its pixels (EXIF, XMP, resolution, comment): kept, and made true again."""
+"""What a photo's file says of it besides its pixels (EXIF, XMP, IPTC, resolution, text): kept, and made true again."""
 
 import re
 import struct
@@ -6,42 +6,101 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 from PIL.ExifTags import IFD, Base
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-# The tags of a TIFF file that tell of the photo; all others tell how this one file stores its pixels.
-_TIFF_TAGS = (
+from fastcolor.photo.tags import (
+    LONG,
+    RATIONAL,
+    SHORT,
+    Directory,
+    Tag,
+    as_block,
+    from_block,
+    tag_of,
+    values_of,
+)
+from fastcolor.photo.xmp import Mark, joined, marked
+
+# The tags of a TIFF file that tell of the photo or the page; all others tell how this one file stores its pixels.
+_RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
+_TOLD = {
     *(Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer),
     *(Base.Copyright, Base.XPTitle, Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject),
-    *(IFD.Exif, IFD.GPSInfo),
-)
+    *(Base.DocumentName, Base.PageName, Base.PageNumber, Base.NewSubfileType, Base.SubfileType),
+    *(Base.Rating, Base.RatingPercent, Base.ImageID, *_RESOLUTION, IFD.Exif, IFD.GPSInfo),
+}
+XMP, IPTC, RESOURCES = 700, 33723, 34377  # TIFF's tags for them; Photoshop's resources hold IPTC too
+_IIM, _DIGEST = 0x0404, 0x0425  # Photoshop's numbers for IPTC and for its checksum
 # What Pillow raises on broken metadata.
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError, struct.error)
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is kept; all may be missing. `exif` begins with its TIFF header; `dpi` is across and down, dots per inch."""
+    """What is kept; all may be missing. `exif` begins with its TIFF header; `dpi` is across and down, dots per inch.
+
+    `iptc` is IPTC's own block (IIM 4.2), `text` the chunks of a PNG that hold text, (name, data). `mark` says who
+    coloured the photo; it is put into the XMP when that is written.
+    """
 
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     comment: bytes | None = None
+    iptc: bytes | None = None
+    text: tuple[tuple[bytes, bytes], ...] = ()
+    mark: Mark | None = None
 
 
-def read_metadata(image: Image.Image, notes: list[str]) -> Metadata:
-    """What the file of an opened image says. Call it when the pixels are loaded; `notes` gets what is lost."""
-    exif, info = image.info.get("exif"), image.info
-    if not exif:
-        try:
-            exif = _exif_of_tags(image)
-        except BROKEN:
-            notes.append("broken EXIF left out")
+def read_metadata(image: Image.Image, text: tuple[tuple[bytes, bytes], ...], notes: list[str]) -> Metadata:
+    """What the file of an opened image, no TIFF, says; `text` are the chunks of a PNG that hold some.
+
+    Call it when the pixels are loaded; `notes` gets what is lost.
+    """
+    info = image.info
+    exif = info.get("exif") or _raw_profile(info.get("Raw profile type exif") or info.get("Raw profile type APP1"))
+    resources = info.get("photoshop") or {number: data for number, _, data in getattr(image, "resources", ())}
+    xmp = info.get("xmp") or resources.get(0x0424)
+    xmp, is_cut = joined(xmp if isinstance(xmp, bytes) else None, [data for _, data in getattr(image, "applist", ())])
+    if is_cut:
+        notes.append("extended XMP left out: a part of it is missing or broken")
+    profile = _raw_profile(info.get("Raw profile type iptc"))
+    iptc = resources.get(_IIM) or (profile if profile.startswith(b"\x1c") else _in_resources(profile))
+    exif = exif or resources.get(0x0422)
     return Metadata(
-        exif=re.sub(rb"^(Exif\0\0)+", b"", exif) if exif else None,
-        xmp=info["xmp"] if isinstance(info.get("xmp"), bytes) else None,
+        exif=re.sub(rb"^(Exif\0\0)+", b"", exif) if isinstance(exif, bytes) else None,
+        xmp=xmp,
         dpi=_dpi(info.get("dpi")),
         comment=info["comment"] if isinstance(info.get("comment"), bytes) else None,
+        iptc=iptc if isinstance(iptc, bytes) else None,
+        text=text,
     )
+
+
+def of_tags(tags: Directory) -> Metadata:
+    """What the tags of a TIFF page say."""
+    told = {number: tag for number, tag in tags.items() if number in _TOLD}
+    iptc = values_of(tags, IPTC, b"")[0]
+    if not isinstance(iptc, bytes):  # libtiff has it as LONG
+        iptc = tags[IPTC].data
+        swapped = b"".join(iptc[n : n + 4][::-1] for n in range(0, len(iptc), 4))
+        iptc = swapped if swapped[:1] == b"\x1c" != iptc[:1] else iptc
+        iptc = iptc[:-3] + iptc[-3:].rstrip(b"\0")
+    xmp = tags.get(XMP)
+    return Metadata(
+        exif=as_block(told) if told else None,
+        xmp=xmp.data if isinstance(xmp, Tag) else None,
+        dpi=_dpi_of(tags),
+        iptc=iptc or _in_resources(getattr(tags.get(RESOURCES), "data", b"")) or None,
+    )
+
+
+def _dpi_of(tags: Directory) -> tuple[float, float] | None:
+    inches = {2: 1, 3: 2.54}.get(values_of(tags, Base.ResolutionUnit, 2)[0])
+    both = [values_of(tags, tag, 0)[0] for tag in _RESOLUTION[:2]]
+    try:
+        return _dpi([number * inches for number in both]) if inches else None
+    except TypeError:
+        return None
 
 
 def _dpi(value: object) -> tuple[float, float] | None:
@@ -52,20 +111,37 @@ def _dpi(value: object) -> tuple[float, float] | None:
     return (across, down) if 1 <= across <= 65535 and 1 <= down <= 65535 else None  # JPEG has 16 bits for it
 
 
-def _exif_of_tags(image: Image.Image) -> bytes | None:
-    """EXIF of a TIFF file, whose own tags it is, or of a PNG file that holds it as text."""
-    tags, kept = _descriptive(image.getexif()), Image.Exif()
-    kept.update(tags)
-    return kept.tobytes() if tags else None
+def _raw_profile(text: object) -> bytes:
+    """What ImageMagick wrote as hexadecimal text into a PNG."""
+    try:
+        return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else b""
+    except ValueError:
+        return b""
 
 
-def _descriptive(tags: Image.Exif) -> dict[int, object]:
-    below = (IFD.Exif, IFD.GPSInfo)
-    return {tag: tags.get_ifd(tag) if tag in below else tags[tag] for tag in tags if tag in _TIFF_TAGS}
+def _in_resources(data: bytes) -> bytes:
+    """IPTC in Photoshop's image resources (Adobe Photoshop File Formats Specification, 2019)."""
+    place = 0
+    while data[place : place + 4] == b"8BIM" and place + 12 <= len(data):
+        (number,) = struct.unpack_from(">H", data, place + 4)
+        place += 6 + (data[place + 6] + 2) // 2 * 2
+        (size,) = struct.unpack(">L", data[place : place + 4].ljust(4, b"\0"))
+        if number == _IIM:
+            return data[place + 4 : place + 4 + size]
+        place += 4 + size + size % 2
+    return b""
+
+
+def as_resources(iptc: bytes) -> bytes:
+    """The same the other way round: IPTC as a JPEG's APP13 segment holds it."""
+    return b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHL", _IIM, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
 
 
 def true_of_output(metadata: Metadata, width: int, height: int, notes: list[str]) -> Metadata:
-    """The same for an upright sRGB picture of `width` x `height`; EXIF that can't be changed is left out, and noted."""
+    """The same for an upright sRGB picture of `width` x `height`; EXIF that can't be changed is left out, and noted.
+
+    XMP gets the mark.
+    """
     exif, xmp = metadata.exif, metadata.xmp
     try:
         exif = exif and _patched(exif, width, height)
@@ -73,26 +149,54 @@ def true_of_output(metadata: Metadata, width: int, height: int, notes: list[str]
         exif = None
         notes.append("broken EXIF left out")
     xmp = xmp and re.sub(rb'(tiff:Orientation(?:\s*=\s*["\']|>)\s*)\d', rb"\g<1>1", xmp)
+    if metadata.mark:
+        xmp = marked(xmp, metadata.mark, notes)
     return replace(metadata, exif=exif, xmp=xmp)
 
 
-def tiff_tags(metadata: Metadata, notes: list[str]) -> dict[int, object]:
+def told_of_result(info: dict, size: tuple[int, int], mark: Mark) -> dict:
+    """What of a Pillow image's `info` is told of its coloured version, with the mark: options of `Image.save`."""
+    exif = info.get("exif")
+    told = Metadata(
+        exif=re.sub(rb"^(Exif\0\0)+", b"", exif) if isinstance(exif, bytes) else None,
+        xmp=info["xmp"] if isinstance(info.get("xmp"), bytes) else None,
+        dpi=_dpi(info.get("dpi")),
+        comment=info["comment"] if isinstance(info.get("comment"), bytes) else None,
+        mark=mark,
+    )
+    told = true_of_output(told, *size, [])
+    kept = {"exif": told.exif and b"Exif\0\0" + told.exif, "xmp": told.xmp, "dpi": told.dpi, "comment": told.comment}
+    return {name: value for name, value in kept.items() if value}
+
+
+def tiff_tags(metadata: Metadata, notes: list[str]) -> Directory:
     """The tags that tell of the photo in a TIFF file; EXIF that can't become tags is left out, and noted."""
-    tags, exif, trial = {}, Image.Exif(), ImageFileDirectory_v2()
+    tags: Directory = {}
     if metadata.exif:
         try:
-            exif.load(metadata.exif)
-            tags = _descriptive(exif)
-            trial.update(tags)
-            trial.tobytes()
-        except BROKEN:
-            tags = {}
+            tags = {number: tag for number, tag in from_block(metadata.exif).items() if number in _TOLD}
+        except ValueError:
             notes.append("broken EXIF left out")
     if metadata.xmp:
-        tags[Base.XMLPacket] = metadata.xmp
-    if metadata.dpi:
-        tags[Base.ResolutionUnit], tags[Base.XResolution], tags[Base.YResolution] = 2, *metadata.dpi
+        tags[XMP] = Tag(1, metadata.xmp)
+    if metadata.iptc:
+        tags[IPTC] = Tag(LONG, metadata.iptc + bytes(-len(metadata.iptc) % 4))  # as Photoshop and libtiff have it
+    if metadata.dpi != _dpi_of(tags):
+        for number in _RESOLUTION:
+            tags.pop(number, None)
+        if metadata.dpi:
+            tags |= _resolution(metadata.dpi)
     return tags
+
+
+def _resolution(dpi: tuple[float, float]) -> Directory:
+    across, down = (tag_of(RATIONAL, round(number * 10_000), 10_000) for number in dpi)
+    return {Base.XResolution: across, Base.YResolution: down, Base.ResolutionUnit: tag_of(SHORT, 2)}
+
+
+def with_resolution(metadata: Metadata) -> bytes | None:
+    """EXIF that holds the resolution, for formats that have no other place for it; as it is where there is EXIF."""
+    return as_block(_resolution(metadata.dpi)) if metadata.dpi and not metadata.exif else metadata.exif
 
 
 def _patched(exif: bytes, width: int, height: int) -> bytes:

@@ -2,17 +2,24 @@
 
 import errno
 import logging
+import mmap
 import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
+from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto, one_line
 from fastcolor.photo.deep import is_deep
-from fastcolor.photo.formats import FORMATS, Format, format_in, format_opened
+from fastcolor.photo.formats import FORMATS, RAW, Format, format_in, format_opened
+from fastcolor.photo.png_text import without_long_text
+from fastcolor.photo.tags import Directory, Header, directories, read_header, values_of
+from fastcolor.photo.tiff_read import NotRead, is_for_pillow, layout_of
 
 # A photo is read, coloured and written within 2 GB: the program itself takes some 500 MB, which leaves this much for
 # pixels. At 7 bytes for each, as most files need, that makes 200 megapixels, the most that a camera phone has.
@@ -34,21 +41,138 @@ _REASONS = {
 }
 
 
+@dataclass(frozen=True)
+class Head:
+    """What is known of a page before it is decoded. `tags` and `place` are those of a TIFF page's directory."""
+
+    width: int
+    height: int
+    memory: int  # bytes, about, that it takes while it is read
+    tags: Directory | None = None
+    place: int = 0
+
+
+class Source:
+    """An opened photo file, nothing decoded yet. `notes` get what is lost."""
+
+    def __init__(self, path: Path, file: BinaryIO, format: Format, tolerant: bool):
+        self.path, self.file, self.format, self.tolerant, self.notes = path, file, format, tolerant, []
+        self.text: tuple[tuple[bytes, bytes], ...] = ()  # chunks of a PNG
+        if format.name == "PNG":
+            self.file, self.text = without_long_text(file, self.notes)
+        self.header: Header | None = read_header(file) if format.pages else None
+
+    def image(self, head: Head | None = None) -> Image.Image:
+        """The file, or one of a TIFF's pages, as Pillow opens it."""
+        self.file.seek(0)
+        file = self.file if head is None or head.tags is None else _AtPage(self.file, self.header, head.place)
+        return Image.open(file, formats=self.format.pillow[:1])
+
+    def heads(self) -> list[Head]:
+        """All pages that are photos. Raises UnreadablePhoto if one can't be read or is too large, or for too many."""
+        if not self.format.pages:
+            image = self.image()
+            heads = [Head(image.width, image.height, memory_for(image))]
+            self._refuse(heads[0], image)
+            return heads
+        heads, others = [], 0
+        for place, tags in directories(self.file, MOST_PAGES + 1):
+            if len(heads) + others == MOST_PAGES:
+                raise UnreadablePhoto(self.path, f"has more than {MOST_PAGES:,} pages: split it")
+            if DNG_VERSION in tags:
+                raise UnreadablePhoto(self.path, RAW_REFUSAL)
+            if _is_photo(tags):
+                heads.append(self._tiff_head(place, tags))
+            else:
+                others += 1
+        if not heads:  # a thumbnail of nothing is the photo
+            heads = [self._tiff_head(place, tags) for place, tags in directories(self.file, 1)]
+            others -= 1
+        if others > 0:
+            self.notes.append(f"{others} of its pages left out: thumbnails or masks")
+        if not heads:
+            raise UnreadablePhoto(
+                self.path, "is a broken TIFF file, or of a rare kind: save it again in an image editor"
+            )
+        return heads
+
+    def _tiff_head(self, place: int, tags: Directory) -> Head:
+        if is_for_pillow(tags):
+            width, height = (int(values_of(tags, tag, 0)[0]) for tag in (Base.ImageWidth, Base.ImageLength))
+            head = Head(width, height, width * height * self.format.memory, tags, place)
+            self._refuse(head, None)
+            return head
+        layout = layout_of(tags)
+        head = Head(layout.width, layout.height, layout.memory, tags, place)
+        self._refuse(head, None)
+        return head
+
+    def _refuse(self, head: Head, image: Image.Image | None) -> None:
+        """Raise UnreadablePhoto if a page would be read for minutes, or needs too much memory."""
+        if image and self.format.refusal and (reason := self.format.refusal(self.path, image)):
+            raise UnreadablePhoto(self.path, reason)
+        if head.memory > MEMORY:
+            raise UnreadablePhoto(self.path, too_large(head.memory))
+
+
+DNG_VERSION = 50706
+RAW_REFUSAL = "is a raw file: develop it first, as what can be read of it is a small preview"
+
+
+def too_large(memory: int) -> str:
+    """The sentence about a photo that needs so many bytes of memory."""
+    need = f"{-(-memory // 10_000_000) / 100:.2f} GB of memory, and the limit is {MEMORY / 1e9:.2f} GB"
+    return f"would need {need}: make it smaller first"
+
+
+def _is_photo(tags: Directory) -> bool:
+    """Whether a page is neither a smaller version of another one nor a mask: TIFF 6.0, sections 8 and 9."""
+    (kind,), (old,) = values_of(tags, Base.NewSubfileType, 0)[:1], values_of(tags, Base.SubfileType, 1)[:1]
+    return isinstance(kind, int) and not kind & 0b101 and old != 2
+
+
+class _AtPage:
+    """A TIFF file whose header names another page first: Pillow refuses a file whose first page it can't read."""
+
+    def __init__(self, file: BinaryIO, header: Header, place: int):
+        letters = "little" if header.order == "<" else "big"
+        self._file, self._first, self._at = (
+            file,
+            place.to_bytes(8 if header.is_big else 4, letters),
+            8 * header.is_big or 4,
+        )
+        self.seek, self.tell, self.fileno, self.flush = file.seek, file.tell, file.fileno, file.flush
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file."""
+        start = self._file.tell()
+        data = bytearray(self._file.read(size))
+        for n, byte in enumerate(self._first, self._at - start):
+            if 0 <= n < len(data):
+                data[n] = byte
+        return bytes(data)
+
+
 @contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
-    """A photo file as Pillow opens it, nothing decoded yet. What goes wrong in the block becomes UnreadablePhoto."""
-    format = None
+def opened(path: str | Path, tolerant: bool = False) -> Iterator[Source]:
+    """A photo file, nothing decoded yet. What goes wrong in the block becomes UnreadablePhoto.
+
+    With `tolerant`, what there is of a truncated file is decoded.
+    """
+    format, path = None, Path(path)
     try:
-        mode = Path(path).stat().st_mode
+        mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             raise UnreadablePhoto(path, "is a folder, not a photo" if stat.S_ISDIR(mode) else "is not a regular file")
+        if path.suffix.lower() in RAW:
+            raise UnreadablePhoto(path, RAW_REFUSAL)
         with open(path, "rb") as file:
-            format = _recognised(path, file.read(12))
-            file.seek(0)
-            with Image.open(file, formats=format.pillow[:1]) as image:
-                yield image
+            format = _recognised(path, file.read(26))
+            yield Source(path, file, format, tolerant)
     except UnreadablePhoto:
         raise
+    except NotRead as error:
+        raise UnreadablePhoto(path, str(error)) from None
     except Image.UnidentifiedImageError:
         reason = f"is a broken {format.name} file, or of a rare kind: save it again in an image editor"
         raise UnreadablePhoto(path, reason) from None
@@ -66,11 +190,21 @@ def _recognised(path: str | Path, beginning: bytes) -> Format:
     format = format_in(beginning)
     if format is None:
         *names, last = (format.name for format in FORMATS)
-        raise UnreadablePhoto(path, f"is not a {', '.join(names)} or {last} file")
+        known = (sentence for start, sentence in _NO_PHOTOS.items() if beginning.startswith(start))
+        raise UnreadablePhoto(path, next(known, f"is not a {', '.join(names)} or {last} file"))
     if format.codec and not format.codec():
         install = f"pip install 'fastcolor[{format.extra}]'"
         raise UnreadablePhoto(path, f"is a {format.name} photo: to read such files, run {install}")
+    if reason := format.rare(beginning):
+        raise UnreadablePhoto(path, reason)
     return format
+
+
+_NO_PHOTOS = {
+    b"PK": "is a zip archive: unpack it first",
+    b"%PDF": "is a PDF file: export its pictures first",
+}
+"""How files begin that people hand in all the same, and what to do with them."""
 
 
 def memory_for(image: Image.Image) -> int:
@@ -79,39 +213,27 @@ def memory_for(image: Image.Image) -> int:
     return image.width * image.height * bytes_each
 
 
-def refuse(path: str | Path, image: Image.Image, memory: int) -> None:
-    """Raise UnreadablePhoto if an opened page would be read wrongly or for minutes, or needs too much memory.
-
-    `memory` is in bytes, with that of the pages before it.
-    """
-    refusal = format_opened(image).refusal
-    if refusal and (reason := refusal(path, image)):
-        raise UnreadablePhoto(path, reason)
-    if memory > MEMORY:
-        need = f"{memory / 1e9:.1f} GB of memory, and the limit is {MEMORY / 1e9:.1f} GB"
-        raise UnreadablePhoto(path, f"would need {need}: make it smaller first")
+def check(path: str | Path) -> tuple[int, int]:
+    """Width and height of a photo's first page as stored. Raises UnreadablePhoto for what will not be read."""
+    with opened(path) as source:
+        head = source.heads()[0]
+        return head.width, head.height
 
 
-def pages_of(path: str | Path, image: Image.Image) -> list[int]:
-    """`memory_for` each page of an opened image. Raises UnreadablePhoto if they are too much."""
-    pages = []
-    while True:
-        pages.append(memory_for(image))
-        refuse(path, image, sum(pages))
-        if not format_opened(image).pages:
-            return pages
-        try:
-            image.seek(len(pages))  # not n_frames: Pillow takes minutes to count the pages of a file made of them
-        except EOFError:
-            return pages
-        if len(pages) == MOST_PAGES:
-            raise UnreadablePhoto(path, f"has more than {MOST_PAGES:,} pages: split it")
-
-
-def memory_of(path: str | Path) -> int:
-    """About how many bytes it takes to read a photo file, going by what its header says; 0 for what can't be read."""
+def needs_of(path: str | Path) -> list[int]:
+    """About how many bytes each page of a photo file takes while it is read; none for what can't be read."""
     try:
-        with opened(path) as image:
-            return sum(pages_of(path, image))
+        with opened(path) as source:
+            return [head.memory for head in source.heads()]
     except UnreadablePhoto:
-        return 0
+        return []
+
+
+def is_coloured(path: str | Path, system: str) -> bool:
+    """Whether a file says of itself that `system` coloured it (see `xmp.marked`)."""
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            place = data.find(b"AISystemUsed>")
+            return place >= 0 and system.encode() in data[place : place + 300].partition(b"</")[0]
+    except (OSError, ValueError):  # a folder, an empty file
+        return False

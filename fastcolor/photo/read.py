@@ -1,55 +1,71 @@
 """Reads one photo file of any kind: upright sRGB pixels, and what the file says of the photo besides."""
 
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto
 from fastcolor.photo.deep import is_deep, joined, lower_byte, raw_mode, read_as
-from fastcolor.photo.formats import format_opened
-from fastcolor.photo.icc import Profile, load_profile
-from fastcolor.photo.metadata import BROKEN, Metadata, read_metadata
-from fastcolor.photo.opening import memory_for, opened, pages_of, refuse
-from fastcolor.photo.page import STRIP, Page, Photo, over_white, to_uint8
-
-# What makes a stored picture upright, by EXIF's orientation (EXIF 3.0, 4.6.5.1): views, which cost nothing.
-_TURNS = {
-    1: lambda x: x,
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: x.swapaxes(0, 1)[:, ::-1],
-    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
-    8: lambda x: x.swapaxes(0, 1)[::-1],
-}
-_BACK = {6: 8, 8: 6}  # the turn that undoes a turn; all others undo themselves
+from fastcolor.photo.icc import Profile, load_profile, rgb_profile
+from fastcolor.photo.jpeg_end import ended
+from fastcolor.photo.metadata import BROKEN, Metadata, of_tags, read_metadata
+from fastcolor.photo.opening import MEMORY, Head, Source, opened, too_large
+from fastcolor.photo.page import STRIP, TURNS, Page, Photo, in_strips, over_white, to_uint8, upright
+from fastcolor.photo.tags import values_of
+from fastcolor.photo.tiff_read import extra_channels, is_for_pillow, read_samples, white_of
 
 
-def read_photo(path: str | Path) -> Photo:
+def read_photo(path: str | Path, tolerant: bool = False) -> Photo:
     """All pages of a photo file, with 8 or 16 bits as in the file. Raises UnreadablePhoto, with the reason."""
-    with opened(path) as image:
-        notes, count = [], len(pages_of(path, image))
-        pages = [_read_page(path, image, number, notes, is_last=number == count - 1) for number in range(count)]
-    return Photo([page for page, _ in pages], pages[0][1], list(dict.fromkeys(notes)))
+    with closing(read_pages(path, photo := Photo([]), tolerant)) as pages:
+        photo.pages = list(pages)
+    return photo
+
+
+def read_pages(path: str | Path, photo: Photo, tolerant: bool = False, together: bool = True) -> Iterator[Page]:
+    """The pages of a photo file, one after the other; `photo` gets the notes. Raises UnreadablePhoto.
+
+    With `tolerant`, what there is of a truncated file. Unless they are kept `together`, they may be more than fit in
+    memory.
+    """
+    with opened(path, tolerant) as source:
+        heads = source.heads()
+        if together and (need := sum(head.memory for head in heads)) > MEMORY:
+            raise UnreadablePhoto(path, too_large(need))
+        for head in heads:
+            page = _read_page(source, head)
+            photo.notes[:] = dict.fromkeys([*photo.notes, *source.notes])
+            yield page
 
 
 def open_photo(path: str | Path, least: int | None = None) -> Image.Image:
     """Any photo as an upright 8-bit sRGB image: 16 bits scaled, transparency over white, the first of several pages.
 
     With `least`, a large JPEG may come reduced, with no side shorter than `least` pixels, which is several times
-    faster. Raises UnreadablePhoto, with the reason, for whatever can't be decoded.
+    faster. Its `info` holds what the file says that Pillow can save again: `image.save(path, **image.info)`. Raises
+    UnreadablePhoto, with the reason, for whatever can't be decoded.
     """
-    with opened(path) as image:
-        refuse(path, image, memory_for(image))
-        if least:
-            image.draft(None, (least, least))
-        if _is_plain(image) and _orientation(image) == 1:  # most photos of a training set: nothing to convert
-            image.load()
-            return image.copy()
-        return Image.fromarray(over_white(_read_page(path, image, 0, [], is_last=True)[0]))
+    with opened(path) as source:
+        head = source.heads()[0]
+        if least and head.tags is None:
+            (image := source.image()).draft(None, (least, least))
+        else:
+            image = source.image() if head.tags is None else None
+        if image and _is_plain(image) and _orientation(image) == 1:
+            image = _loaded(source, head, image)  # most photos of a training set: nothing to convert
+            told = _metadata(source, head, image)
+        else:
+            page = _read_page(source, head, least)
+            image, told = Image.fromarray(over_white(page)), page.metadata
+    kept = {"exif": told.exif and b"Exif\0\0" + told.exif, "xmp": told.xmp, "dpi": told.dpi, "comment": told.comment}
+    image = image.copy()
+    image.info = {name: value for name, value in kept.items() if value}
+    return image
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -60,39 +76,105 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(over_white(_srgb(_converted(image, profile, 1), profile, [])))
 
 
-def _read_page(
-    path: str | Path, image: Image.Image, number: int, notes: list[str], is_last: bool
-) -> tuple[Page, Metadata]:
-    image.seek(number)
-    format = format_opened(image)
-    if getattr(image, "is_animated", False) and not format.pages:
-        notes.append("only the first of its pictures is kept")
-    profile = _profile(image, notes)
+def _read_page(source: Source, head: Head, least: int | None = None) -> Page:
+    if head.tags is not None:
+        if extra_channels(head.tags):
+            source.notes.append("a channel that is neither colour nor transparency, such as infrared, left out")
+        if not is_for_pillow(head.tags):
+            return _own_page(source, head)
+    image = source.image(head)
+    if head.tags is not None and not source.tolerant:
+        covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
+        if covered < image.width * image.height:
+            raise UnreadablePhoto(source.path, "is damaged: some of its rows are missing")
+    if least:
+        image.draft(None, (least, least))
+    if getattr(image, "is_animated", False) and not source.format.pages:
+        which = "its main picture" if source.format.name == "HEIC" else "the first of its pictures"
+        source.notes.append(f"only {which} is kept")
+    profile = _profile(image, source.notes)
     if is_deep(image):
-        page, metadata = _deep_page(path, image, notes, is_last)
+        del image  # its second pass needs the memory
+        page, metadata = _deep_page(source, head)
     else:
-        if format.inverts_cmyk and image.mode == "CMYK" and "adobe" not in image.info:
+        if source.format.inverts_cmyk and image.mode == "CMYK" and "adobe" not in image.info:
             read_as(image, "CMYK")
-        image.load()
-        metadata = read_metadata(image, notes)
+        image = _loaded(source, head, image)
+        metadata = _metadata(source, head, image)
         page = _converted(image, profile, _orientation(image))
-    return _srgb(page, profile, notes), metadata
+    return replace(_srgb(page, profile, source.notes), metadata=metadata)
 
 
-def _deep_page(path: str | Path, image: Image.Image, notes: list[str], is_last: bool) -> tuple[Page, Metadata]:
-    """A page of 16 bits, RGB or with transparency, in two passes over the file: the upper bytes and the lower ones."""
-    number, raw, clear = image.tell(), raw_mode(image), image.info.pop("transparency", None)
+def _loaded(source: Source, head: Head, image: Image.Image) -> Image.Image:
+    """The image with its pixels; of a truncated file those that there are, where that is allowed."""
+    try:
+        if image.format == "JPEG":
+            ended(image, source.notes)
+        image.load()
+    except OSError:
+        if not source.tolerant:
+            raise
+        source.notes.append("truncated: only what there is of it was coloured")
+        image, before = source.image(head), ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            image.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
+    return image
+
+
+def _metadata(source: Source, head: Head, image: Image.Image) -> Metadata:
+    return of_tags(head.tags) if head.tags is not None else read_metadata(image, source.text, source.notes)
+
+
+def _own_page(source: Source, head: Head) -> Page:
+    """A TIFF page whose light Pillow reads wrongly or not at all."""
+    orientation = values_of(head.tags, Base.Orientation, 1)[0]
+    orientation = orientation if orientation in TURNS else 1
+    pixels, alpha = read_samples(source.file, source.header, head.tags, orientation, source.notes, source.tolerant)
+    page = Page(pixels, alpha, of_tags(head.tags))
+    photometric = values_of(head.tags, Base.PhotometricInterpretation, 1)[0]
+    if photometric in (8, 9):  # is sRGB already
+        return page
+    mode = {5: "CMYK", 0: "L", 1: "L"}.get(photometric, "RGB")
+    data = values_of(head.tags, 34675, b"")[0]
+    profile = _usable(data, mode, source.notes) if data else None
+    if profile and pixels.dtype == np.uint8:
+        image = Image.fromarray(pixels, mode) if mode == "CMYK" else Image.fromarray(pixels)
+        return replace(page, pixels=np.asarray(profile.to_srgb(image.convert(profile.mode))))
+    if mode == "CMYK" and not profile:
+        return replace(page, pixels=_of_ink(pixels))
+    return _srgb(page, profile, source.notes)
+
+
+def _of_ink(pixels: np.ndarray) -> np.ndarray:
+    """CMYK `(H, W, 4)`, uint16, without a profile as RGB: what Pillow does with 8 bits, each ink takes its share."""
+    rgb = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    for inks, target in in_strips(pixels, rgb):
+        left = 65535 - inks.astype(np.uint32)
+        target[...] = (left[..., :3] * left[..., 3:] + 32767) // 65535
+    return rgb
+
+
+def _deep_page(source: Source, head: Head) -> tuple[Page, Metadata]:
+    """A PNG of 16 bits, RGB or with transparency, in two passes over the file: the upper bytes and the lower ones."""
+    image = source.image()
+    raw, clear = raw_mode(image), image.info.pop("transparency", None)
     grey = raw.startswith("LA")
     if grey:
         read_as(image, "RGBA")  # four bytes, as these are: both of the grey, both of the alpha
     image.load()
-    metadata, upper = read_metadata(image, notes), _converted(image, None, _orientation(image))
+    orientation, metadata = _orientation(image), _metadata(source, head, image)
+    upper = _converted(image, None, orientation)
     if grey:
         high, low, high_alpha = np.moveaxis(upper.pixels, -1, 0)
         return Page(joined(high, low), joined(high_alpha, upper.alpha)), metadata
-    if is_last:
-        image.close()  # its pixels go: the second pass needs that memory
-    lower = _lower_bytes(path, number, lower_byte(raw))
+    image = source.image()  # the first one's pixels go: the second pass needs that memory
+    image.info.pop("transparency", None)
+    read_as(image, lower_byte(raw))
+    image.load()
+    lower = _converted(image, None, orientation)
     pixels = joined(upper.pixels, lower.pixels)
     alpha = None if upper.alpha is None else joined(upper.alpha, lower.alpha)
     if clear is not None:
@@ -105,45 +187,63 @@ def _srgb(page: Page, profile: Profile | None, notes: list[str]) -> Page:
     if profile is None or page.pixels.dtype == np.uint8:
         return page
     try:
+        if profile.mode == "CMYK":
+            raise ValueError("inks are mixed by tables")
         profile.deep_to_srgb(page.pixels)
     except ValueError:
         notes.append("16 bits reduced to 8: an ICC profile with lookup tables is applied in 8 bits only")
-        pixels = profile.to_srgb(Image.fromarray(to_uint8(page.pixels)).convert(profile.mode))
-        return Page(np.asarray(pixels), page.alpha if page.alpha is None else to_uint8(page.alpha))
+        pixels = to_uint8(page.pixels)
+        image = Image.fromarray(pixels, "CMYK") if pixels.shape[2:] == (4,) else Image.fromarray(pixels)
+        pixels = np.asarray(profile.to_srgb(image.convert(profile.mode)))
+        return replace(page, pixels=pixels, alpha=page.alpha if page.alpha is None else to_uint8(page.alpha))
     return page
 
 
-def _lower_bytes(path: str | Path, number: int, raw: str) -> Page:
-    with opened(path) as image:
-        image.seek(number)
-        image.info.pop("transparency", None)
-        read_as(image, raw)
-        image.load()
-        return _converted(image, None, _orientation(image))
-
-
 def _orientation(image: Image.Image) -> int:
+    """What EXIF says; of a TIFF that Pillow has loaded 1, as it has turned it."""
     try:
-        orientation = image.getexif().get(Base.Orientation, 1)
+        known = image.getexif().get(Base.Orientation, 1)
     except BROKEN:  # the picture may be good all the same
         return 1
-    return orientation if orientation in _TURNS else 1
+    return known if known in TURNS else 1
 
 
 def _profile(image: Image.Image, notes: list[str]) -> Profile | None:
-    """The image's ICC profile, if it has one that fits it and is not sRGB; what is done with it is noted."""
-    if not image.info.get("icc_profile"):
+    """The image's ICC profile, if it has one that fits it and is not sRGB; what is done with it is noted.
+
+    For a PNG without one, what its chunks gAMA and cHRM say: PNG, third edition (W3C 2025), 4.3 and 11.3.2.
+    """
+    grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+    info = image.info
+    if info.get("icc_profile"):
+        return _usable(info["icc_profile"], "CMYK" if image.mode == "CMYK" else "L" if grey else image.mode, notes)
+    if image.format != "PNG" or "srgb" in info or not info.get("gamma"):
         return None
     try:
-        profile = load_profile(image.info["icc_profile"])
+        profile = load_profile(
+            rgb_profile(1 / info["gamma"], None if grey else info.get("chromaticity") or _SRGB_CORNERS)
+        )
+    except ValueError:
+        notes.append("colour space of the PNG file ignored: its numbers make no sense")
+        return None
+    if profile:
+        notes.append(f"gamma {info['gamma']:.3g} of the PNG file converted to sRGB")
+    return profile
+
+
+_SRGB_CORNERS = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # x and y of white, red, green, blue: IEC 61966-2-1
+
+
+def _usable(data: bytes, mode: str, notes: list[str]) -> Profile | None:
+    try:
+        profile = load_profile(data)
     except ValueError:
         notes.append("broken ICC profile ignored")
         return None
     if profile is None:
         return None
-    grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-    if not {"RGB": image.mode not in ("CMYK", "LAB"), "CMYK": image.mode == "CMYK", "L": grey}[profile.mode]:
-        notes.append(f"ICC profile {profile.name} ignored: it is not made for {image.mode}")
+    if not {"RGB": mode not in ("CMYK", "LAB"), "CMYK": mode == "CMYK", "L": mode == "L"}[profile.mode]:
+        notes.append(f"ICC profile {profile.name} ignored: it is not made for {mode}")
         return None
     notes.append(f"ICC profile {profile.name} converted to sRGB")
     return profile
@@ -151,7 +251,8 @@ def _profile(image: Image.Image, notes: list[str]) -> Profile | None:
 
 def _is_plain(image: Image.Image) -> bool:
     """Whether Pillow's own pixels are 8-bit sRGB already."""
-    return image.mode == "RGB" and not image.info.keys() & {"icc_profile", "transparency"} and not is_deep(image)
+    told = image.info.keys() & {"icc_profile", "transparency"} or (image.format == "PNG" and "gamma" in image.info)
+    return image.mode == "RGB" and not told and not is_deep(image)
 
 
 def _converted(image: Image.Image, profile: Profile | None, orientation: int) -> Page:
@@ -159,16 +260,14 @@ def _converted(image: Image.Image, profile: Profile | None, orientation: int) ->
     if image.mode in ("I", "F"):
         image = _scaled(image)
     height, width = image.height, image.width
-    rows, stored = 1 + STRIP // width, []
+    rows, pictures = 1 + STRIP // width, []
     for top in range(0, height, rows):
         strip = _strip(image.crop((0, top, width, min(top + rows, height))), profile)
-        if not stored:
-            upright = (width, height) if orientation > 4 else (height, width)
-            back = _TURNS[_BACK.get(orientation, orientation)]
-            stored = [back(np.empty(upright + part.shape[2:], part.dtype.newbyteorder("="))) for part in strip]
-        for whole, part in zip(stored, strip, strict=True):
-            whole[top : top + rows] = part
-    return Page(*map(_TURNS[orientation], stored))
+        if not pictures:
+            pictures = [upright((height, width), part.shape[2:], part.dtype, orientation) for part in strip]
+        for (_, stored), part in zip(pictures, strip, strict=True):
+            stored[top : top + rows] = part
+    return Page(*(picture for picture, _ in pictures))
 
 
 def _strip(strip: Image.Image, profile: Profile | None) -> list[np.ndarray]:
@@ -189,9 +288,10 @@ def _strip(strip: Image.Image, profile: Profile | None) -> list[np.ndarray]:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Floats or 32-bit integers as 16 bits; white is 1, 255 or 65,535, the first not exceeded, or else the lightest."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0)
-    white = next((white for white in (1.0, 255.0, 65535.0) if values.max() <= white), float(values.max()))
+    """Floats or integers of 32 bits as 16 bits; white is what `white_of` says, in files 65,535 for integers."""
+    values = np.asarray(image)
+    white = 65535.0 if image.mode == "I" and image.format else white_of(values)
+    values = np.nan_to_num(values.astype(np.float32), posinf=white)
     return Image.fromarray((values.clip(0, white) * (65535 / white) + 0.5).astype(np.uint16))
 
 

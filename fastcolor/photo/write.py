@@ -1,5 +1,6 @@
 """Writes a photo into a file, whole or not at all, with all that its own file said of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from PIL import Image
 from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
 from fastcolor.photo.formats import Format, format_of
-from fastcolor.photo.metadata import Metadata, true_of_output
+from fastcolor.photo.metadata import true_of_output, with_resolution
 from fastcolor.photo.page import Page, Photo, over_white, to_uint8
 
 
@@ -19,6 +20,10 @@ def save_photo(image: Image.Image, path: str | Path, **options) -> None:
     `options` are those of Pillow's encoder. Raises UserError if the format can't hold the image.
     """
     format = format_of(path)
+    if format.written_as:
+        raise UserError(
+            f"{path}: {format.name} files are only read: choose another format, such as {format.written_as}"
+        )
     if format.codec and not format.codec():
         install = f"pip install 'fastcolor[{format.extra}]'"
         raise UserError(f"{path}: to write {format.name}, run {install}, or choose another format")
@@ -38,22 +43,56 @@ def save_photo(image: Image.Image, path: str | Path, **options) -> None:
 def write_photo(photo: Photo, path: str | Path, quality: int = 95) -> list[str]:
     """Write a photo, pixels `(H, W, 3)`, in the format of `path`'s suffix, whole or not at all.
 
-    `quality` is JPEG's, HEIC's and WebP's, 1 to 100; WebP is lossless at 100. Gives notes on what the format can't
-    hold; raises UserError if it can't hold the photo at all.
+    Its pages may come one by one. `quality` is JPEG's, HEIC's, AVIF's and WebP's, 1 to 100; WebP is lossless at 100.
+    Gives notes on what the format can't hold; raises UserError if it can't hold the photo at all.
     """
-    format, page, notes = format_of(path), photo.pages[0], []
-    if len(photo.pages) > 1 and not format.pages:
-        raise UserError(f"{path}: {format.name} can't hold all {len(photo.pages)} pages: choose --format tif")
-    height, width = page.pixels.shape[:2]
-    metadata = true_of_output(photo.metadata, width, height, notes)
-    writer = format.deep_writer if page.pixels.dtype == np.uint16 else format.writer
-    if writer:
+    format, notes, pages = format_of(path), [], iter(photo.pages)
+    if format.pages:
         with write_whole(path) as temporary, open(temporary, "w+b") as file:
-            writer(file, photo.pages, metadata, notes)
+            format.writer(file, (_ready(page, format, notes) for page in pages), notes)
+        return list(dict.fromkeys(notes))
+    page = _ready(next(pages), format, notes)
+    if next(pages, None) is not None:
+        raise UserError(f"{path}: {format.name} can't hold more than one page: choose --format tif")
+    if format.deep_writer and page.pixels.dtype == np.uint16:
+        with write_whole(path) as temporary, open(temporary, "w+b") as file:
+            format.deep_writer(file, [page], notes)
         return notes
-    image = _writable(page, format, notes)
-    save_photo(image, path, **format.options(quality, metadata), **_kept(metadata, format, notes))
+    told, image = page.metadata, _writable(page, format, notes)
+    exif = told.exif and b"Exif\0\0" + told.exif
+    options = {"exif": exif, "dpi": told.dpi, "comment": told.comment if "comment" in format.holds else None}
+    options = format.options(quality, told) | {name: value for name, value in options.items() if value}
+    save_photo(image, path, **options)
     return notes
+
+
+def _ready(page: Page, format: Format, notes: list[str]) -> Page:
+    """A page whose metadata are true of it, and none that the format can't hold; what gets lost is noted."""
+    height, width = page.pixels.shape[:2]
+    told = page.metadata
+    if "xmp" not in format.holds and told.mark:
+        notes.append(f"not marked as coloured by a machine: {format.name} can't hold that")
+        told = replace(told, mark=None)
+    told = true_of_output(told, width, height, notes)
+    if "dpi" not in format.holds and "exif" in format.holds:
+        told = replace(told, exif=with_resolution(told), dpi=None)
+    for name, what in _NAMES.items():
+        value = getattr(told, name)
+        most = format.limits.get(name)
+        if value and (name not in format.holds or (most is not None and len(value) > most)):
+            told = replace(told, **{name: () if name == "text" else None})
+            notes.append(f"{what} left out: {format.name} can't hold {'that much' if name in format.holds else 'it'}")
+    return replace(page, metadata=told)
+
+
+_NAMES = {
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "iptc": "IPTC",
+    "dpi": "resolution",
+    "comment": "comment",
+    "text": "text of the PNG file",
+}
 
 
 def _writable(page: Page, format: Format, notes: list[str]) -> Image.Image:
@@ -69,16 +108,3 @@ def _writable(page: Page, format: Format, notes: list[str]) -> Image.Image:
     if page.alpha is not None:
         image.putalpha(Image.fromarray(to_uint8(page.alpha)))
     return image
-
-
-def _kept(metadata: Metadata, format: Format, notes: list[str]) -> dict[str, object]:
-    """What Pillow's encoder is told of the photo, as far as the format can hold it; what gets lost is noted."""
-    exif = metadata.exif and b"Exif\0\0" + metadata.exif
-    told = {"exif": exif, "xmp": metadata.xmp, "dpi": metadata.dpi, "comment": metadata.comment}
-    told = {name: value for name, value in told.items() if value}
-    for name, most in format.limits.items():
-        if len(told.get(name, b"")) > most:
-            del told[name]
-            what = name if name == "comment" else name.upper()
-            notes.append(f"{what} left out: {format.name} can't hold {'that much' if most else 'it'}")
-    return told

@@ -1,7 +1,7 @@
 """Files from elsewhere that mean harm: each is refused in one sentence, in seconds, and nothing in it is ever run.
 
-    pytest -m faults tests/faults/test_hostile.py                  # 21,000 files, in about three minutes
-    FUZZ_SEED=7 pytest -m faults tests/faults/test_hostile.py      # 21,000 others
+pytest -m faults tests/faults/test_hostile.py                  # 21,000 files, in about three minutes
+FUZZ_SEED=7 pytest -m faults tests/faults/test_hostile.py      # 21,000 others
 """
 
 import io
@@ -45,7 +45,7 @@ from fastcolor.networks.classic import (
 )
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.registry import build
-from fastcolor.photo.opening import memory_of
+from fastcolor.photo.opening import needs_of
 from fastcolor.photo.page import Photo
 from fastcolor.photo.read import open_photo, read_photo
 from fastcolor.photo.write import write_photo
@@ -402,7 +402,7 @@ def with_right_crcs(content):
 
 def use_photo(path, target=None):
     """Read a file in all ways, and write it to `target`; gives the sentence with which it is refused, or None."""
-    memory_of(path)
+    needs_of(path)
     sentence = None
     for read in (open_photo, lambda path: open_photo(path, least=16), read_photo):
         try:

@@ -28,7 +28,7 @@ export async function startPhotos() {
 
 function showSetup() {
   const { weights, sizes, examples, most_bytes, kept_seconds } = setup;
-  $("limits").textContent = `JPEG, PNG, TIFF, WebP, BMP, GIF or HEIC, up to ${most_bytes / 1e6} MB each; or paste one`;
+  $("limits").textContent = `JPEG, PNG, TIFF, WebP, HEIC, AVIF, PSD and others, up to ${most_bytes / 1e6} MB each; or paste one`;
   $("kept").textContent =
     "Photos stay on the machine that serves this page, and are deleted there when you remove them, " +
     `close the page, or leave it for ${kept_seconds / 60} minutes.`;

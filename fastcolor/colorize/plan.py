@@ -1,0 +1,194 @@
+"""What `fastcolor colorize` will read, and where each result goes: decided before the first photo is coloured."""
+
+import glob
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from fastcolor.errors import UserError
+from fastcolor.photo.folders import find_photos
+from fastcolor.photo.formats import SUFFIXES
+
+
+class Job(NamedTuple):
+    """A photo file to be coloured, and the file to write."""
+
+    source: Path
+    target: Path
+    was_found: bool = False  # in a folder, not given by name: then it may be a result of ours
+
+
+@dataclass
+class Plan:
+    """The photos to colour, a sentence for each input that can't be, and kinds of files that are not read."""
+
+    jobs: list[Job] = field(default_factory=list)
+    failures: list[tuple[Path | str, str]] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+def plan(inputs: list[str], out: str, format: str | None) -> Plan:
+    """The photos to colour.
+
+    A folder's tree is kept below `out`, of several folders their names too; other photos go there under their names.
+    Raises UserError if nothing could be written as it is asked for.
+    """
+    made, found = Plan(), []
+    given = [match for each in inputs for match in _matches(each, made)]
+    folders = [path for path in given if os.path.isdir(path)]
+    common = os.path.commonpath([os.path.abspath(folder) for folder in folders]) if len(folders) > 1 else None
+    for path in given:
+        if not os.path.isdir(path):
+            found.append((path, Path(path.name), False))
+            continue
+        results = _inside(path, out)
+        top = Path(os.path.relpath(os.path.abspath(path), common)) if common else Path()
+        try:
+            names = find_photos(
+                path, lambda error: made.failures.append((Path(error.filename), "can't be read")), made.others
+            )
+        except UserError as error:
+            made.failures.append((path, str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")))
+            continue
+        kept = (name for name in names if not results or name.parts[: len(results)] != results)
+        found += [(path / name, top / name, True) for name in kept]
+    targets = _targets([name for _, name, _ in found], out, format)
+    jobs = [Job(source, target, walked) for (source, _, walked), target in zip(found, targets, strict=True)]
+    made.jobs = _with_names_of_their_own(jobs, out)
+    refuse_to_overwrite(made)
+    return made
+
+
+def _matches(given: str, made: Plan) -> list[Path]:
+    """The files and folders that an input names; a pattern is one that the shell did not expand."""
+    if given == "-":
+        made.failures.append(("-", "photos are read from files: give a name instead of -"))
+        return []
+    if "://" in given:
+        made.failures.append((given, "is an address on the web: download it first"))
+        return []
+    if glob.has_magic(given) and not os.path.lexists(given):
+        found = sorted(glob.glob(_pattern(given), recursive=True))
+        if not found:
+            made.failures.append((Path(given), "no file has such a name"))
+        return list(map(Path, found))
+    return [Path(given)]
+
+
+def _pattern(given: str) -> str:
+    """A pattern in which folders that exist are no patterns: [1950] in `scans [1950]/*.jpg`."""
+    path = Path(given)
+    for folder in path.parents:
+        if os.path.isdir(folder):
+            return os.path.join(glob.escape(str(folder)), os.path.relpath(given, folder))
+    return given
+
+
+def _inside(folder: Path, out: str) -> tuple[str, ...]:
+    """The way from a folder of photos to `out`, if that is inside. Raises UserError if they are the same."""
+    try:
+        results = Path(os.path.realpath(out)).relative_to(os.path.realpath(folder)).parts
+    except ValueError:  # it lies elsewhere
+        return ()
+    if not results:
+        raise UserError(f"{out} is the folder of the photos itself: give another one, as originals are never changed")
+    return results
+
+
+def is_one_file(out: str, count: int) -> bool:
+    """Whether `out` names the file of a single photo, not a folder. Raises UserError for a file that can't be one."""
+    suffix = Path(out).suffix.lower()
+    known = suffix in SUFFIXES
+    if os.path.isfile(out) and not known:
+        raise UserError(f"{out} is a file: give a folder")
+    is_folder = os.path.isdir(out) or out.endswith(("/", os.sep))
+    return not is_folder and (known or bool(suffix and count == 1))
+
+
+def _targets(names: list[Path], out: str, format: str | None) -> list[Path]:
+    """Where photos of these names go: below `out`, or, if it is a single one, into the file `out`. Raises UserError."""
+    if not is_one_file(out, len(names)):
+        return [Path(out) / renamed(name, format) for name in names]
+    if len(names) > 1:
+        raise UserError(f"{out} is one file, but there are {len(names):,} photos: give a folder")
+    kind = SUFFIXES.get(suffix := Path(out).suffix.lower())
+    if kind is None or kind.written_as:
+        written = ", ".join(each for each in SUFFIXES if not SUFFIXES[each].written_as)
+        raise UserError(f"{out}: {suffix} can't be written: choose {written}, or give {out}/ for a folder")
+    if format and SUFFIXES[f".{format}"] != kind:
+        raise UserError(f"{out} is not a file of --format {format}: leave out --format, or give another name")
+    return [Path(out) for _ in names]
+
+
+def renamed(name: Path, format: str | None) -> Path:
+    """The name of a photo's result: the photo's own, with another suffix if another format is written."""
+    kind = SUFFIXES.get(name.suffix.lower())
+    if kind is None:  # the file's name does not say what it holds; PNG loses nothing
+        return name.with_name(f"{name.name}.{format or 'png'}")
+    if format is None:
+        return name.with_name(f"{name.name}{kind.written_as}") if kind.written_as else name
+    return name if kind == SUFFIXES[f".{format}"] else name.with_suffix(f".{format}")
+
+
+def _with_names_of_their_own(jobs: list[Job], out: str) -> list[Job]:
+    """The jobs, each photo once; photos whose results would have the same name get longer ones.
+
+    IMG_1.heic and IMG_1.jpg become IMG_1.heic.png and IMG_1.jpg.png; photos of the same name keep their folders' names.
+    """
+    alike, seen, once = defaultdict(list), set(), []
+    for job in jobs:
+        if (key := (identity(job.source), _place(job.target))) not in seen:
+            seen.add(key)
+            once.append(job)
+            alike[key[1]].append(job)
+    longer = {}
+    for group in (group for group in alike.values() if len(group) > 1):
+        common = os.path.commonpath([os.path.abspath(job.source.parent) for job in group])
+        names = Counter(os.path.normcase(job.source.name) for job in group)
+        for job in group:
+            name = job.target.name
+            if os.path.normcase(job.source.name) != os.path.normcase(name):
+                name = job.source.name + job.target.suffix
+            folder = job.target.parent
+            if names[os.path.normcase(job.source.name)] > 1:
+                folder = Path(out) / os.path.relpath(os.path.abspath(job.source.parent), common)
+            longer[job] = job._replace(target=folder / name)
+    return [longer.get(job, job) for job in once]
+
+
+def refuse_to_overwrite(made: Plan) -> None:
+    """Move jobs whose target is one of the photos, under any name, or another's, to the failures.
+
+    Raises UserError if that is all that there is to do.
+    """
+    sources = {identity(job.source): job.source for job in made.jobs}
+    fine, wrong, taken = [], [], {}
+    for job in made.jobs:
+        first = taken.setdefault(_place(job.target), job)
+        if os.path.exists(job.target) and (photo := sources.get(identity(job.target))):
+            what = f"{job.target} is the photo {photo} itself"
+            wrong.append((job.source, f"{what}: write to another folder, as originals are never changed"))
+        elif first is not job:
+            both = f"it and {first.source} would both become {job.target}"
+            wrong.append((job.source, f"{both}: colour them separately, into two folders"))
+        else:
+            fine.append(job)
+    if wrong and not fine:
+        raise UserError(f"{wrong[0][0]}: {wrong[0][1]}")
+    made.jobs = fine
+    made.failures += wrong
+
+
+def _place(target: Path) -> str:
+    return os.path.normcase(os.path.realpath(target))
+
+
+def identity(path: Path) -> tuple[int, int] | str:
+    """What all names of a file share: links of both kinds, other cases, other spellings of the path."""
+    try:
+        found = path.stat()
+    except OSError:  # missing, or a link in a loop
+        return os.path.abspath(path)
+    return found.st_dev, found.st_ino

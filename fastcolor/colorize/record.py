@@ -1,0 +1,88 @@
+"""What each result of a folder was made with, so that a later run knows which ones it would make differently."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import fastcolor
+from fastcolor.colorize.plan import Job
+from fastcolor.photo.xmp import Mark
+from fastcolor.weights import weights_file
+
+SYSTEM = "fastcolor"
+"""How results say who coloured them."""
+NAME = ".fastcolor.jsonl"
+"""The file in a folder of results: a line of JSON for each, the last one of a result counts."""
+
+NEW, SAME, OTHER, UNKNOWN = "new", "same", "made with other settings or from another version of the photo", "unknown"
+
+
+class Weights(NamedTuple):
+    """Which weights: the file's name, and the beginning of its SHA-256."""
+
+    name: str
+    digest: str
+
+
+def weights_of(weights: str | Path | None) -> Weights:
+    """Name and digest of a weights file (see `weights_file`). A missing file has no digest."""
+    path = weights_file(weights)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError:  # it is said when they are loaded
+        digest = ""
+    return Weights(path.stem, digest)
+
+
+def mark_of(weights: Weights) -> Mark:
+    """What results say of who coloured them."""
+    return Mark(SYSTEM, f"fastcolor {fastcolor.__version__}, weights {weights.name} {weights.digest}")
+
+
+class Record:
+    """What the results in a folder were made with. `folder` None: a single file, of which nothing is remembered."""
+
+    def __init__(self, folder: Path | None, settings: dict):
+        self.path, self.settings, self._lines = folder and folder / NAME, settings, {}
+        if self.path is None:
+            return
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return
+        for line in text.splitlines():
+            try:
+                known = json.loads(line)
+                self._lines[known["result"]] = known
+            except (ValueError, TypeError, KeyError, RecursionError):  # cut off by a power cut, or written by others
+                continue
+
+    def state(self, job: Job) -> str:
+        """Whether a job's result is there, and made from this photo with these settings."""
+        if not os.path.lexists(job.target):
+            return NEW
+        if self.path is None or (known := self._lines.get(self._name(job))) is None:
+            return UNKNOWN
+        return SAME if {**known, "result": None} == {**self._line(job), "result": None} else OTHER
+
+    def add(self, job: Job) -> None:
+        """Remember a result that has been written."""
+        if self.path is None:
+            return
+        line = self._line(job)
+        self._lines[line["result"]] = line
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _name(self, job: Job) -> str:
+        return Path(os.path.relpath(job.target, self.path.parent)).as_posix()
+
+    def _line(self, job: Job) -> dict:
+        try:
+            found = job.source.stat()
+            source = {"bytes": found.st_size, "time": found.st_mtime_ns}
+        except OSError:
+            source = {}
+        return {"result": self._name(job), "source": source, "settings": self.settings}
