@@ -33,9 +33,9 @@ def opened(data: Path, path: Path, **options) -> Run:
     return open_run(data=str(data), run=str(path), device="cpu", precision="fp32", **{"size": 32, **options})
 
 
-def prepared(run: Run) -> Photos:
+def prepared(run: Run, needs_color: bool = True) -> Photos:
     """The photos of a run, prepared and loaded, as every stage does it."""
-    prepare_photos(run)
+    prepare_photos(run, needs_color)
     return load_photos(run)
 
 

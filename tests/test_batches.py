@@ -366,7 +366,7 @@ def test_two_folders_become_two_sides_and_held_out_photos_stay_out(tmp_path):
                 tmp_path / "data" / folder / f"{n}.png"
             )
     run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
-    photos = prepared(run)
+    photos = prepared(run, needs_color=False)
     space = SPACES["rgb_unit"]
     dls = unpaired_batches(run, photos, space, 2)
     seen = {"train": [set(), set()], "valid": [set(), set()]}
@@ -396,7 +396,7 @@ def test_a_folder_without_a_batch_or_a_photo_held_out_is_named(tmp_path):
     with pytest.raises(
         UserError, match="few gives [123] photos to train on and [012] to hold out, but 4 and 1 are needed"
     ):
-        unpaired_batches(run, prepared(run), SPACES["rgb_unit"], 4)
+        unpaired_batches(run, prepared(run, needs_color=False), SPACES["rgb_unit"], 4)
 
 
 @pytest.fixture
@@ -549,7 +549,7 @@ def test_unpaired_photos_are_shown_side_by_side_under_their_folders_names(tmp_pa
                 tmp_path / "data" / folder / f"{n}.png"
             )
     run = opened(tmp_path / "data", tmp_path / "run", folders="sea,fire")
-    dls = unpaired_batches(run, prepared(run), SPACES["rgb_unit"], 2)
+    dls = unpaired_batches(run, prepared(run, needs_color=False), SPACES["rgb_unit"], 2)
     dls.show_batch()
     pictures = drawn()
     assert [title for title, _ in pictures] == ["sea", "fire"] * 2

@@ -6,10 +6,7 @@ PSNR rewards grey: always look at it beside colourfulness.
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-from fastcolor.color.lab import rgb_to_lab
 
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
@@ -86,25 +83,6 @@ def blue_share(lab: Tensor) -> Tensor:
     colored = torch.hypot(a, b) >= LEAST_CHROMA
     blue = colored & (hue >= BLUE[0]) & (hue <= BLUE[1])
     return blue.sum(dim=(1, 2)) / colored.sum(dim=(1, 2)).clamp(min=1)
-
-
-LEAST_OWN_COLOR = 1.8  # units of ab: JPEG's rounding makes about 1 in a sepia photo, the palest colour photos have 2
-MOST_TONED = 25.0  # mean chroma: sepia photos had 4 to 13
-
-
-def has_color(rgb: Tensor) -> Tensor:
-    """Whether sRGB images `(N, 3, H, W)`, 0..1, have colours of their own: `(N,)` bool; grey and toned ones have none.
-
-    Toning (sepia, say) gives each lightness one pale colour. So the colours that a cubic in lightness does not
-    explain are counted, at 48 px: their root mean square must be LEAST_OWN_COLOR, or the mean chroma above MOST_TONED.
-    """
-    small = F.adaptive_avg_pool2d(rgb, (min(rgb.shape[2], 48), min(rgb.shape[3], 48)))  # grain and JPEG average out
-    lab = rgb_to_lab(small).flatten(2).double()
-    light, ab = lab[:, 0] / 100, lab[:, 1:].mT
-    powers = torch.stack([torch.ones_like(light), light, light.square(), light.pow(3)], dim=2)
-    toned = powers @ torch.linalg.lstsq(powers, ab, driver="gelsd").solution  # gelsd: a plain image has one lightness
-    own = (ab - toned).square().sum(2).mean(1).sqrt()
-    return (own >= LEAST_OWN_COLOR) | (ab.norm(dim=2).mean(1) > MOST_TONED)
 
 
 def mean_hue(lab: Tensor) -> Tensor:

@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fastcolor.color.metrics import has_color
 from fastcolor.data.cache import Squares, open_cache, take
 from fastcolor.data.photos import file_stamp, side_of, squares_of
 from fastcolor.data.split import COLORLESS, UNREADABLE, read_split, write_split
 from fastcolor.errors import UserError
 from fastcolor.photo.folders import find_photos, write_unreadable
+from fastcolor.photo.tone import is_in_color
 from fastcolor.runs.run import Run
 from fastcolor.scenes.folder import write_scenes
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.scenes.paintings import draw_painting
 
 FEWEST = 8  # photos: with fewer there is too little to learn from, and too little to hold out
-AT_ONCE = 64  # photos whose colours are looked at together
+PALEST = 2.6  # of `is_in_color`: misty photos have more, most sepia less
 SAMPLE_COUNT, SAMPLE_SIDE = 320, 128  # drawn scenes, and their side in pixels
 
 
@@ -97,10 +97,7 @@ def colorless_rows(run: Run, squares: Squares, count: int, unreadable: Collectio
     left.
     """
     readable, cpu = [row for row in range(count) if row not in unreadable], torch.device("cpu")
-    found = []
-    for rows in (readable[i : i + AT_ONCE] for i in range(0, len(readable), AT_ONCE)):
-        rgb = take(squares, rows, cpu)[..., 1:].permute(0, 3, 1, 2) / 255
-        found += [row for row, is_colored in zip(rows, has_color(rgb).tolist(), strict=True) if not is_colored]
+    found = [row for row in readable if not is_in_color(take(squares, [row], cpu)[0, ..., 1:].numpy(), PALEST)]
     if found:
         print(f"{len(found):,} of {count:,} photos left out, as they are grey or sepia, see {run.folder.split}")
     if len(readable) - len(found) < FEWEST:
