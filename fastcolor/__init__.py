@@ -17,7 +17,7 @@ if sys.argv[:1] == ["-m"]:  # `python -m fastcolor.stage1_pretrain_gen`: what it
 
 
 def __getattr__(name: str):
-    if name in __all__:  # only now: `import fastcolor` need not wait for torch
+    if name in __all__:  # only now: `import fastcolor` need not wait for numpy and Pillow
         from fastcolor.colorize import colorizer
 
         return getattr(colorizer, name)

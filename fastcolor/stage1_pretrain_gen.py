@@ -9,6 +9,7 @@ Leaves `stage1_gen.safetensors`, a row per epoch in `history.csv`, and sample gr
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
+from fastcolor.errors import UserError
 from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.pretrained import load_pretrained
@@ -71,7 +73,7 @@ def main(
     generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
     pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
-    epochs: int | None = None,  # passes over the photos (default: 10, from trained weights 2; sample set: 36 and 9)
+    epochs: int | None = None,  # passes over the photos (default: 10, trained weights 2; sample set: 9, none 36)
     frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
     lr: float | None = None,  # highest of the one-cycle schedule, the encoder's is a tenth (default: 1e-3, or 3e-4)
     loss: str = "mse",  # mse, chroma or photo: see losses.py
@@ -85,11 +87,14 @@ def main(
     config = config_of_flag("generator", generator, arch=arch, size=run.settings.size)
     pretrained = pretrained or ("bundled" if config == UNetConfig() else "imagenet")
     can_color = pretrained not in ("imagenet", "none")
+    if can_color and Path(pretrained).resolve().is_relative_to(run.folder.path.resolve()):
+        raise UserError(f"--pretrained {pretrained} lies in the run folder, which it would change: give another --run")
     if run.settings.is_sample:
         usual = (36 if pretrained == "none" else 9), 1e-3
     else:  # MSE makes the colours of trained weights paler: a short time, at a low rate
         usual = (2, 3e-4) if can_color else (10, 1e-3)
-    epochs, lr = (default if given is None else given for given, default in zip((epochs, lr), usual, strict=True))
+    asked = run.kept(STAGE, "epochs", epochs), run.kept(STAGE, "lr", lr)
+    epochs, lr = (default if given is None else given for given, default in zip(asked, usual, strict=True))
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
     at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)

@@ -59,7 +59,7 @@ def main(
         raise UserError(f"{run.require('stage3')} is a critic for {judged}, not for {space.name}: run stage 3 again")
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
-    loss = loss or usual_loss(run.settings.is_sample)
+    loss = run.kept(STAGE, "loss", loss) or usual_loss(run.settings.is_sample)
     distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
     both = GeneratorLoss(LOSSES[loss].weights[space.name] if weight is None else weight, distance)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
@@ -111,9 +111,9 @@ def keep_earlier(run: Run) -> list[dict[str, str]]:
     rows, output = [row for row in run.folder.history() if row["stage"] == "stage1"], run.folder.output(STAGE)
     earlier = [row for row in rows if row["epoch"] == "0"] + rows[-1:]
     if not output.exists():
-        began_best = bool(earlier) and min(reversed(earlier), key=rank)["epoch"] == "0"
-        began_from = run.folder.config["stages"]["stage1"]["pretrained"]
-        better = weights_file(began_from) if began_best else run.folder.output("stage1")
+        began_from = weights_file(run.folder.config["stages"]["stage1"]["pretrained"])
+        began_best = began_from.is_file() and bool(earlier) and min(reversed(earlier), key=rank)["epoch"] == "0"
+        better = began_from if began_best else run.folder.output("stage1")
         tensors, about = load_tensors(better, "generator weights")
         save_tensors(output, tensors, {**about, "stage": 4})
     return earlier

@@ -4,6 +4,7 @@ fastcolor train                    # the drawn sample set: a few minutes on two 
 fastcolor train --data PHOTOS      # your own photos
 """
 
+import math
 import sys
 import time
 from inspect import signature
@@ -50,8 +51,8 @@ PRESETS = {
             "bs": 16,
             "average": 500,
         },
-        # how `ship` writes the final weights; both numbers were chosen on validation photos
-        "ship": {"vivid": 1.13, "size": 160},
+        # how `ship` writes the final weights; the size was chosen on validation photos
+        "ship": {"size": 160},
     },
 }
 
@@ -63,7 +64,7 @@ def main(
     arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
     pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    gen_epochs: int | None = None,  # passes in stage 1 (default: 10, from trained weights 2; sample set: 36 and 9)
+    gen_epochs: int | None = None,  # passes in stage 1 (default: 10, trained weights 2; sample set: 9, none 36)
     critic_epochs: int | None = None,  # in stage 3 (default: 5)
     gan_epochs: int | None = None,  # in stage 4 (default: 12)
     **options,
@@ -128,11 +129,13 @@ def verdict(metrics: dict[str, dict[str, str]]) -> str:
     after, real, then = metrics["GAN"], metrics["real"], "before" if "before" in metrics else "grey"
     if after == metrics[then]:
         return "training did not pay: no epoch was better than the weights it began from, so they were kept"
-    name = "feature distance" if "feature distance" in after else "CIEDE2000"
-    was, now = float(metrics[then][name]), float(after[name])
+    names = ["feature distance", "Frechet"] if "Frechet" in after else ["CIEDE2000"]
+    figures = ", ".join(f"{name} {after[name]} instead of {metrics[then][name]}" for name in names)
+    now, was = (math.prod(float(each[name]) for name in names) for each in (after, metrics[then]))  # as in `rank`
     colors = [float(each["colourfulness"]) / float(real["colourfulness"]) for each in (after, metrics[then])]
     share = "{:.0%} of the photos' colourfulness instead of {:.0%}".format(*colors)
-    return f"training {'paid' if now < was else 'did not pay'}: {name} {now} instead of {was}, {share}, held-out photos"
+    paid = "paid" if now < was else "did not pay"
+    return f"on held-out photos training {paid}: {figures}, {share}"
 
 
 TITLES = {

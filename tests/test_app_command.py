@@ -78,4 +78,4 @@ def test_whoever_lets_others_in_is_told(host, warned, monkeypatch, capsys):
 def test_a_missing_package_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert call() == 2
-    assert capsys.readouterr().err == "fastcolor app: the page needs uvicorn: run `pip install 'fastcolor[app]'`\n"
+    assert capsys.readouterr().err == "fastcolor app: the page needs uvicorn: run `pip install starlette uvicorn`\n"

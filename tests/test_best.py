@@ -141,3 +141,18 @@ def test_time_left_counts_later_stages():
         assert outlook.time_left("stage4", 5, 4) == "20 s, all 20 s"
     assert outlook.time_left("pix2pix", 60, 3) == "3 min"
     assert stage3_pretrain_critic.STAGE in outlook.COST
+
+
+def test_a_run_does_not_begin_from_its_own_weights(own_run):
+    weights = str(own_run / "stage4_gen.safetensors")
+    with pytest.raises(UserError, match="lies in the run folder, which it would change: give another --run"):
+        stage1_pretrain_gen.main(run=str(own_run), pretrained=weights, force=True, **TINY)
+    assert (own_run / "stage4_gen.safetensors").exists()
+
+
+def test_a_resumed_stage_takes_the_flags_that_it_was_begun_with(own_run, capsys):
+    config = json.loads((own_run / "config.json").read_text())
+    config["stages"]["stage1"] |= {"epochs": 7, "lr": 0.5}
+    (own_run / "config.json").write_text(json.dumps(config))
+    stage1_pretrain_gen.main(run=str(own_run), pretrained="none", resume=True, **TINY)
+    assert "stage1 is already finished" in capsys.readouterr().out

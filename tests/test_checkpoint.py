@@ -13,7 +13,15 @@ from safetensors.torch import save_file
 import fastcolor
 from fastcolor.colorize.colorizer import predict
 from fastcolor.errors import UserError
-from fastcolor.networks.checkpoint import FORMAT, load_network, load_tensors, save_half, save_network, save_tensors
+from fastcolor.networks.checkpoint import (
+    FORMAT,
+    load_network,
+    load_tensors,
+    save_half,
+    save_network,
+    save_tensors,
+    save_vivid,
+)
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import UNetConfig
@@ -215,8 +223,9 @@ def test_weights_at_half_the_size_color_alike(finished_run, tmp_path):
 
 
 def test_vivid_weights_give_so_much_more_chroma(finished_run, tmp_path):
-    whole, vivid = finished_run / "stage4_gen.safetensors", tmp_path / "vivid.safetensors"
-    save_half(whole, vivid, vivid=1.5, size=48)
+    whole, vivid = finished_run / "stage1_gen.safetensors", tmp_path / "vivid.safetensors"
+    save_half(whole, vivid, size=48)
+    save_vivid(vivid, 1.5)
     light = torch.linspace(-1, 1, 32 * 32).view(1, 1, 32, 32)
     with torch.no_grad():
         before, after = (load_network(path, "generator")[0](light)[:, 1:] for path in (whole, vivid))

@@ -174,6 +174,14 @@ def test_cmyk_of_16_bits_stays_in_16_bits(tmp_path):
     assert np.array_equal(page.pixels, np.dstack([DEEP] * 3))
 
 
+def test_cmyk_of_8_bits_with_a_further_channel_has_the_light_of_its_inks(tmp_path):
+    zero = np.zeros_like(BYTES)
+    values = np.dstack([zero, zero, zero, 255 - BYTES, zero])
+    tifffile.imwrite(tmp_path / "inks.tif", values, photometric="separated", planarconfig="contig")
+    (page,) = read_photo(tmp_path / "inks.tif").pages
+    assert np.array_equal(page.pixels, np.dstack([BYTES] * 3))
+
+
 def test_a_grey_profile_whose_connection_space_is_lab_gives_l_at_8_and_at_16_bits(tmp_path):
     profile = bytearray(icc_profile(gamma=1.0, primaries=None, name="L"))
     profile[20:24], profile[12:16] = b"Lab ", b"prtr"

@@ -16,7 +16,7 @@ from skimage.color import rgb2lab
 from fastcolor import predict
 from fastcolor.color.metrics import ab_error
 from fastcolor.color.spaces import SPACES
-from fastcolor.colorize import onnx as export
+from fastcolor.colorize import export
 from fastcolor.data import batches
 from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.evaluate.command import judge_photos, painters_of

@@ -22,7 +22,7 @@ def main(
         from fastcolor.app.guard import is_loopback
         from fastcolor.app.server import build
     except ModuleNotFoundError as error:
-        raise UserError(f"the page needs {error.name}: run `pip install 'fastcolor[app]'`") from None
+        raise UserError(f"the page needs {error.name}: run `pip install starlette uvicorn`") from None
     with listen(host, port) as listener:
         port = listener.getsockname()[1]
         if not is_loopback(host):

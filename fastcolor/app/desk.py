@@ -27,7 +27,7 @@ from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.listing import SHIPPED, weights_found
 
-if TYPE_CHECKING:  # importing torch takes longer than saying that a port is taken
+if TYPE_CHECKING:  # loading what runs networks takes longer than saying that a port is taken
     from fastcolor.colorize.colorizer import Colorizer
 
 MOST_BYTES = 200_000_000  # of one file: a JPEG of the largest photos that can be coloured (200 megapixels) has half
@@ -98,7 +98,7 @@ class Desk:
         self.at_work: Handed | None = None
         self._lock, self._tickets, self._worker = threading.Lock(), itertools.count(1), ThreadPoolExecutor(1)
         self._colorizer = lru_cache(NETWORKS)(_load)
-        self._worker.submit(self._colorizer, None, 0)  # loads torch and our weights before somebody waits for them
+        self._worker.submit(self._colorizer, None, 0)  # loads our weights before somebody waits for them
 
     @contextmanager
     def receive(self) -> Iterator[Path]:

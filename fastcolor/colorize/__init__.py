@@ -7,7 +7,11 @@
     with_torch.py networks run by torch: all others
     options.py    which sizes and strengths can be asked for
     tiles.py      networks that change a photo's light too (CycleGAN), at any size
-    folder.py     `fastcolor colorize`: what is written where, and many files at once
+    folder.py     `fastcolor colorize`: the command
+    plan.py       what it will read, and where each result goes
+    flow.py       many photos at once: reading, colouring and writing overlap
+    record.py     what results were made with, and the mark of a machine
+    report.py     what a run says at its end
     export.py     `fastcolor export`: a network as an `.onnx` file
     graph.py      the graph of a network, without its weights
 """

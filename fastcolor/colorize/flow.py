@@ -15,7 +15,7 @@ import numpy as np
 
 from fastcolor.colorize.plan import Job
 from fastcolor.colorize.record import SYSTEM
-from fastcolor.errors import UserError, one_line, printable
+from fastcolor.errors import UnreadablePhoto, UserError, one_line, printable
 from fastcolor.photo.formats import format_of
 from fastcolor.photo.opening import MEMORY, is_coloured, needs_of
 from fastcolor.photo.page import Page, Photo
@@ -164,7 +164,10 @@ def _read(work: _Work, how: How, tell: Callable[[Job, str], None]) -> Page | Non
         work.begun = time.monotonic()
         work.pages = read_pages(work.job.source, work.photo, how.tolerant, together=False)
     with _quiet():
-        return next(work.pages)
+        page = next(work.pages, None)
+    if page is None:
+        raise UnreadablePhoto(work.job.source, "was changed while it was read: colour it again")
+    return page
 
 
 def _pass_on(step: _Step, paint: Paint, how: How, tell: Callable[[Job, str], None], writer: ThreadPoolExecutor) -> None:

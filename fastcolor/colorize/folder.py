@@ -59,7 +59,7 @@ def main(
     try:
         if waiting:
             _must_be_writable(Out)
-            # not sooner: importing torch takes longer than saying that a path is wrong
+            # not sooner: loading what runs networks takes longer than saying that a path is wrong
             from fastcolor.colorize.colorizer import Colorizer
 
             colorizer = Colorizer(weights, size=size, strength=strength, chroma=chroma, device=device)

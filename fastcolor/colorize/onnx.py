@@ -40,6 +40,8 @@ class OnnxEngine(Engine):
             if outputs[0] == "ab":
                 count, _, *shape = inputs["lightness"].shape
                 results[0] = results[0].reshape(count, 2, *shape).astype(np.float32, copy=False)
+        except MemoryError:
+            raise
         except Exception as error:  # one of onnxruntime's, or the result has another shape
             why = f"{self.weights} can't colour ({one_line(error)})"
             raise UserError(f"{why}: write it again with `fastcolor export`") from error
@@ -57,6 +59,8 @@ def open_model(path: Path) -> OnnxEngine:
         return OnnxEngine(path, session, about["size"])
     except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(f"{path} was not written by fastcolor: write one with `fastcolor export`") from None
+    except MemoryError:
+        raise
     except Exception as error:  # onnxruntime has an exception of its own for each way in which a file can be broken
         why = f"is damaged, or not an ONNX model ({one_line(error)})"
         raise UserError(f"{path} {why}: write it again with `fastcolor export`") from error
@@ -78,6 +82,8 @@ def open_weights(path: Path) -> OnnxEngine | None:
         check_size(about.get("size"))
         values = {PREFIX + name: _value(name, each) for name, each in tensors.items() if not name.endswith(COUNTERS)}
         session, _ = _opened(graph.read_bytes(), values)
+    except MemoryError:
+        raise
     except Exception as error:  # onnxruntime's own, for tensors that are missing, or have another shape
         raise does_not_fit(path, error) from error
     return OnnxEngine(path, session, about["size"])

@@ -1,4 +1,4 @@
-"""Which sizes and strengths photos can be coloured with. No torch here: the page checks them before torch is loaded."""
+"""Which sizes and strengths photos can be coloured with."""
 
 from fastcolor.errors import UserError
 

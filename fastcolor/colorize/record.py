@@ -30,7 +30,8 @@ def weights_of(weights: str | Path | None) -> Weights:
     """Name and digest of a weights file (see `weights_file`). A missing file has no digest."""
     path = weights_file(weights)
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        # of a pipe, reading would wait for ever
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
     except OSError:  # it is said when they are loaded
         digest = ""
     return Weights(path.stem, digest)

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from fastcolor.color.grey import grey_photo
 from fastcolor.data.cache import OnDemand, Squares, cache_of, cached, open_cache, resident, unreadable_rows
-from fastcolor.data.split import UNREADABLE, read_split
+from fastcolor.data.split import COLORLESS, UNREADABLE, read_split
 from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.photo.read import halves, open_photo
 from fastcolor.runs.run import Run
@@ -37,7 +37,7 @@ def load_photos(run: Run) -> Photos:
     names = list(split)
     squares, unreadable = squares_of(run, names, is_checked=True)
     for row, reason in unreadable:
-        if split[names[row]] != UNREADABLE:
+        if split[names[row]] not in (UNREADABLE, COLORLESS):
             raise UserError(
                 f"{run.photos / names[row]} {reason}, but the run needs it: put it back, or give another --run"
             )

@@ -97,6 +97,7 @@ def main(
             raise UserError(f"{file} does not exist: give --weights and --against files, run folders, or bundled")
     photos = choose_photos(Path(data), names, part, limit)
     judge = Judge(lpips, frechet)
+    wanted = target_features(target, limit, judge)
     look = {"size": size, "strength": strength, "chroma": chroma}
     systems = painters_of(weights, against, **look)
     Path(out).mkdir(parents=True, exist_ok=True)  # before all the work, not after
@@ -105,7 +106,6 @@ def main(
     if not rows:
         first, reason = unreadable[0]
         raise UserError(f"{data}: no photo can be read, not even {first} ({reason}): give another folder")
-    wanted = target_features(target, limit, judge)
     total = summary(rows, judge.frechet_name, wanted)
     by_folder = {f"{name}/": summary(its, judge.frechet_name, wanted) for name, its in grouped(rows, folder_of).items()}
     about = {"data": data, "names": names, "part": part if names else None, "limit": limit}

@@ -56,15 +56,12 @@ def save_vivid(path: str | Path, factor: float) -> None:
         save_tensors(path, tensors, {**metadata, "vivid": factor})
 
 
-def save_half(source: str | Path, path: str | Path, *, vivid: float = 1.0, **about) -> None:
+def save_half(source: str | Path, path: str | Path, **about) -> None:
     """Save the weights of a lean U-Net again, at half the file size: convolutions in fp16, all else in fp32.
 
-    Colours change by far less than an 8-bit step. `vivid` multiplies the network's chroma, in its last layer; `about`
-    replaces values of the metadata (size, ...).
+    Colours change by far less than an 8-bit step. `about` replaces values of the metadata (size, ...).
     """
     tensors, metadata = load_tensors(source, "generator weights")
-    for name in HEAD:
-        tensors[name] = vivid * tensors[name]
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
     save_tensors(path, tensors, {**metadata, **about})
 

@@ -33,8 +33,8 @@ class Format:
     begins: bytes  # regular expression that matches a file's first bytes
     memory: int  # bytes a pixel while decoding: 4 of Pillow's, 3 of ours, and what the format's own library holds
     holds: tuple[str, ...]  # what can be kept of exif, xmp, iptc, dpi, comment, text
-    codec: Callable[[], bool] | None = None  # makes Pillow know the format; False if `extra` is not installed
-    extra: str | None = None  # the extra of this package (pip install 'fastcolor[extra]') that brings the codec
+    codec: Callable[[], bool] | None = None  # makes Pillow know the format; False if `package` is not installed
+    package: str | None = None  # what brings the codec; an extra in setup.py names it too
 
     # reading
     pages: bool = False  # several pages are read and written; other formats give the first of their pictures
@@ -215,7 +215,7 @@ FORMATS = (
         begins=rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)",  # ISO/IEC 23008-12, B and C
         memory=16,
         codec=knows_heic,
-        extra="heic",
+        package="pillow-heif",
         holds=("exif", "xmp"),
         options=_heic,
     ),
@@ -244,7 +244,7 @@ FORMATS = (
         begins=rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
         memory=28,
         codec=knows_jxl,
-        extra="jxl",
+        package="pillow-jxl-plugin",
         holds=("exif", "xmp"),
         options=_xmp,
     ),

@@ -193,8 +193,7 @@ def _recognised(path: str | Path, beginning: bytes) -> Format:
         known = (sentence for start, sentence in _NO_PHOTOS.items() if beginning.startswith(start))
         raise UnreadablePhoto(path, next(known, f"is not a {', '.join(names)} or {last} file"))
     if format.codec and not format.codec():
-        install = f"pip install 'fastcolor[{format.extra}]'"
-        raise UnreadablePhoto(path, f"is a {format.name} photo: to read such files, run {install}")
+        raise UnreadablePhoto(path, f"is a {format.name} photo: to read such files, run pip install {format.package}")
     if reason := format.rare(beginning):
         raise UnreadablePhoto(path, reason)
     return format

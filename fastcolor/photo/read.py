@@ -149,11 +149,12 @@ def _own_page(source: Source, head: Head) -> Page:
 
 
 def _of_ink(pixels: np.ndarray) -> np.ndarray:
-    """CMYK `(H, W, 4)`, uint16, without a profile as RGB: what Pillow does with 8 bits, each ink takes its share."""
+    """CMYK `(H, W, 4)` without a profile as RGB of the same dtype: each ink takes its share, as Pillow has it."""
+    most = np.iinfo(pixels.dtype).max
     rgb = np.empty((*pixels.shape[:2], 3), pixels.dtype)
     for inks, target in in_strips(pixels, rgb):
-        left = 65535 - inks.astype(np.uint32)
-        target[...] = (left[..., :3] * left[..., 3:] + 32767) // 65535
+        left = most - inks.astype(np.uint32)
+        target[...] = (left[..., :3] * left[..., 3:] + most // 2) // most
     return rgb
 
 

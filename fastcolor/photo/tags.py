@@ -134,7 +134,7 @@ def _ordered(kind: int, data: bytes, order: str) -> Tag:
     return Tag(kind, data)
 
 
-def packed(directory: Directory, place: int, following: int = 0) -> bytes:
+def packed(directory: Directory, place: int) -> bytes:
     """A directory with all that belongs to it, little-endian, for a file in which it will begin at `place`.
 
     What only BigTIFF can hold is left out.
@@ -154,7 +154,7 @@ def packed(directory: Directory, place: int, following: int = 0) -> bytes:
         field = tag.data.ljust(4, b"\0") if len(tag.data) <= 4 else struct.pack("<L", beyond + len(rest))
         table += struct.pack("<HHL", number, tag.kind, len(tag.data) // SIZES[tag.kind]) + field
         rest += below
-    return table + struct.pack("<L", following) + rest
+    return table + bytes(4) + rest
 
 
 def as_block(directory: Directory) -> bytes:

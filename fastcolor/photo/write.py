@@ -25,7 +25,7 @@ def save_photo(image: Image.Image, path: str | Path, **options) -> None:
             f"{path}: {format.name} files are only read: choose another format, such as {format.written_as}"
         )
     if format.codec and not format.codec():
-        install = f"pip install 'fastcolor[{format.extra}]'"
+        install = f"pip install {format.package}"
         raise UserError(f"{path}: to write {format.name}, run {install}, or choose another format")
     with write_whole(path) as temporary, open(temporary, "w+b") as file:
         # Not the file itself: Pillow would have C write to it, and hide a full disk in an error of its own.
@@ -43,7 +43,7 @@ def save_photo(image: Image.Image, path: str | Path, **options) -> None:
 def write_photo(photo: Photo, path: str | Path, quality: int = 95) -> list[str]:
     """Write a photo, pixels `(H, W, 3)`, in the format of `path`'s suffix, whole or not at all.
 
-    Its pages may come one by one. `quality` is JPEG's, HEIC's, AVIF's and WebP's, 1 to 100; WebP is lossless at 100.
+    Its pages may come one by one. `quality`, 1 to 100, is for JPEG, HEIC, AVIF, JPEG XL and WebP (lossless at 100).
     Gives notes on what the format can't hold; raises UserError if it can't hold the photo at all.
     """
     format, notes, pages = format_of(path), [], iter(photo.pages)

@@ -9,6 +9,7 @@ from fastcolor.runs.folder import RunFolder
 APART = ("stage", "epoch", "warning", "photos_per_s", "seconds", "peak_mb")
 MEASURED = (
     "psnr",
+    "ciede2000",
     "colorfulness",
     "hue_diversity",
     "mean_b",

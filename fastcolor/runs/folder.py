@@ -86,7 +86,7 @@ class RunFolder:
 
     @property
     def contact_sheet(self) -> Path:
-        """Held-out photos in grey, after stages 1 and 4, and as they are."""
+        """Held-out photos in grey, before training, after stages 1 and 4, and as they are."""
         return self.path / "contact_sheet.png"
 
     @property
@@ -182,6 +182,8 @@ class RunFolder:
         for stage in stages:
             self.config["stages"].pop(stage, None)
         self.save()
+        if "stage4" in stages:
+            self.shipped.unlink(missing_ok=True)  # made of stage 4's weights
         for output in (path for stage in stages for path in self.outputs_of(stage)):
             if output.is_dir():
                 shutil.rmtree(output)

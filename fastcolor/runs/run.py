@@ -32,6 +32,11 @@ class Run:
         """The folder of colour photos, or the cache file that replaces it."""
         return self.folder.sample if self.settings.is_sample else Path(self.settings.data)
 
+    def kept(self, stage: str, name: str, given):
+        """A flag's value: the one that is given; else, where a stage is resumed, the one that it was begun with."""
+        begun = self.folder.config["stages"].get(stage, {}) if self.resume else {}
+        return begun.get(name) if given is None else given
+
     @property
     def is_changed(self) -> bool:
         """Whether the folder still holds a run with other settings, which `--force` allows to delete."""
@@ -77,6 +82,7 @@ class Run:
             changed = [name for name, value in about.items() if begun.get(name) != value]
             if changed == ["epochs"] and begun["finished"] and about["epochs"] > begun["epochs"]:
                 self._check_more(stage)
+                self.folder.shipped.unlink(missing_ok=True)  # it will be of earlier weights
                 begun |= {"epochs": about["epochs"], "finished": False}
             elif changed:
                 raise UserError(
@@ -101,7 +107,6 @@ class Run:
         folder.config["stages"][stage] = {**about, "made_with": [now], "finished": False}
         folder.save()
         return True
-
 
     def _check_more(self, stage: str) -> None:
         """Raise UserError if a finished stage can't go on for more epochs."""

@@ -41,7 +41,8 @@ class Adam(Optimizer):
         kept = {"grad_avg": [], "sqr_avg": []}
         for parameter, state in zip(parameters, states, strict=True):
             for name, values in kept.items():
-                state[name] = _laid_out_as(parameter, state.get(name, torch.zeros_like(parameter)))
+                held = state[name] if name in state else torch.zeros_like(parameter)
+                state[name] = _laid_out_as(parameter, held)
                 values.append(state[name])
             state.setdefault("step", 0)
         adamw(

@@ -98,8 +98,8 @@ def held_out_metrics(run: Run) -> tuple[dict[str, Tensor], dict[str, dict[str, s
     )
     images = {"grey": grey_of_lab(rgb_to_lab(real))}
     pixels = [np.asarray((photo.permute(1, 2, 0) * 255).round().byte()) for photo in real]
-    began_from = run.folder.config["stages"]["stage1"]["pretrained"]
-    weights = {} if began_from in ("imagenet", "none") else {"before": weights_file(began_from)}
+    began_from = weights_file(run.folder.config["stages"]["stage1"]["pretrained"])
+    weights = {"before": began_from} if began_from.is_file() else {}  # else "imagenet", "none", or it is gone
     weights |= {"stage 1": run.folder.output("stage1"), "GAN": run.folder.output("stage4")}
     for name, file in weights.items():
         colorizer = Colorizer(file, device="cpu")

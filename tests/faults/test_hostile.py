@@ -29,7 +29,7 @@ from safetensors.torch import save as serialized
 
 import fastcolor
 from fastcolor import stage1_pretrain_gen
-from fastcolor.colorize import onnx as export
+from fastcolor.colorize import export
 from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.data.cache import MAGIC, open_cache
 from fastcolor.errors import UnreadablePhoto, UserError, one_line

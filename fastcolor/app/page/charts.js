@@ -13,7 +13,7 @@ export function panelsOf(rows) {
   for (const stage of new Set(rows.map((row) => row.stage))) {
     const own = rows.filter((row) => row.stage === stage);
     const names = Object.keys(own[0]).filter((name) => !APART.has(name) && own.some((row) => row[name]));
-    const measured = new Set(names.filter((name) => name === "psnr" || names.includes(`${name}_real`)));
+    const measured = new Set(names.filter((name) => ["psnr", "ciede2000"].includes(name) || names.includes(`${name}_real`)));
     const line = (name) => ({
       name,
       points: own.filter((row) => row[name]).map((row) => [Number(row.epoch), Number(row[name])]).filter((p) => p.every(Number.isFinite)),
