@@ -22,6 +22,7 @@ from fastcolor.bench.measure import Clock, PeakMemory, machine, timed, timed_inp
 from fastcolor.bench.tables import TABLES
 from fastcolor.bench.workplace import workplace
 from fastcolor.errors import UserError
+from fastcolor.scenes.landscapes import draw_scene
 
 CPU = torch.device("cpu")
 TOP = Path(__file__).parent.parent
@@ -227,7 +228,7 @@ def test_photos_too_few_for_a_few_batches_are_refused(scenes, tmp_path):
 
 def test_stock_fastai_gets_upright_photos(tmp_path):
     """Orientation 6: the picture is stored turned, its first row is the right-hand side (EXIF 2.3, tag 0x0112)."""
-    photo = Image.new("RGB", (60, 40), "red")
+    photo = draw_scene(0, 60).crop((0, 0, 60, 40))
     exif = photo.getexif()
     for number in range(10):
         exif[0x0112] = 6 if number == 0 else 1

@@ -256,11 +256,12 @@ def test_lab_cgan_learns_to_color(adversarial, data, tmp_path):
 
 
 def test_lab_gan_learns_the_photos_colors_from_its_critic_alone(data, tmp_path):
-    """Prints of one orange tone each in its own light: nothing but the critic says that they are orange."""
+    """Prints in orange, with little of the scenes' own colours: nothing but the critic says that they are orange."""
     (tmp_path / "prints").mkdir()
     for n in range(24):
-        grey = draw_scene(n, 40).convert("L")
-        ImageOps.colorize(grey, (60, 20, 0), (255, 210, 130)).save(tmp_path / f"prints/{n}.png")
+        scene = draw_scene(n, 40)
+        toned = ImageOps.colorize(scene.convert("L"), (60, 20, 0), (255, 210, 130))
+        Image.blend(toned, scene, 0.25).save(tmp_path / f"prints/{n}.png")
     options = {**data["lab_gan"], "data": str(tmp_path / "prints"), "save_every": 50, "sample_every": 50}
     lab_gan.main(run=str(tmp_path / "run"), epochs=50, lr=1e-3, critic_lr=5e-4, **options)
     prints = [open_photo(path) for path in (tmp_path / "prints").iterdir()]

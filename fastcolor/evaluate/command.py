@@ -145,7 +145,7 @@ def listed_photos(names: Path, part: str) -> list[Path]:
 
 def painters_of(weights: str | None, against: str | None, **options) -> dict[str, Painter]:
     """What is judged, by name: grey, the weights, the weights `against`, real."""
-    if against is not None and weights_file(against).resolve() == weights_file(weights).resolve():
+    if against is not None and _same_file(weights_file(against), weights_file(weights)):
         raise UserError(f"{against} would be compared with itself: give other weights as --against")
 
     def colored_by(file: str | None) -> Painter:
@@ -158,6 +158,13 @@ def painters_of(weights: str | None, against: str | None, **options) -> dict[str
     grey_and_real = {"grey": lambda grey, real: np.dstack([grey] * 3), "real": lambda grey, real: real}
     colored = {labels[name]: colored_by(file) for name, file in files.items()}
     return {"grey": grey_and_real["grey"], **colored, "real": grey_and_real["real"]}
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return os.path.samefile(first, second)
+    except (OSError, ValueError):  # one is missing, or has an impossible name
+        return first == second
 
 
 def judge_photos(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fastcolor.networks.layers import Conv2d, ConvTranspose2d, GroupNorm, pad_to_multiple
+from fastcolor.networks.layers import Conv2d, ConvTranspose2d, Dropout, GroupNorm, pad_to_multiple
 
 NORMS = {
     "batch": nn.BatchNorm2d,
@@ -66,7 +66,7 @@ class SkipUNet(nn.Module):
             self.downs.append(nn.Sequential(*layers, *([norm(width)] if 0 < i < last else [])))
             below = width if i == last else 2 * width  # the skip is joined to what comes from the layer inside
             up = DECODERS[config.decoder](below, widths[i - 1] if i else color_out, biased or i == 0)
-            dropout = [nn.Dropout(0.5)] if 4 <= i < last else []
+            dropout = [Dropout(0.5)] if 4 <= i < last else []
             self.ups.append(nn.Sequential(nn.ReLU(), up, *([norm(widths[i - 1]), *dropout] if i else [nn.Tanh()])))
         self.apply(start)
 
@@ -243,7 +243,7 @@ class ColorCritic(nn.Module):
         layers, channels = [], 2
         for i in range(4):
             out = config.channels * 2**i
-            layers += [Conv2d(channels, out, 4, 2, 1), nn.LeakyReLU(0.2), nn.Dropout(0.25)]
+            layers += [Conv2d(channels, out, 4, 2, 1), nn.LeakyReLU(0.2), Dropout(0.25)]
             layers += [nn.BatchNorm2d(out)] if i else []
             channels = out
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (config.size // 16) ** 2, 1))

@@ -1,5 +1,6 @@
 """What several networks share."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -63,3 +64,17 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.float()).to(x.dtype)
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout of `(N, C, H, W)`, whose random numbers don't depend on how x lies in memory.
+
+    torch draws them in the order of memory. Here it is always that of channels_last, as it was in earlier versions, so
+    that their runs go on in the same way.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        dropped = super().forward(x.contiguous(memory_format=torch.channels_last))
+        return dropped.contiguous() if x.is_contiguous() else dropped

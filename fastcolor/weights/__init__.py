@@ -1,5 +1,6 @@
 """The weights that ship, and what else may stand for a weights file; README.md beside them is their model card."""
 
+import os
 from pathlib import Path
 
 from fastcolor.errors import UserError
@@ -23,7 +24,7 @@ def weights_file(given: str | Path | None = None) -> Path:
     if given is None or str(given) == "bundled":
         return BUNDLED
     path = Path(given)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # not Path's: names that can't exist are for those who open it
         return path
     held = {file.stem: file for file in sorted(path.glob("*.safetensors")) if "critic" not in file.stem}
     found = next((held[name] for name in (*BEST_FIRST, *held) if name in held), None)
