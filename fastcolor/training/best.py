@@ -17,7 +17,7 @@ from fastcolor.networks.checkpoint import save_vivid
 from fastcolor.training.features import SqueezeNet, feature_distance
 
 ENOUGH = (0.5, 1.05)  # of the photos' colourfulness: what is paler, `enliven` can't mend; what is stronger, looks gaudy
-ENLIVENED, MOST = 0.88, 1.7  # the share that the kept weights are brought to, and by what factor at most
+ENLIVENED, MOST = 0.92, 1.7  # the share that the kept weights are brought to, and by what factor at most
 
 
 class HeldOutJudge:
