@@ -34,7 +34,7 @@ STAGE = "stage4"
 
 @delegates(open_run)
 def main(
-    epochs: int = 12,  # passes over the photos; the best of them is kept
+    epochs: int = 16,  # passes over the photos; the best of them is kept
     lr: float = 3e-4,  # learning rate of the generator, constant
     critic_lr: float = 5e-4,  # learning rate of the critic, constant (lesson 7: five times the generator's)
     loss: str | None = None,  # beside the adversarial loss: photo, chroma or mse (default: photo; sample set: chroma)

@@ -66,7 +66,7 @@ def main(
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
     gen_epochs: int | None = None,  # passes in stage 1 (default: 10, trained weights 2; sample set: 9, none 36)
     critic_epochs: int | None = None,  # in stage 3 (default: 5)
-    gan_epochs: int | None = None,  # in stage 4 (default: 12)
+    gan_epochs: int | None = None,  # in stage 4 (default: 16)
     **options,
 ):
     """Train a colouriser on a folder of photos, in four stages.

@@ -65,7 +65,7 @@ class Resumable(Callback):
         """Put the saved state into the Learner. Raises UserError if it does not fit."""
         try:
             share = self.state[1]["pct_train"]
-            if not 0 <= share <= 1:
+            if not 0 <= share <= 1 + 1e-6:  # summed up batch by batch, it ends a rounding beyond 1
                 raise ValueError("its share of the training is not between 0 and 1")
             of = self.state[1].get("of", self.n_epoch)  # more than then: one-cycle goes back to where it would be now
             self.learn.pct_train = float(share) * (of / self.n_epoch)
