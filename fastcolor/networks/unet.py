@@ -87,9 +87,13 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        mixed = F.scaled_dot_product_attention(*(part.contiguous() for part in qkv.unbind(1)))
+        mixed = self.attend(*(part.contiguous() for part in qkv.unbind(1)))
         x = x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
         return x + self.mlp(x)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of `(N, heads, positions, C / heads)`, all three; the same shape."""
+        return F.scaled_dot_product_attention(query, key, value)
 
 
 class UpBlock(nn.Module):
@@ -100,8 +104,10 @@ class UpBlock(nn.Module):
         self.reduce = nn.Conv2d(channels, out, 1, bias=False)  # before enlarging: a quarter of the cost
         self.mix = nn.Sequential(*_conv_bn(out + skip, out), *_conv_bn(out, out))
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+    def forward(self, x: Tensor, skip: Tensor, context: Tensor | None = None) -> Tensor:
+        """Of features `(N, C, h, w)` and the encoder's of twice the size; `context` `(N, out, 1, 1)` is added."""
+        reduced = self.reduce(x) if context is None else self.reduce(x) + context
+        x = F.interpolate(reduced, scale_factor=2, mode="bilinear", align_corners=False)
         return self.mix(torch.cat([x, skip], dim=1))
 
 
