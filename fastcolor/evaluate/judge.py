@@ -15,17 +15,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from skimage.segmentation import felzenszwalb
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from fastcolor.color.lab import rgb_to_lab
-from fastcolor.color.metrics import ciede2000, colorfulness, psnr
+from fastcolor.color.metrics import LEAST_CHROMA, ciede2000, colorfulness, hue_spread, psnr, skin_error
 from fastcolor.color.spaces import IMAGENET_MEAN, IMAGENET_STD
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
 from fastcolor.networks.pretrained import fetched, load_imagenet
+from fastcolor.training.losses import Features
 
 LPIPS_NETS = {"squeeze": "squeezenet1_1", "alex": "alexnet"}
 """Networks that LPIPS can use, and torchvision's names for them."""
@@ -34,6 +36,9 @@ FRECHET_NAMES = {"inception": "fid", "resnet18": "frechet_resnet18"}
 LPIPS_LEAST, SSIM_LEAST = 32, 11  # pixels on the short side: five halvings; SSIM's window
 MOST_PIXELS = 1_000_000  # larger photos are reduced before they are compared: at 12 Mpx LPIPS would take 10 GB
 RESNET_SIDE = 224  # pixels, as in ImageNet's training
+REGION_PIXELS = 40_000  # photos are reduced to this for `hue_spread`: as fine as networks paint, and segmented in 0.1 s
+ONE_HUE = 15.0  # degrees: a region of the real photo whose hues spread less has one hue
+PALE = 2.0  # of chroma: a region that was painted paler has no hue
 
 
 class Judge:
@@ -54,6 +59,8 @@ class Judge:
         kinds = FRECHET_NAMES if frechet == "auto" else [frechet]
         kind, self._features = self._first({kind: partial(FEATURES[kind], self.device) for kind in kinds})
         self.frechet_name = FRECHET_NAMES[kind]
+        _, self._resnet18 = self._first({"resnet18": lambda: Features("resnet18").to(self.device)})
+        self._regions: tuple[Tensor | None, Tensor | None] = None, None  # of the last real photo
 
     def _first(self, loaders: dict[str, Callable]) -> tuple[str, Callable | None]:
         """The first that can be loaded, by name; if none, the last one's name, and `missing` gets the reason."""
@@ -82,10 +89,14 @@ class Judge:
             row[self.lpips_name] = None
             if least >= LPIPS_LEAST:  # no network is needed for a 0
                 row[self.lpips_name] = 0.0 if is_equal else float(self._lpips(fake_rgb, real_rgb))
+        if self._resnet18:
+            row["resnet18"] = float(self._resnet18(fake_rgb, real_rgb)) if least >= LPIPS_LEAST else None
         row["ciede2000"] = float(ciede2000(rgb_to_lab(fake_rgb), rgb_to_lab(real_rgb)))
         row["colorfulness"] = float(colorfulness(fake_rgb))
         row["colorfulness_difference"] = row["colorfulness"] - float(colorfulness(real_rgb))
         row["colorfulness_abs"] = float(colorfulness(fake_rgb, absolute=True))
+        row["skin_error"] = _or_none(float(skin_error(fake_rgb, real_rgb)))
+        row["hue_spread"] = self._hue_spread(fake_rgb, real_rgb)
         return {**row, "features": self.features(fake)}
 
     @torch.no_grad()
@@ -93,11 +104,49 @@ class Judge:
         """What the Frechet distance compares, `(D,)` on the CPU, of a photo, sRGB `(H, W, 3)` uint8."""
         return self._features(self._tensor(pixels))[0].cpu() if self._features else None
 
+    def _hue_spread(self, fake: Tensor, real: Tensor) -> float | None:
+        """How far hues differ inside objects that have one hue in the real photo, in degrees: the mean by area.
+
+        None where there are none, or all of them are painted grey.
+        """
+        fake_lab, real_lab = (rgb_to_lab(_within(rgb, REGION_PIXELS))[0].cpu() for rgb in (fake, real))
+        known, regions = self._regions
+        if known is None or not torch.equal(known, real_lab):  # it is the same for all systems
+            regions = one_hue_regions(real_lab)
+            self._regions = real_lab, regions
+        spread, chroma = hue_spread(fake_lab, regions)
+        area = regions.flatten().bincount() * (chroma >= PALE)
+        area[0] = 0
+        return float((area * spread).sum() / area.sum()) if area.sum() else None
+
     def _tensor(self, pixels: np.ndarray) -> Tensor:
-        rgb = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None] / 255
-        scale = (MOST_PIXELS / (pixels.shape[0] * pixels.shape[1])) ** 0.5
-        smaller = [max(1, round(side * scale)) for side in pixels.shape[:2]]
-        return rgb if scale >= 1 else F.interpolate(rgb, smaller, mode="bilinear", antialias=True)
+        return _within(torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None] / 255, MOST_PIXELS)
+
+
+def _within(rgb: Tensor, most: int) -> Tensor:
+    """An image `(1, 3, H, W)`, reduced to at most so many pixels."""
+    scale = (most / (rgb.shape[2] * rgb.shape[3])) ** 0.5
+    smaller = [max(1, round(side * scale)) for side in rgb.shape[2:]]
+    return rgb if scale >= 1 else F.interpolate(rgb, smaller, mode="bilinear", antialias=True)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def one_hue_regions(lab: Tensor) -> Tensor:
+    """The regions of a photo, Lab `(3, H, W)` on the CPU, that have one hue, numbered from 1: `(H, W)` int64; else 0.
+
+    Segmented by Felzenszwalb and Huttenlocher 2004 (scikit-image's), in regions of a hundredth of the photo or more. A
+    region has one hue if its hues spread by less than ONE_HUE, and a colour if its mean chroma is LEAST_CHROMA or more.
+    """
+    height, width = lab.shape[1:]
+    pixels = lab.permute(1, 2, 0).numpy() / 100  # the scale is made for colours of 0..1
+    found = felzenszwalb(pixels, scale=100, sigma=0.8, min_size=height * width // 100, channel_axis=-1)
+    found = torch.from_numpy(found.astype(np.int64))
+    spread, chroma = hue_spread(lab, found)
+    kept = (spread < ONE_HUE) & (chroma >= LEAST_CHROMA)
+    return (kept.cumsum(0) * kept)[found]
 
 
 def measure(fakes: Iterable[np.ndarray], reals: Iterable[np.ndarray], judge: Judge | None = None) -> dict:
