@@ -22,7 +22,7 @@ def test_a_color_belongs_to_its_five_nearest_classes():
     rng = np.random.default_rng(0)
     ab = rng.integers(-60, 60, (200, 2)).astype(np.float32) + 0.25  # rounded: no two classes are equally near
     classes, shares = encode(torch.from_numpy(ab).view(200, 2, 1, 1))
-    far, nearest = NearestNeighbors(n_neighbors=5).fit(CENTRES.numpy()).kneighbors(np.rint(ab))
+    far, _ = NearestNeighbors(n_neighbors=5).fit(CENTRES.numpy()).kneighbors(np.rint(ab))
     weights = np.exp(-(far**2) / (2 * 5**2))
     np.testing.assert_allclose(shares[..., 0, 0], weights / weights.sum(1, keepdims=True), rtol=1e-4)
     found = np.linalg.norm(CENTRES.numpy()[classes[..., 0, 0]] - np.rint(ab)[:, None], axis=2)

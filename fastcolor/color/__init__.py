@@ -5,5 +5,6 @@
     fullsize.py  a photo at its full size: reduced for the network, and given its colours
     grey.py      a photo as grey of the same lightness
     aging.py     modern photos made to look like old prints
-    metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness
+    classes.py   colours as classes, the cells of a grid in ab
+    metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness; where skin is
 """

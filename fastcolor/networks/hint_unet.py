@@ -91,7 +91,7 @@ class HintUNet(nn.Module):
         self.decoder = nn.ModuleList([nn.Sequential(*(PlainBlock(config.width) for _ in range(config.blocks))), *ups])
         self.near = nn.Sequential(*(PlainBlock(outs[0]) for _ in range(config.near_blocks)))
         self.context = nn.ModuleList(nn.Linear(config.width, out) for out in outs)
-        self.ears = nn.ModuleList(Ear(level) for level in channels[1:])
+        self.ears = nn.ModuleList(Ear(level) for level in (*channels[1:], outs[-1]))
         self.head = nn.Conv2d(outs[-1], 2, 1)
         self.classes = nn.Conv2d(outs[-1], CLASSES, 1)
         self.register_buffer("rebalance", torch.ones(CLASSES))  # what stage 1 weighted each class with
@@ -102,13 +102,13 @@ class HintUNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The decoder's features `(N, 64, H / 4, W / 4)` of the input, for both heads; H and W are multiples of 32."""
-        points = x[:, 1:] if x.shape[1] > 1 else None
+        points = [reduced(x[:, 1:], factor) for factor in (4, 8, 16, 32)] if x.shape[1] > 1 else []
         grey = (x[:, :1] * L_SPREAD + L_CENTRE) / 100
         y, skips = (grey - self.encoder.mean) / self.encoder.std, []
         for i, level in enumerate(self.encoder.levels):
             y = level(y)
-            if i and points is not None:
-                y = y + self.ears[i - 1](reduced(points, 2 ** (i + 1)))
+            if i and points:
+                y = y + self.ears[i - 1](points[i - 1])
             skips.append(y)
         blocks, *ups = self.decoder
         y = blocks(self.enter(skips.pop()))
@@ -116,7 +116,7 @@ class HintUNet(nn.Module):
         for up, context in zip(ups, self.context, strict=True):
             y = up(y, skips.pop(), context(whole)[:, :, None, None])
             y = self.near(y) if up is ups[0] else y
-        return y
+        return y + self.ears[-1](points[0]) if points else y  # near a point, its own colour
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The image `(N, 3, H, W)`, and logits of the ab classes `(N, CLASSES, H / 4, W / 4)`, sides rounded up."""
