@@ -120,26 +120,28 @@ def main(
 def passes_of(run: Run, hours: float | None, first: dict, last: dict) -> dict[str, int]:
     """The passes of stages 1 and 4 that fit into `hours`, in the proportions of the stages' flags `first` and `last`.
 
-    {} without `hours`. They are counted when a run begins, and kept in config.json: resumed, it makes the same ones.
-    Raises UserError for other hours than it was begun with.
+    {} without `hours`. They are counted when a run begins, and noted in config.json: resumed, it makes the same ones;
+    begun anew (`--force`), it counts again. Raises UserError for other hours than it was begun with.
     """
     at_least(0.01, hours=hours)
-    begun = run.folder.config.get("hours") if run.resume else None
-    if begun:
-        if hours not in (None, begun["hours"]):
+    noted = run.folder.config.get("hours")
+    if noted and not run.force:
+        if hours not in (None, noted["hours"]):
             raise UserError(
-                f"{run.folder.path} was begun with --hours {begun['hours']:g}: resume it without --hours, or "
+                f"{run.folder.path} was begun with --hours {noted['hours']:g}: resume it without --hours, or "
                 "begin anew with --force"
             )
-        return begun["passes"]
-    if hours is None:
+        return noted["passes"]
+    if hours is None and not noted:
         return {}
     prepare_photos(run)
-    network = build(config_of_flag("generator", first["generator"], arch=first["arch"]))
-    usual = {name: first[name] for name in ("loss", "epochs", "small_epochs", "small_share", "bs")}
-    found = passes(run, load_photos(run), network, hours, gan_epochs=last["epochs"], **usual)
+    found = {}
+    if hours is not None:
+        network = build(config_of_flag("generator", first["generator"], arch=first["arch"]))
+        usual = {name: first[name] for name in ("loss", "epochs", "small_epochs", "small_share", "bs")}
+        found = passes(run, load_photos(run), network, hours, gan_epochs=last["epochs"], **usual)
     with run.folder.held():  # it reads the config again: not before
-        run.folder.config["hours"] = {"hours": hours, "passes": found}
+        run.folder.config["hours"] = {"hours": hours, "passes": found} if found else None
         run.folder.save()
     return found
 

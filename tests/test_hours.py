@@ -56,6 +56,12 @@ def test_a_run_keeps_its_passes_when_it_goes_on(an_hour_each, scenes, tmp_path, 
     assert (kept["hours"], kept["passes"]["epochs"]) == (3, asked[0][0])
     with pytest.raises(UserError, match="was begun with --hours 3: resume it without --hours"):
         train.main(**options, resume=True, hours=4.0)
+    for more in ({"force": True}, {"resume": True}, {"force": True, "hours": 6.0}, {}):  # anew, without hours and with
+        with pytest.raises(ZeroDivisionError):
+            train.main(**options, **more)
+    asked = [flags["epochs"] for flags in begun[3:]]
+    assert asked == [40, 40, asked[2], asked[2]]
+    assert asked[2] == 2 * begun[0]["epochs"]
 
 
 def test_hours_go_with_the_preset_that_takes_them(scenes, tmp_path):

@@ -36,6 +36,7 @@ FRECHET_NAMES = {"inception": "fid", "resnet18": "frechet_resnet18"}
 LPIPS_LEAST, SSIM_LEAST = 32, 11  # pixels on the short side: five halvings; SSIM's window
 MOST_PIXELS = 1_000_000  # larger photos are reduced before they are compared: at 12 Mpx LPIPS would take 10 GB
 RESNET_SIDE = 224  # pixels, as in ImageNet's training
+RESNET_PIXELS = 200_000  # as photos are seen on a screen; at a megapixel, its layers would take as long as LPIPS
 REGION_PIXELS = 40_000  # photos are reduced to this for `hue_spread`: as fine as networks paint, and segmented in 0.1 s
 ONE_HUE = 15.0  # degrees: a region of the real photo whose hues spread less has one hue
 PALE = 2.0  # of chroma: a region that was painted paler has no hue
@@ -69,7 +70,8 @@ class Judge:
                 return name, load()
             except UserError as error:
                 reason = str(error)
-        self.missing.append(reason)
+        if reason not in self.missing:  # two figures may need the same weights
+            self.missing.append(reason)
         return name, None
 
     @torch.no_grad()
@@ -90,7 +92,8 @@ class Judge:
             if least >= LPIPS_LEAST:  # no network is needed for a 0
                 row[self.lpips_name] = 0.0 if is_equal else float(self._lpips(fake_rgb, real_rgb))
         if self._resnet18:
-            row["resnet18"] = float(self._resnet18(fake_rgb, real_rgb)) if least >= LPIPS_LEAST else None
+            both = (_within(rgb, RESNET_PIXELS) for rgb in (fake_rgb, real_rgb))
+            row["resnet18"] = float(self._resnet18(*both)) if least >= LPIPS_LEAST else None
         row["ciede2000"] = float(ciede2000(rgb_to_lab(fake_rgb), rgb_to_lab(real_rgb)))
         row["colorfulness"] = float(colorfulness(fake_rgb))
         row["colorfulness_difference"] = row["colorfulness"] - float(colorfulness(real_rgb))
