@@ -134,6 +134,7 @@ def test_the_loss_is_the_images_plus_the_classes_plus_the_points():
     network = HintUNet(SMALL).train()
     x = torch.cat([torch.randn(2, 1, 32, 32), torch.zeros(2, 3, 32, 32)], dim=1)
     x[0, 1:, 4:8, 4:8] = torch.tensor([1.0, -2.0, 1.0]).view(3, 1, 1)
+    x[1, 3] = 1  # all of it is told to be grey
     real = torch.zeros(2, 3, 32, 32)  # grey: its class is that of a = b = 0
     loss = HeadsLoss(F.mse_loss, network, classes=0.5)
     fake = network(x)
@@ -144,7 +145,8 @@ def test_the_loss_is_the_images_plus_the_classes_plus_the_points():
     soft = torch.zeros(CLASSES).index_put_((nearest,), torch.softmax(-far[nearest], 0))
     classes = -(soft.view(1, -1, 1, 1) * logits.log_softmax(1)).sum(1).mean().item()
     at_point = fake[0, 1:, 4:8, 4:8] - torch.tensor([1.0, -2.0]).view(2, 1, 1)
-    points = F.smooth_l1_loss(at_point, torch.zeros_like(at_point)).item()
+    parts = (at_point, fake[1, 1:])  # each counts as much as the other, however few pixels it has
+    points = sum(F.smooth_l1_loss(part, torch.zeros_like(part)).item() for part in parts) / 2
     assert found == pytest.approx(F.mse_loss(fake, real).item() + 0.5 * classes + POINT_WEIGHT * points, rel=1e-4)
     assert loss.parts["train_classes"].item() == pytest.approx(classes, rel=1e-4)
     assert loss(network.eval()(x), real).item() == pytest.approx(F.mse_loss(network(x), real).item())  # validation

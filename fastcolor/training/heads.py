@@ -44,7 +44,9 @@ class HeadsLoss:
         if told.points.shape[1]:
             ab, mask = told.points.split([2, 1], dim=1)
             error = F.smooth_l1_loss(fake[:, 1:].float(), ab, reduction="none").mean(dim=1, keepdim=True)
-            self.parts["train_points"] = (error * mask).sum() / mask.sum().clamp(min=1)
+            of_photo = (error * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp(min=1)
+            # photo by photo: one that is told all of its colours must not drown those with a few points
+            self.parts["train_points"] = of_photo.sum() / mask.amax(dim=(1, 2, 3)).sum().clamp(min=1)
             loss = loss + POINT_WEIGHT * self.parts["train_points"]
         return loss
 
