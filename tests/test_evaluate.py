@@ -118,6 +118,26 @@ def test_equal_photos_differ_by_nothing(judge):
     assert (row["psnr"], row["ssim"], row["lpips_squeeze"], row["ciede2000"]) == (None, pytest.approx(1), 0, 0)
 
 
+def test_one_object_in_two_colors_has_a_hue_spread_and_one_in_another_color_has_none(judge):
+    real, other, mottled = (np.full((96, 96, 3), 128, np.uint8) for _ in range(3))
+    disc = (np.indices((96, 96)) - 48).__pow__(2).sum(0) < 30**2
+    left = np.arange(96) < 48
+    real[disc], other[disc], mottled[disc] = (150, 90, 60), (60, 120, 70), (150, 90, 60)
+    mottled[disc & left] = (70, 90, 150)
+    spreads = [judge(fake, real)["hue_spread"] for fake in (real, other, mottled)]
+    assert max(spreads[:2]) < 12
+    assert spreads[2] > 45
+    grey = np.full((96, 96, 3), 128, np.uint8)
+    assert judge(grey, real)["hue_spread"] is None  # no hue
+    assert judge(grey, grey)["hue_spread"] is None  # no object
+
+
+def test_layers_of_resnet18_judge_photos_too(judge):
+    row = judge(photo(1), photo(1))
+    assert row["resnet18"] == 0
+    assert judge(photo(2), photo(1))["resnet18"] > judge(faded(photo(1)), photo(1))["resnet18"] > 0
+
+
 def test_lpips_is_that_of_the_paper(judge):
     """Zhang et al. 2018, equation 1, worked out here on SqueezeNet's seven places with LPIPS's own weights."""
     real = photo(1, 64, 48)

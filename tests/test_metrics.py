@@ -5,11 +5,23 @@ import math
 import numpy as np
 import pytest
 import torch
-from skimage.color import deltaE_ciede2000, rgb2lab
+from scipy.stats import circstd
+from skimage.color import deltaE_ciede2000, rgb2lab, rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from fastcolor.color.lab import rgb_to_lab
-from fastcolor.color.metrics import ab_error, blue_share, ciede2000, colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.color.metrics import (
+    ab_error,
+    blue_share,
+    ciede2000,
+    colorfulness,
+    hue_diversity,
+    hue_spread,
+    mean_hue,
+    psnr,
+    skin,
+    skin_error,
+)
 
 # Sharma, Wu and Dalal 2005, Table 1: L, a, b of both colours, and their difference.
 SHARMA = """
@@ -146,3 +158,50 @@ def test_a_sky_is_blue_and_grass_is_not():
     for rgb, expected in (((90, 150, 230), 1), ((60, 140, 50), 0), ((230, 120, 40), 0), ((128, 128, 128), 0)):
         lab = torch.from_numpy(rgb2lab(np.full((4, 4, 3), rgb, np.uint8))).permute(2, 0, 1)[None]
         assert blue_share(lab).item() == expected
+
+
+def test_skin_is_what_chai_and_ngan_say():
+    torch.manual_seed(0)
+    rgb = torch.rand(1, 3, 200, 200)
+    _, cb, cr = rgb2ycbcr(rgb[0].permute(1, 2, 0).double().numpy()).transpose(2, 0, 1)
+    expected = (cb >= 77) & (cb <= 127) & (cr >= 133) & (cr <= 173)
+    assert 0.02 < expected.mean() < 0.5
+    assert (skin(rgb)[0].numpy() != expected).mean() < 1e-3  # scikit-image rounds the coefficients otherwise
+
+
+@pytest.mark.parametrize("tone", ["#f6d7c3", "#d8a98b", "#a0694b", "#6f432a", "#4a2a1a"])
+def test_skin_is_found_in_light_and_dark_faces_but_not_in_grass_sky_and_grey(tone):
+    color = torch.tensor([int(tone[i : i + 2], 16) for i in (1, 3, 5)]).view(1, 3, 1, 1) / 255
+    assert skin(color).all()
+    for other in ([70, 110, 40], [90, 140, 210], [128, 128, 128]):
+        assert not skin(torch.tensor(other).view(1, 3, 1, 1) / 255).any()
+
+
+def test_skins_error_is_that_where_there_is_skin():
+    real = torch.tensor([0.85, 0.66, 0.55]).view(1, 3, 1, 1).repeat(2, 1, 10, 10)
+    real[:, :, :, 5:] = torch.tensor([0.2, 0.4, 0.9]).view(3, 1, 1)  # the other half is blue
+    fake = real.clone()
+    fake[..., 5:] = 0.5
+    assert skin_error(fake, real).tolist() == [0, 0]
+    fake[..., :5] = 0.7
+    expected = np.linalg.norm(rgb2lab(np.array([0.85, 0.66, 0.55]))[1:])  # grey has no a and b
+    assert skin_error(fake, real).tolist() == pytest.approx([expected] * 2, rel=1e-2)
+    assert skin_error(fake, torch.full_like(real, 0.5)).isnan().all()
+
+
+def test_hues_spread_as_circular_statistics_say():
+    rng = np.random.default_rng(0)
+    angles = np.concatenate([rng.normal(math.pi, 0.3, 300), rng.normal(0, 1.0, 300)])  # across the cut at pi too
+    lab = torch.from_numpy(np.stack([50 + 0 * angles, 20 * np.cos(angles), 20 * np.sin(angles)])).view(3, 2, 300)
+    regions = torch.arange(2).repeat_interleave(300).view(2, 300)
+    spread, chroma = hue_spread(lab, regions)
+    expected = [math.degrees(circstd(angles[:300])), math.degrees(circstd(angles[300:]))]
+    assert spread.tolist() == pytest.approx(expected, rel=1e-3)
+    assert chroma.tolist() == pytest.approx([20, 20], rel=1e-6)
+
+
+def test_grey_has_no_hues_that_could_spread():
+    spread, chroma = hue_spread(
+        torch.full((3, 4, 4), 50.0) * torch.tensor([1.0, 0, 0]).view(3, 1, 1), torch.ones(4, 4).long()
+    )
+    assert (spread.tolist(), chroma.tolist()) == ([0, 0], [0, 0])

@@ -11,10 +11,17 @@ import torchvision
 from fastcolor.color.spaces import SPACES
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCriticConfig
+from fastcolor.networks.hint_unet import HintUNetConfig
 from fastcolor.networks.registry import build, config_of_file
 from fastcolor.networks.unet import UNetConfig, attention
 
-GENERATORS = [UNetConfig(), UNetConfig(arch="resnet34", chroma_stride=2), DynamicUnetConfig(arch="resnet18", size=64)]
+GENERATORS = [
+    UNetConfig(),
+    UNetConfig(arch="resnet34", chroma_stride=2),
+    HintUNetConfig(arch="resnet18", blocks=1),
+    HintUNetConfig(arch="efficientnet_lite2"),
+    DynamicUnetConfig(arch="resnet18", size=64),
+]
 CRITICS = [PatchCriticConfig(), PatchCriticConfig(space="rgb"), FastaiCriticConfig()]
 
 

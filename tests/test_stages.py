@@ -292,7 +292,10 @@ def test_fastais_networks_go_through_all_stages_too(scenes, tmp_path):
     [
         ({"generator": "vit"}, "--generator vit is unknown"),
         ({"arch": "vgg16"}, "--arch vgg16 does not fit --generator unet"),
+        ({"generator": "hint_unet", "arch": "vgg16"}, "--arch vgg16 does not fit --generator hint_unet"),
         ({"epochs": 0}, "--epochs must be 1 or more, not 0"),
+        ({"small_share": 2.0}, "--small-share must be between 0.25 and 1, not 2.0"),
+        ({"saturation": -1.0}, "--saturation must be 0 or more, not -1.0"),
         ({"pretrained": "/nowhere/w.safetensors"}, "/nowhere/w.safetensors does not exist"),
     ],
 )
@@ -353,7 +356,8 @@ def test_the_recipe_of_the_weights_that_ship_runs_with_one_command(scenes, tmp_p
     flags = {"gen_epochs": 2, "gan_epochs": 1, "data": str(scenes), "run": str(tmp_path / "run"), **TINY}
     with pytest.MonkeyPatch.context() as patch:  # the encoder's weights and the loss's are downloads
         patch.setitem(train.PRESETS["photo"]["stage1"], "pretrained", "none")
-        patch.setitem(train.PRESETS["photo"]["stage4"], "loss", "chroma")
+        for stage in ("stage1", "stage4"):
+            patch.setitem(train.PRESETS["photo"][stage], "loss", "chroma")
         train.main(preset="photo", **flags)
         presets = copy.deepcopy(train.PRESETS["photo"])
     config = json.loads((tmp_path / "run" / "config.json").read_text())

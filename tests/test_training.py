@@ -60,6 +60,21 @@ def test_a_killed_stage_1_resumes_to_the_same_weights(epochs, scenes, tmp_path):
     assert len(losses[0]) == 3
 
 
+def test_a_killed_stage_1_of_a_network_that_listens_resumes_to_the_same_weights(scenes, tmp_path):
+    more = {"generator": "hint_unet", "arch": "efficientnet_lite0", "average": 5, "save_every": 2}
+    more |= {"small_epochs": 1, "saturation": 1.1, "aged": 0.5, "often": "none*2"}
+    stage = partial(stage1, data=str(scenes), epochs=2, **more)
+    stage(run=str(tmp_path / "whole"))
+    with killed_after(1, batches=2):
+        stage(run=str(tmp_path / "killed"))
+    stage(run=str(tmp_path / "killed"), resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    told = [
+        [(row["train_classes"], row["train_points"]) for row in rows(tmp_path / name)] for name in ("whole", "killed")
+    ]
+    assert told[0] == told[1]
+
+
 def test_a_resumed_optimisers_averages_lie_in_memory_as_the_weights_do(scenes, tmp_path):
     """Otherwise each step would take more than twice as long."""
     learners = []

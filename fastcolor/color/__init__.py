@@ -6,5 +6,6 @@
     spaces.py    how networks see a photo: their input and output
     grey.py      a photo as grey of the same lightness
     aging.py     modern photos made to look like old prints
-    metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness
+    classes.py   colours as classes, the cells of a grid in ab
+    metrics.py   how good colours are: PSNR, CIEDE2000, colourfulness; where skin is
 """

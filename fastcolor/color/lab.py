@@ -56,7 +56,7 @@ def gamma_of(linear: Tensor) -> Tensor:
 
 
 def _mix(matrix: Tensor, image: Tensor) -> Tensor:
-    return torch.einsum("ij,...jhw->...ihw", matrix.to(image), image)
+    return torch.einsum("ij,...jhw->...ihw", matrix.to(image, non_blocking=image.is_cuda), image)
 
 
 def _cube_root(xyz: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from fastcolor.color.lab import rgb_to_lab
+
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB of sRGB images `(N, 3, H, W)`, 0..1: `(N,)`. Equal images give infinity."""
@@ -71,6 +73,7 @@ def colorfulness(rgb: Tensor, absolute: bool = False) -> Tensor:
 
 BLUE = (200.0, 300.0)  # degrees of hue in the ab plane, green-blue to violet: sky, water, denim
 LEAST_CHROMA = 8.0  # below it a pixel counts as grey, and has no hue
+SKIN_LEAST = 0.01  # of a photo's pixels
 
 
 def blue_share(lab: Tensor) -> Tensor:
@@ -97,3 +100,44 @@ def hue_diversity(hues: Tensor) -> float:
     Mardia and Jupp, Directional Statistics (2000), section 2.3.1.
     """
     return 1 - hues.mean(dim=0).norm().item()
+
+
+def skin(rgb: Tensor) -> Tensor:
+    """Where photos show what may be skin, sRGB `(N, 3, H, W)`, 0..1: a mask `(N, H, W)`, bool. Wood and sand pass too.
+
+    77 <= Cb <= 127 and 133 <= Cr <= 173, in BT.601's 8-bit YCbCr of 16..240 (Chai and Ngan 1999, "Face segmentation
+    using skin-color map in videophone applications", section III): for skin of every lightness, as Y plays no part.
+    """
+    r, g, b = (rgb * 255).unbind(1)
+    cb = 128 + (-37.797 * r - 74.203 * g + 112.0 * b) / 255
+    cr = 128 + (112.0 * r - 93.786 * g - 18.214 * b) / 255
+    return (cb >= 77) & (cb <= 127) & (cr >= 133) & (cr <= 173)
+
+
+def skin_error(fake: Tensor, real: Tensor) -> Tensor:
+    """Mean distance in the ab plane where the real photo shows skin, of sRGB images `(N, 3, H, W)`, 0..1: `(N,)`.
+
+    nan for photos of which less than SKIN_LEAST is skin.
+    """
+    where = skin(real)
+    far = (rgb_to_lab(fake) - rgb_to_lab(real))[:, 1:].norm(dim=1)
+    mean = (far * where).sum(dim=(1, 2)) / where.sum(dim=(1, 2))
+    return torch.where(where.float().mean(dim=(1, 2)) < SKIN_LEAST, torch.nan, mean)
+
+
+def hue_spread(lab: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+    """How far hues differ within each region of a Lab image `(3, H, W)`: degrees `(R,)`, and each one's chroma `(R,)`.
+
+    `regions` `(H, W)`, int64, numbers them from 0. The spread is the circular standard deviation (Mardia and Jupp 2000,
+    section 2.3.1), with pixels weighted by their chroma; 0 where all is grey. The chroma is the mean of the region's.
+    """
+    count, place = int(regions.max()) + 1, regions.flatten()
+
+    def summed(values: Tensor) -> Tensor:
+        return torch.zeros(count, dtype=torch.float64).index_add_(0, place, values.flatten().double())
+
+    a, b = lab[1:]
+    chroma = summed(torch.hypot(a, b))
+    together = torch.hypot(summed(a), summed(b)) / chroma.clamp(min=1e-9)
+    spread = (-2 * together.clamp(1e-9, 1).log()).sqrt().rad2deg()
+    return torch.where(chroma > 0, spread, 0), chroma / summed(torch.ones_like(a)).clamp(min=1)

@@ -5,9 +5,9 @@
     rgb        normalised by ImageNet's mean and deviation         fastai's DynamicUnet
     rgb_unit   -1..1                                               pix2pix and CycleGAN, likewise
 
-A generator's input is made of a grey photo by `inputs`, and nowhere else. `image` makes its target of a colour photo;
-`to_lab` and `to_rgb` turn images of the space back. Photos are float 0..1 or uint8. In every space the generator
-returns the image that the critic judges: `(N, 3, H, W)`.
+A generator's input is made of a grey photo, and of points of colour if it listens, by `inputs`, and nowhere else.
+`image` makes its target of a colour photo; `to_lab` and `to_rgb` turn images of the space back. Photos are float 0..1
+or uint8. In every space the generator returns the image that the critic judges: `(N, 3, H, W)`.
 """
 
 import torch
@@ -32,15 +32,24 @@ class LabSpace:
     The light that comes out is the input's own.
     """
 
-    channels = 1  # of the generator's input
+    channels = 1  # of the generator's input, without points
 
     def __init__(self, name: str, l_spread: float, ab_spread: float):
         self.name, self.l_spread, self.ab_spread = name, l_spread, ab_spread
         self.most = AB_RANGE / ab_spread  # no colour of sRGB has a larger a or b
 
-    def inputs(self, grey: Tensor | None = None, *, lightness: Tensor | None = None) -> Tensor:
-        """The generator's input `(N, 1, H, W)`, of `grey`, sRGB, or of `lightness`, L of CIE Lab, `(N, 1, H, W)`."""
-        return self._light(lightness_of(grey) if lightness is None else lightness)
+    def inputs(
+        self, grey: Tensor | None = None, *, lightness: Tensor | None = None, points: Tensor | None = None
+    ) -> Tensor:
+        """The generator's input `(N, 1, H, W)`, of `grey`, sRGB, or of `lightness`, L of CIE Lab, `(N, 1, H, W)`.
+
+        `points` `(N, 3, H, W)` are for a generator that listens: a and b of CIE Lab, and a mask, 1 where a colour is
+        given; elsewhere all are 0. Then it is `(N, 4, H, W)`.
+        """
+        light = self._light(lightness_of(grey) if lightness is None else lightness)
+        if points is None:
+            return light
+        return torch.cat([light, points[:, :2] / self.ab_spread, points[:, 2:]], dim=1)
 
     def _light(self, lightness: Tensor) -> Tensor:
         return (lightness - L_CENTRE) / self.l_spread
@@ -52,6 +61,10 @@ class LabSpace:
     def to_lab(self, image: Tensor) -> Tensor:
         """An image of this space, `(N, 3, H, W)`, as CIE Lab."""
         return torch.cat([image[:, :1] * self.l_spread + L_CENTRE, image[:, 1:] * self.ab_spread], dim=1)
+
+    def saturated(self, image: Tensor, factor: float) -> Tensor:
+        """An image of this space, `(N, 3, H, W)`, with `factor` times the chroma."""
+        return torch.cat([image[:, :1], factor * image[:, 1:]], dim=1)
 
     def to_rgb(self, image: Tensor) -> Tensor:
         """An image of this space, `(N, 3, H, W)`, as sRGB 0..1; colours outside sRGB lose chroma, not lightness."""
@@ -84,6 +97,12 @@ class RgbSpace:
     def to_lab(self, image: Tensor) -> Tensor:
         """An image of this space, `(N, 3, H, W)`, as CIE Lab."""
         return rgb_to_lab(self.to_rgb(image))
+
+    def saturated(self, image: Tensor, factor: float) -> Tensor:
+        """An image of this space, `(N, 3, H, W)`, with `factor` times the chroma; what sRGB doesn't have is fitted."""
+        lab = self.to_lab(image)
+        lab = fit_gamut(torch.cat([lab[:, :1], factor * lab[:, 1:]], dim=1))
+        return self._normalized(lab_to_rgb(lab))
 
     def to_rgb(self, image: Tensor) -> Tensor:
         """An image of this space, `(N, 3, H, W)`, as sRGB 0..1."""

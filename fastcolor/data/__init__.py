@@ -5,5 +5,6 @@
 - `photos`: the prepared photos, loaded: `load_photos`
 - `cache`: decoded squares in one memory-mapped file
 - `batches`: training batches for fastai: `color_batches`, `critic_batches`, `unpaired_batches`, `batch_size`
+- `points`: points of colour, drawn as a user might set them: `sample_points`
 - `fakes`: what a generator makes of the photos: `write_fakes`, `load_fakes`
 """

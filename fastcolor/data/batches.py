@@ -12,8 +12,9 @@ from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 
 from fastcolor.color.aging import age
-from fastcolor.data.cache import Squares, take
+from fastcolor.data.cache import Squares, on_device, take
 from fastcolor.data.photos import Photos
+from fastcolor.data.points import sample_points
 from fastcolor.device import largest_batch
 from fastcolor.errors import UserError
 from fastcolor.files import in_order
@@ -22,7 +23,7 @@ from fastcolor.runs.run import Run
 BATCH = 32  # photos per batch, by default
 FEWEST_STEPS = 40  # per epoch: a larger batch would be faster, but learn less from the same photos (`--bs auto`)
 
-SMALL = 0.75  # of the training size, in the first epochs if `--small-epochs` asks for it: nearly half the cost
+SMALL = 0.75  # of the training size, in the first epochs, unless `--small-share` says otherwise: half the cost
 
 
 @dataclass
@@ -93,8 +94,9 @@ class PhotoBatches(Showable):
     `(bs, 4, size, size)` uint8 per array, on `device`. Validation takes the centre crops, in order.
 
     In training, a share `aged` of the photos gets the light of an old print (see `aging`) instead of its own grey. In
-    the first `small_epochs` epochs, photos are reduced to SMALL of the size. An epoch has at most `most` batches.
-    `start` sets the epoch: everything random follows from it, `seed` and `order`. For `pictures`, see Showable.
+    the first `small_epochs` epochs, photos are reduced to `small_share` of the size. At last `vary(x, y, seed)` may
+    change a batch. An epoch has at most `most` batches. `start` sets the epoch: everything random follows from it,
+    `seed` and `order`. For `pictures`, see Showable.
     """
 
     def __init__(
@@ -111,12 +113,15 @@ class PhotoBatches(Showable):
         train: bool,
         aged: float = 0.0,
         small_epochs: int = 0,
+        small_share: float = SMALL,
+        vary: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
         most: int | None = None,
         order: int = 0,
     ):
         self.arrays, self.rows, self.make_batch, self.pictures = arrays, rows, make_batch, pictures
         self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
-        self.small_epochs, self.most, self.order = small_epochs, most, order
+        self.small_epochs, self.small_size = small_epochs, round(small_share * size)
+        self.vary, self.most, self.order = vary if train else None, most, order
         self.start(0)
 
     def start(self, epoch: int, batch: int = 0) -> None:
@@ -143,6 +148,7 @@ class PhotoBatches(Showable):
         """A copy for fastai to predict with: shuffled by numpy's global random state, or in order as in validation."""
         other = copy(self)
         other.train = self.train and shuffle
+        other.vary = self.vary if shuffle else None
         if shuffle:
             other.rows = np.random.permutation(self.rows)
         return other
@@ -161,17 +167,18 @@ class PhotoBatches(Showable):
         return crops, [take(array, crops.rows, self.device) for array in self.arrays]
 
     def _cut(self, crops: Crops, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
-        top, left, flip = (torch.from_numpy(each).to(self.device) for each in (crops.top, crops.left, crops.flip))
+        top, left, flip = (on_device(each, self.device) for each in (crops.top, crops.left, crops.flip))
         pieces = [cut(each, top, left, flip, self.size) for each in squares]
         if self.train and self.epoch < self.small_epochs:
-            side = round(SMALL * self.size)
-            pieces = [F.interpolate(each, size=(side, side), mode="bilinear", antialias=True) for each in pieces]
+            side = (self.small_size, self.small_size)
+            pieces = [F.interpolate(each, size=side, mode="bilinear", antialias=True) for each in pieces]
         if crops.aged.any():
-            chosen = torch.from_numpy(crops.aged).to(self.device)
+            chosen = on_device(np.flatnonzero(crops.aged), self.device)
             light = age(pieces[0][chosen, 1:], crops.seed)
             for piece in pieces:
                 piece[chosen, :1] = light
-        return self.make_batch(*pieces)
+        batch = self.make_batch(*pieces)
+        return self.vary(*batch, crops.seed) if self.vary else batch
 
 
 def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> Tensor:
@@ -188,11 +195,21 @@ def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> 
     return picked[..., None].view(torch.uint8).permute(0, 3, 1, 2).contiguous()
 
 
-def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, often: str | None = None, **variety) -> DataLoaders:
+def color_batches(
+    run: Run,
+    photos: Photos,
+    space,
+    bs: int = BATCH,
+    often: str | None = None,
+    points: bool = False,
+    saturation: float = 1.0,
+    **variety,
+) -> DataLoaders:
     """fastai DataLoaders of (the generator's input, image): grey photos and colour photos, in `space`.
 
-    For `often`, see `shown_often`. `variety` goes to the training batches: `aged`, `small_epochs` and `most`, see
-    PhotoBatches.
+    For `often`, see `shown_often`. The others go to the training batches. With `points`, for a generator that listens,
+    the input has points of colour too (see `sample_points`). `saturation` multiplies a and b of the image. `variety` is
+    `aged`, `small_epochs`, `small_share` and `most`, see PhotoBatches.
     """
     photos = replace(photos, train=shown_often(photos, often))
 
@@ -200,13 +217,19 @@ def color_batches(run: Run, photos: Photos, space, bs: int = BATCH, often: str |
         grey, rgb = crops.split([1, 3], dim=1)
         return space.inputs(grey), space.image(grey, rgb)
 
+    def vary(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        if saturation != 1:
+            y = space.saturated(y, saturation)
+        return (torch.cat([x, sample_points(y[:, 1:], seed)], dim=1) if points else x), y
+
     def pictures(x: Tensor, real: Tensor, fake: Tensor | None = None) -> Pictures:
+        x = x[:, :3]  # without the mask: points are seen in their colours
         grey = space.to_rgb(F.pad(x, (0, 0, 0, 0, 0, 3 - x.shape[1])))  # light alone: a and b are 0
         if fake is None:
             return beside(grey=grey, colour=space.to_rgb(real))
         return beside(grey=grey, fake=space.to_rgb(fake), real=space.to_rgb(real))
 
-    return _loaders(run, [photos.squares], photos, make_batch, pictures, bs, **variety)
+    return _loaders(run, [photos.squares], photos, make_batch, pictures, bs, vary=vary, **variety)
 
 
 def shown_often(photos: Photos, often: str | None) -> np.ndarray:

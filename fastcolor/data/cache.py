@@ -233,5 +233,10 @@ def take(squares: Squares, rows: Sequence[int], device: torch.device) -> Tensor:
     """The squares of these rows on the device, `(n, side, side, 4)` uint8."""
     if isinstance(squares, Tensor):
         return squares[torch.as_tensor(rows, device=squares.device)].to(device)
-    picked = torch.from_numpy(squares[rows])
-    return picked.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else picked.to(device)
+    return on_device(squares[rows], device)
+
+
+def on_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor on the device. A GPU does not stop for it."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

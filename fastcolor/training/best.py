@@ -14,7 +14,7 @@ from fastcolor.color.lab import rgb_to_lab
 from fastcolor.color.metrics import ciede2000
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import save_vivid
-from fastcolor.training.features import SqueezeNet, feature_distance
+from fastcolor.training.features import Features, feature_distance
 
 ENOUGH = (0.5, 1.05)  # of the photos' colourfulness: what is paler, `enliven` can't mend; what is stronger, looks gaudy
 ENLIVENED, MOST = 0.92, 1.7  # the share that the kept weights are brought to, and by what factor at most
@@ -26,7 +26,7 @@ class HeldOutJudge:
     def __init__(self, device: torch.device):
         self.seen = None
         try:
-            self.seen = SqueezeNet().to(device, memory_format=torch.channels_last)
+            self.seen = Features().to(device, memory_format=torch.channels_last)
         except UserError as error:
             print(f"note: photos are judged by CIEDE2000 alone, as {error}")
 

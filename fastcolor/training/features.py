@@ -12,19 +12,32 @@ from fastcolor.networks.pretrained import load_imagenet
 CUTS = ((0, 2), (2, 5), (5, 8), (8, 10), (10, 11), (11, 12), (12, 13))
 
 
-class SqueezeNet(nn.Module):
-    """SqueezeNet 1.1's features where LPIPS takes them. Raises UserError if ImageNet's weights can't be fetched."""
+class Features(nn.Module):
+    """The features of a network that was trained on ImageNet: squeezenet1_1 where LPIPS takes them, or resnet18.
 
-    def __init__(self):
+    ResNet-18's are those after its first convolution and after layers 1 to 3. Raises UserError if ImageNet's weights
+    can't be fetched.
+    """
+
+    def __init__(self, arch: str = "squeezenet1_1"):
         super().__init__()
-        squeezenet = torchvision.models.squeezenet1_1()
-        load_imagenet("squeezenet1_1", squeezenet.load_state_dict)
-        for module in squeezenet.modules():
+        network = getattr(torchvision.models, arch)()
+        load_imagenet(arch, network.load_state_dict)
+        for module in network.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # else a later layer would change the features of an earlier one
-        self.layers = nn.ModuleList(squeezenet.features[begin:end] for begin, end in CUTS).eval().requires_grad_(False)
+        if arch == "resnet18":
+            stem = nn.Sequential(network.conv1, network.bn1, network.relu)
+            layers = [stem, nn.Sequential(network.maxpool, network.layer1), network.layer2, network.layer3]
+        else:
+            layers = [network.features[begin:end] for begin, end in CUTS]
+        self.layers = nn.ModuleList(layers).eval().requires_grad_(False)
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
+
+    def train(self, mode: bool = True) -> "Features":
+        """It stays in evaluation mode: batch norm's statistics are ImageNet's."""
+        return super().train(False)
 
     def forward(self, rgb: Tensor) -> list[Tensor]:
         """Features of sRGB images `(N, 3, H, W)`, 0..1: for each layer `(N, C, h, w)`, of length 1 at each place."""
@@ -37,7 +50,7 @@ class SqueezeNet(nn.Module):
 
 
 def feature_distance(fakes: list[Tensor], reals: list[Tensor]) -> Tensor:
-    """How far `SqueezeNet`'s features are apart, per photo, `(N,)`: squared, mean over places, summed over layers.
+    """How far `Features` of images are apart, per photo, `(N,)`: squared, mean over places, summed over layers.
 
     That is LPIPS (Zhang et al. 2018, equation 1) without its learned weights.
     """
