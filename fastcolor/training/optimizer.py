@@ -45,13 +45,15 @@ class Adam(Optimizer):
                 state[name] = _laid_out_as(parameter, held)
                 values.append(state[name])
             state.setdefault("step", 0)
+        # one tensor: to a GPU, each goes by itself
+        steps = torch.tensor([float(state["step"]) for state in states], device=parameters[0].device)
         adamw(
             parameters,
             [_laid_out_as(parameter, parameter.grad) for parameter in parameters],
             kept["grad_avg"],
             kept["sqr_avg"],
             [],
-            [torch.tensor(float(state["step"]), device=parameters[0].device) for state in states],
+            list(steps.unbind()),
             fused=True,
             amsgrad=False,
             beta1=hyper["mom"],
