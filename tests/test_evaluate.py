@@ -28,9 +28,11 @@ from fastcolor.evaluate import judge as perceptual
 from fastcolor.evaluate.command import open_pair
 from fastcolor.evaluate.judge import Judge, frechet_distance, measure
 from fastcolor.networks.checkpoint import save_network
+from fastcolor.networks.pretrained import load_imagenet
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import UNetConfig
 from fastcolor.scenes.landscapes import draw_scene
+from fastcolor.training import features
 from fastcolor.weights import BUNDLED, weights_file
 
 CPU = torch.device("cpu")
@@ -47,6 +49,7 @@ def backbones():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(WeightsEnum, "get_state_dict", random_weights)
+        patch.setattr(features, "load_imagenet", load_imagenet)
         yield
 
 

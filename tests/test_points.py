@@ -37,6 +37,19 @@ def test_points_have_their_places_mean_color_and_their_mask():
         assert (b - own[1]).abs().max() < 8 * 100 / 175
 
 
+def test_a_point_by_itself_is_the_mean_of_the_square_below_it():
+    ab, squares = torch.randn(16, 2, 64, 96, generator=torch.Generator().manual_seed(0)), 0
+    for seed in SEEDS[:40]:
+        for planes, real in zip(sample_points(ab, seed), ab, strict=True):
+            y, x = torch.nonzero(planes[2], as_tuple=True)
+            if len(y) not in (1, 4, 9) or len(planes[0, y, x].unique()) > 1:
+                continue  # none, or several
+            assert (y.max() - y.min() + 1) * (x.max() - x.min() + 1) == len(y)
+            torch.testing.assert_close(planes[:2, y[0], x[0]], real[:, y, x].mean(dim=1))
+            squares += 1
+    assert squares > 20
+
+
 def test_places_are_around_the_middle_and_one_photo_in_a_hundred_is_told_all():
     masks = torch.cat([batch[:, 2] for batch in drawn() if batch.any()])
     whole = masks.flatten(1).all(1)

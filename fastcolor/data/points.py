@@ -38,8 +38,10 @@ def sample_points(ab: Tensor, seed: int) -> Tensor:
     ids = np.zeros((count, height, width), np.int32)  # of the point at each pixel, from 1: later ones cover earlier
     for i, (n, y, x, s) in enumerate(points.T.tolist(), 1):
         ids[n, y : y + s, x : x + s] = i
-    colors = F.pad(_mean_colors(ab, points), (0, 1), value=1.0)  # with the mask
-    planes = F.pad(colors, (0, 0, 1, 0))[on_device(ids, ab.device)].permute(0, 3, 1, 2)
+    where = np.nonzero(ids)
+    n, y, x, its = on_device(np.stack([*where, ids[where] - 1]), ab.device)
+    planes = ab.new_zeros(count, 3, height, width)
+    planes[n, :, y, x] = F.pad(_mean_colors(ab, points), (0, 1), value=1.0)[its]  # with the mask
     if told_all.any():
         whole = on_device(np.flatnonzero(told_all), ab.device)
         planes[whole] = F.pad(ab[whole], (0, 0, 0, 0, 0, 1), value=1.0)
