@@ -82,6 +82,7 @@ def main(
     saturation: float = 1.0,  # of the photos' colours, as the network is to paint them: 1.1 is a tenth more
     small_epochs: int = 0,  # this many first epochs use smaller photos, at lower cost
     small_share: float = SMALL,  # their side, as a share of --size
+    zoom: float = 0.0,  # batches are cut up to this share smaller, and enlarged: things in several sizes
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
     average: int = 0,  # save weights that are averaged over about this many steps; 0: no average
@@ -103,7 +104,7 @@ def main(
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
     at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)
-    at_least(0, classes=classes, saturation=saturation)
+    at_least(0, classes=classes, saturation=saturation, zoom=zoom)
     if not 0.25 <= small_share <= 1:
         raise UserError(f"--small-share must be between 0.25 and 1, not {small_share}")
     space = SPACES[config.space]
@@ -120,7 +121,7 @@ def main(
     run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, network)
     variety = {"often": often, "saturation": saturation, "aged": aged}
-    variety |= {"small_epochs": small_epochs, "small_share": small_share}
+    variety |= {"small_epochs": small_epochs, "small_share": small_share, "zoom": zoom}
     dls = color_batches(run, photos, space, bs, points=listens(network), **variety)
 
     metrics = partial(image_metrics, space=space, judge=judge)
