@@ -28,9 +28,8 @@ from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
 from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import save_network
-from fastcolor.networks.pretrained import load_pretrained
+from fastcolor.networks.pretrained import load_pretrained, shipped
 from fastcolor.networks.registry import build, config_of_flag
-from fastcolor.networks.unet import UNetConfig
 from fastcolor.runs.run import open_run
 from fastcolor.training.best import HeldOutJudge
 from fastcolor.training.fit import fit
@@ -72,17 +71,17 @@ def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.m
 @delegates(open_run)
 def main(
     generator: str = "unet",  # unet (lean, Lab), hint_unet (takes points of colour) or dynamic_unet (fastai's, RGB)
-    arch: str = "resnet18",  # the encoder: resnet18, resnet34; dynamic_unet also resnet50; hint_unet: see encoders.py
-    pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
+    arch: str | None = None,  # the encoder (default: resnet18; hint_unet: efficientnet_lite2, see encoders.py)
+    pretrained: str | None = None,  # lean, bundled, imagenet, none or a file (default: what ships, else imagenet)
     epochs: int | None = None,  # passes over the photos (default: 10, trained weights 2; sample set: 9, none 36)
     frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
-    lr: float | None = None,  # highest of the one-cycle schedule, the encoder's is a tenth (default: 1e-3, or 3e-4)
+    lr: float | None = None,  # highest of the one-cycle schedule (default: 1e-3, trained weights 3e-4)
+    encoder_share: float = 0.1,  # the learning rate of an encoder that is not new, as a share of that one
     loss: str = "mse",  # mse, chroma, photo or another row of losses.py
     classes: float = 0.05,  # weight of hint_unet's second head beside that loss
     saturation: float = 1.0,  # of the photos' colours, as the network is to paint them: 1.1 is a tenth more
     small_epochs: int = 0,  # this many first epochs use smaller photos, at lower cost
     small_share: float = SMALL,  # their side, as a share of --size
-    zoom: float = 0.0,  # batches are cut up to this share smaller, and enlarged: things in several sizes
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
     average: int = 0,  # save weights that are averaged over about this many steps; 0: no average
@@ -91,7 +90,9 @@ def main(
     """Pretrain the generator: the first of the four stages."""
     run = open_run(**options)
     config = config_of_flag("generator", generator, arch=arch, size=run.settings.size)
-    pretrained = pretrained or ("bundled" if config == UNetConfig() else "imagenet")
+    pretrained = pretrained or shipped(config) or "imagenet"
+    if pretrained == "bundled":
+        pretrained = shipped(config) or pretrained
     can_color = pretrained not in ("imagenet", "none")
     if can_color and Path(pretrained).resolve().is_relative_to(run.folder.path.resolve()):
         raise UserError(f"--pretrained {pretrained} lies in the run folder, which it would change: give another --run")
@@ -104,7 +105,7 @@ def main(
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
     at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)
-    at_least(0, classes=classes, saturation=saturation, zoom=zoom)
+    at_least(0, classes=classes, saturation=saturation, encoder_share=encoder_share)
     if not 0.25 <= small_share <= 1:
         raise UserError(f"--small-share must be between 0.25 and 1, not {small_share}")
     space = SPACES[config.space]
@@ -121,19 +122,19 @@ def main(
     run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, network)
     variety = {"often": often, "saturation": saturation, "aged": aged}
-    variety |= {"small_epochs": small_epochs, "small_share": small_share, "zoom": zoom}
+    variety |= {"small_epochs": small_epochs, "small_share": small_share}
     dls = color_batches(run, photos, space, bs, points=listens(network), **variety)
 
     metrics = partial(image_metrics, space=space, judge=judge)
-    about = {"generator": generator, "arch": arch, "pretrained": pretrained, "loss": loss, "classes": classes}
-    about |= {**variety, "average": average}
+    about = {"generator": generator, "arch": config.arch, "pretrained": pretrained, "loss": loss, "classes": classes}
+    about |= {**variety, "average": average, "encoder_share": encoder_share}
     with run.stage(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs) as is_needed:
         if not is_needed:
             return
         if can_color:
             write_row_before(run.folder, STAGE, network, dls.valid, metrics)
         learn = generator_learner(dls, network, distance, frozen)
-        lrs = np.array([lr if pretrained == "none" else lr / 10, lr])
+        lrs = np.array([lr if pretrained == "none" else encoder_share * lr, lr])
         fit(
             learn,
             run,

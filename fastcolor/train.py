@@ -16,6 +16,7 @@ from fastcore.meta import delegates
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
 from fastcolor.colorize.colorizer import predict
+from fastcolor.data.batches import SMALL
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
@@ -32,33 +33,31 @@ from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, pri
 PRESETS = {
     "quick": {},
     "photo": {  # a network that listens: see networks/hint_unet.py
-        "run": {"test": 0.05, "size": 192},
+        "run": {"test": 0.05, "size": 160},
         "stage1": {
             "generator": "hint_unet",
-            "arch": "efficientnet_lite1",
             "pretrained": "imagenet",
-            "loss": "full",
+            "loss": "felt",
             "saturation": 1.15,
             "aged": 0.3,
             "often": "people*4",
-            "epochs": 40,
-            "small_epochs": 30,
-            "small_share": 2 / 3,
-            "lr": 8e-4,
-            "bs": 32,
-            "average": 1000,
+            "epochs": 14,
+            "small_epochs": 0,
+            "small_share": SMALL,
+            "lr": 1.5e-3,
+            "encoder_share": 0.3,
+            "bs": 128,
+            "average": 500,
         },
         "stage3": {"epochs": 2},
         "stage4": {
-            "loss": "full",
-            "weight": 3.0,
+            "loss": "felt",
             "lr": 1e-4,
-            "switcher": "adaptive",
             "saturation": 1.15,
             "aged": 0.3,
             "often": "people*4",
             "epochs": 2,
-            "bs": 16,
+            "bs": 32,
             "average": 500,
         },
         # how `ship` writes the final weights: the working size is chosen on validation photos
@@ -72,8 +71,8 @@ def main(
     preset: str = "quick",  # quick (minutes), or photo (hours): a network of the kind that ships, at its best
     hours: float | None = None,  # train for about so long: as many passes as fit, in the preset's proportions
     generator: str | None = None,  # unet (default), hint_unet (preset photo) or dynamic_unet (fastai's, RGB)
-    arch: str | None = None,  # the encoder (default: resnet18, preset photo: efficientnet_lite1; see stage 1)
-    pretrained: str | None = None,  # bundled, imagenet, none or a file (default: bundled if it fits, else imagenet)
+    arch: str | None = None,  # the encoder (default: resnet18, hint_unet: efficientnet_lite2; see stage 1)
+    pretrained: str | None = None,  # lean, bundled, imagenet, none or a file (default: what ships, else imagenet)
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
     gen_epochs: int | None = None,  # passes in stage 1 (default: 10, trained weights 2; sample set: 9, none 36)
     critic_epochs: int | None = None,  # in stage 3 (default: 5)
@@ -144,7 +143,7 @@ def passes_of(run: Run, hours: float | None, first: dict, last: dict) -> dict[st
     prepare_photos(run)
     found = {}
     if hours is not None:
-        network = build(config_of_flag("generator", first["generator"], arch=first["arch"]))
+        network = build(config_of_flag("generator", first["generator"], arch=first.get("arch")))
         usual = {name: first[name] for name in ("loss", "epochs", "small_epochs", "small_share", "often")}
         bs = run.bs if isinstance(run.bs, int) else PRESETS["photo"]["stage1"]["bs"]  # `--bs auto` is found later
         found = passes(run, load_photos(run), network, hours, gan_epochs=last["epochs"], bs=bs, **usual)

@@ -17,7 +17,7 @@ from fastcolor.recipes import pix2pix
 from fastcolor.training import outlook
 from fastcolor.training.best import ENLIVENED, HeldOutJudge, enliven, rank
 from fastcolor.training.features import frechet_distance
-from fastcolor.weights import BUNDLED
+from fastcolor.weights import LEAN
 
 
 def row(share: float, ciede: float = 10.0, **figures) -> dict[str, str]:
@@ -62,7 +62,7 @@ def test_without_features_photos_are_judged_by_ciede2000(capsys):
 @pytest.mark.parametrize(("share", "factor"), [(0.55, ENLIVENED / 0.55), (0.95, 1.0), (0.1, 1.7)])
 def test_kept_weights_are_brought_to_the_photos_colourfulness_once(share, factor, tmp_path):
     weights = tmp_path / "w.safetensors"
-    weights.write_bytes(BUNDLED.read_bytes())
+    weights.write_bytes(LEAN.read_bytes())
     before, _ = load_tensors(weights, "")
     enliven(weights, row(share))
     enliven(weights, row(share))
@@ -92,7 +92,7 @@ def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(scenes, tm
         patch.setattr(stage4_gan, "rank", lambda row: int(row["epoch"]) + 10 * (row["stage"] == "stage4"))
         flags = {"gen_epochs": 1, "critic_epochs": 1, "gan_epochs": 1}
         train.main(data=str(scenes), run=str(run), **flags, **TINY)
-    kept, shipped = load_file(run / "stage4_gen.safetensors"), load_file(BUNDLED)
+    kept, shipped = load_file(run / "stage4_gen.safetensors"), load_file(LEAN)
     assert all(torch.equal(kept[name], shipped[name]) for name in shipped)
     told = capsys.readouterr().out
     assert "training did not pay: no epoch was better than the weights it began from" in told

@@ -23,9 +23,10 @@ from fastcolor.networks.checkpoint import (
     save_vivid,
 )
 from fastcolor.networks.critics import PatchCriticConfig
+from fastcolor.networks.hint_unet import HintUNetConfig
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import UNetConfig
-from fastcolor.weights import BUNDLED
+from fastcolor.weights import BUNDLED, LEAN
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +234,9 @@ def test_vivid_weights_give_so_much_more_chroma(finished_run, tmp_path):
     assert load_network(vivid, "generator")[1]["size"] == 48
 
 
-def test_the_weights_that_ship_fit_the_usual_network_and_the_promise():
-    network, about = load_network(BUNDLED, "generator")
-    assert network.config == UNetConfig()
-    assert BUNDLED.stat().st_size <= 12e6
+@pytest.mark.parametrize(("weights", "config", "most"), [(BUNDLED, HintUNetConfig(), 25e6), (LEAN, UNetConfig(), 12e6)])
+def test_the_weights_that_ship_fit_their_networks_and_the_promise(weights, config, most):
+    network, about = load_network(weights, "generator")
+    assert network.config == config
+    assert weights.stat().st_size <= most
     assert about["size"] >= 96

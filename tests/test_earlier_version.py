@@ -23,7 +23,7 @@ from fastcolor.recipes import lab_gan
 from fastcolor.runs.listing import describe, run_folders, weights_found
 from fastcolor.runs.run import open_run
 from fastcolor.scenes.landscapes import draw_scene
-from fastcolor.weights import BUNDLED
+from fastcolor.weights import LEAN
 
 WRITTEN = Path(__file__).parent / "version_0_1_0"
 
@@ -44,7 +44,7 @@ def stages(tmp_path) -> Path:
     """A finished run of the four stages. The weights that ship, which 0.1.0 wrote too, stand for its own."""
     run = Path(shutil.copytree(WRITTEN / "stages", tmp_path / "stages"))
     for name in ("stage1_gen.safetensors", "stage4_gen.safetensors"):
-        shutil.copy(BUNDLED, run / name)
+        shutil.copy(LEAN, run / name)
     (run / "fakes").mkdir()
     return run
 

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from fastcolor.color.lab import rgb_to_lab
 from fastcolor.color.spaces import SPACES
 from fastcolor.errors import UserError
 from fastcolor.training import features, losses
-from fastcolor.training.losses import LOSSES, ChromaLoss, PhotoLoss, make_loss, unevenness
+from fastcolor.training.losses import LOSSES, ChromaLoss, PhotoLoss, make_loss
 
 CPU = torch.device("cpu")
 
@@ -57,43 +56,12 @@ def test_photo_loss_is_chroma_loss_plus_the_distance_of_normalised_features(any_
     loss = PhotoLoss("lab")
     fake, real = 0.4 * torch.randn(1, 3, 48, 48), 0.4 * torch.randn(1, 3, 48, 48)
     kept = []
-    for part in loss.judges[0].layers:
+    for part in loss.seen.layers:
         part.register_forward_hook(lambda module, inputs, output: kept.append(output))
     found = loss(fake, real).item()
     unit = [each / each.square().sum(1, keepdim=True).sqrt() for each in kept]
     apart = sum((a - b).square().sum(1).mean().item() for a, b in zip(unit[:7], unit[7:], strict=True))
     assert found == pytest.approx(ChromaLoss("lab")(fake, real).item() + losses.FEATURE_WEIGHT * apart, rel=1e-3)
-
-
-def test_two_judges_count_by_their_mean_and_in_training_stay_as_they_are(any_squeezenet):
-    fake, real = 0.4 * torch.randn(2, 1, 3, 48, 48)
-    loss = PhotoLoss("lab", features=2.0, judges=("squeezenet1_1", "resnet18")).train()
-    as_seen = [SPACES["lab"].to_rgb(image) for image in (fake, real)]
-    first, second = (features.feature_distance(*map(judge, as_seen)).mean() for judge in loss.judges)
-    expected = ChromaLoss("lab")(fake, real) + 2.0 * (first + second) / 2
-    assert loss(fake, real).item() == pytest.approx(expected.item(), rel=0.05)  # to_rgb fits colours into sRGB
-    assert loss(fake, real).item() == loss(fake, real).item()
-    assert not any(module.training for module in loss.judges.modules() if module is not loss.judges)
-
-
-def test_skin_weighs_more_where_the_photo_shows_it():
-    skin, blue = (rgb_to_lab(torch.tensor(rgb).view(1, 3, 1, 1) / 255) for rgb in ([224.0, 172, 150], [60.0, 90, 200]))
-    real = torch.cat([skin, blue], dim=3)
-    wrong = [real + torch.tensor([0, 5.0, 0]).view(1, 3, 1, 1) * torch.tensor(where) for where in ([1.0, 0], [0, 1.0])]
-    plain, weighted = ([ChromaLoss("lab", skin=each).of_lab(fake, real) for fake in wrong] for each in (0, 1.0))
-    assert weighted[0] > 1.2 * plain[0]
-    assert weighted[1] < plain[1]
-
-
-def test_an_error_is_uneven_only_if_it_differs_within_one_color():
-    real = torch.zeros(1, 3, 64, 64)
-    real[:, 1, :, :32] = 60.0  # two objects, red and grey
-    left, top = torch.zeros(2, 1, 3, 64, 64)
-    left[:, 2, :, :32] = 20.0
-    top[:, 2, :32] = 20.0
-    assert unevenness(real + 20, real) == 0
-    assert unevenness(real + left, real) < 1e-6  # one object wrong, all of it
-    assert unevenness(real + top, real) > 0.05  # both half wrong
 
 
 def test_photo_loss_teaches_the_image_and_not_its_own_features(any_squeezenet):

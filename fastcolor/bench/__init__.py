@@ -36,7 +36,7 @@ def main(
     recipes: bool = False,  # measure the steps of pix2pix and CycleGAN instead
     scaling: bool = False,  # measure photos/s against photo size, batch size and number of photos instead
     quality: bool = False,  # measure PSNR and LPIPS against seconds of training instead
-    transfer: bool = False,  # measure what the pretrained weights none, imagenet and bundled reach on `data` instead
+    transfer: bool = False,  # measure what the pretrained weights none, imagenet and lean reach on `data` instead
     precisions: bool = False,  # measure what fp32 and bf16 reach on the sample set instead
     inference: bool = False,  # measure seconds and memory of colouring photos of 1 to 100 megapixels instead
     chroma: bool = False,  # measure which way of enlarging colours to full size is better instead

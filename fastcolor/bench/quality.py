@@ -91,10 +91,10 @@ def quality(workplace: Workplace, seconds: float, arch: str, pretrained: str) ->
 
 
 def transfer(run: Run, photos: Photos, bs: int, seconds: float) -> dict:
-    """As `quality`, of fastcolor's generator alone: from random weights, ImageNet's encoder and the bundled weights."""
+    """As `quality`, of fastcolor's generator alone: from random weights, ImageNet's encoder, the lean weights."""
     judged = Judged(run, photos)
     curves = {}
-    for pretrained in ("none", "imagenet", "bundled"):
+    for pretrained in ("none", "imagenet", "lean"):
         learn = our_learner(run, photos, bs, pretrained)
         curves[pretrained] = judged.curve(pretrained, learn, SPACES["lab"], seconds, pretrained)
     return {
@@ -145,7 +145,7 @@ class Judged:
             points.append({"share": share, "seconds": spent, **self._figures(fake)})
             print(f"{name}: " + ", ".join(f"{figure} {value:.4g}" for figure, value in points[-1].items()), flush=True)
 
-        if pretrained == "bundled":
+        if pretrained == "lean":
             look(0.0, 0.0)  # what these weights can do without training is of most interest
         rates = [1e-3 if pretrained == "none" else 1e-4, 1e-3]
         lrs = [rates[0]] * (len(learn.splitter(learn.model)) - 1) + [rates[1]]

@@ -94,8 +94,7 @@ class PhotoBatches(Showable):
     `(bs, 4, size, size)` uint8 per array, on `device`. Validation takes the centre crops, in order.
 
     In training, a share `aged` of the photos gets the light of an old print (see `aging`) instead of its own grey. In
-    the first `small_epochs` epochs, photos are reduced to `small_share` of the size. With `zoom`, each batch is cut up
-    to that share smaller, and enlarged: the same things are seen in several sizes. At last `vary(x, y, seed)` may
+    the first `small_epochs` epochs, photos are reduced to `small_share` of the size. At last `vary(x, y, seed)` may
     change a batch. An epoch has at most `most` batches. `start` sets the epoch: everything random follows from it,
     `seed` and `order`. For `pictures`, see Showable.
     """
@@ -115,7 +114,6 @@ class PhotoBatches(Showable):
         aged: float = 0.0,
         small_epochs: int = 0,
         small_share: float = SMALL,
-        zoom: float = 0.0,
         vary: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
         most: int | None = None,
         order: int = 0,
@@ -123,7 +121,6 @@ class PhotoBatches(Showable):
         self.arrays, self.rows, self.make_batch, self.pictures = arrays, rows, make_batch, pictures
         self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
         self.small_epochs, self.small_size = small_epochs, round(small_share * size)
-        self.zoom = zoom
         self.vary, self.most, self.order = vary if train else None, most, order
         self.start(0)
 
@@ -171,14 +168,9 @@ class PhotoBatches(Showable):
 
     def _cut(self, crops: Crops, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
         top, left, flip = (on_device(each, self.device) for each in (crops.top, crops.left, crops.flip))
-        side, size = self.size, self.small_size if self.train and self.epoch < self.small_epochs else self.size
-        if self.train and self.zoom:
-            rng = np.random.default_rng([crops.seed, 2])
-            side = round(self.size * rng.uniform(1 - self.zoom, 1))
-            top, left = (each + int(rng.integers(self.size - side, endpoint=True)) for each in (top, left))
-        pieces = [cut(each, top, left, flip, side) for each in squares]
-        if side != size:
-            pieces = [scaled(each, size) for each in pieces]
+        pieces = [cut(each, top, left, flip, self.size) for each in squares]
+        if self.train and self.epoch < self.small_epochs:
+            pieces = [scaled(each, self.small_size) for each in pieces]
         if crops.aged.any():
             chosen = on_device(np.flatnonzero(crops.aged), self.device)
             light = age(pieces[0][chosen, 1:], crops.seed)
@@ -225,7 +217,7 @@ def color_batches(
 
     For `often`, see `shown_often`. The others go to the training batches. With `points`, for a generator that listens,
     the input has points of colour too (see `sample_points`). `saturation` multiplies a and b of the image. `variety` is
-    `aged`, `small_epochs`, `small_share`, `zoom` and `most`, see PhotoBatches.
+    `aged`, `small_epochs`, `small_share` and `most`, see PhotoBatches.
     """
     photos = replace(photos, train=shown_often(photos, often))
 

@@ -24,7 +24,7 @@ class HintUNetConfig:
 
     name: str = "hint_unet"
     space: str = "lab"
-    arch: str = "efficientnet_lite1"  # one of ENCODERS
+    arch: str = "efficientnet_lite2"  # one of ENCODERS
     width: int = 320  # channels at 1/32
     blocks: int = 4  # transformer blocks at 1/32, of 8 width^2 parameters each
     near_blocks: int = 2  # transformer blocks at 1/16

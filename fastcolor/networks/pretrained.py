@@ -12,14 +12,17 @@ from torch import Tensor, nn
 
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
+from fastcolor.networks.hint_unet import HintUNetConfig
+from fastcolor.networks.unet import UNetConfig
 from fastcolor.weights import weights_file
 
 
 def load_pretrained(network: nn.Module, source: str) -> None:
     """Fill `network` with the weights that `--pretrained` names.
 
-    `source` is "bundled" (those that come with fastcolor), "imagenet" (for the encoder), "none", a run folder, or
-    a generator's weights file. Raises UserError for weights that can't be fetched or read, or of another network.
+    `source` is "bundled" or "lean" (those that come with fastcolor), "imagenet" (for the encoder), "none", a run
+    folder, or a generator's weights file. Raises UserError for weights that can't be fetched or read, or of another
+    network.
     """
     if source == "none":
         return
@@ -31,6 +34,11 @@ def load_pretrained(network: nn.Module, source: str) -> None:
     if {**asdict(other.config), "size": None} != {**asdict(network.config), "size": None}:
         raise UserError(f"{source} holds another network ({other.config}): give the same --generator and --arch")
     network.load_state_dict(other.state_dict())
+
+
+def shipped(config: object) -> str | None:
+    """The name of the weights that come with fastcolor for a generator's config; None if there are none for it."""
+    return {UNetConfig(): "lean", HintUNetConfig(): "bundled"}.get(config)
 
 
 def load_imagenet(arch: str, load: Callable[[dict[str, Tensor]], object], instead: str = "") -> None:

@@ -69,13 +69,15 @@ def build(config) -> nn.Module:
 def config_of_flag(kind: str, name: str, **given) -> object:
     """The config that `--generator` or `--critic` (`kind`) names, with the values `given` for the fields it has.
 
+    None stands for a field's default.
+
     Raises UserError for an unknown name or value.
     """
     known = {name: row.config for name, row in NETWORKS.items() if row.kind == kind and row.has_flag}
     one_of(kind, name, known)
     own = {field.name for field in fields(known[name])}
     try:
-        return known[name](**{field: value for field, value in given.items() if field in own})
+        return known[name](**{field: value for field, value in given.items() if field in own and value is not None})
     except ValueError as error:
         raise UserError(str(error)) from None
 
