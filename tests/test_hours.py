@@ -60,7 +60,8 @@ def test_a_run_keeps_its_passes_when_it_goes_on(an_hour_each, scenes, tmp_path, 
         with pytest.raises(ZeroDivisionError):
             train.main(**options, **more)
     asked = [flags["epochs"] for flags in begun[3:]]
-    assert asked == [40, 40, asked[2], asked[2]]
+    usual = train.PRESETS["photo"]["stage1"]["epochs"]
+    assert asked == [usual, usual, asked[2], asked[2]]
     assert asked[2] == 2 * begun[0]["epochs"]
 
 

@@ -17,7 +17,8 @@ from fastcolor.scenes.landscapes import draw_scene
 
 TOP = Path(__file__).parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-NEEDED = ("weights/photo.safetensors", "weights/unet-lab-resnet18-4-3.onnx", "app/page/index.html", "CHANGELOG.md")
+NEEDED = ("weights/photo.safetensors", "weights/hint_unet-lab-efficientnet_lite2-320-4-2.onnx")
+NEEDED += ("weights/lean.safetensors", "weights/unet-lab-resnet18-4-3.onnx", "app/page/index.html", "CHANGELOG.md")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
