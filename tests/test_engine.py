@@ -1,6 +1,7 @@
 """What runs a network: onnxruntime and torch give the same, and say what they are and what they can't."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,14 +10,19 @@ import torch
 from onnx import TensorProto, helper
 
 from fastcolor import Colorizer
+from fastcolor.colorize import export, graph
+from fastcolor.colorize import onnx as graphs
 from fastcolor.colorize.load import load_engine
 from fastcolor.colorize.onnx import graph_of
 from fastcolor.colorize.with_torch import TorchEngine
 from fastcolor.errors import UserError
-from fastcolor.networks.checkpoint import load_tensors, save_network, save_tensors
+from fastcolor.networks.checkpoint import load_tensors, save_half, save_network, save_tensors
 from fastcolor.networks.classic import SkipUNet, SkipUNetConfig
+from fastcolor.networks.encoders import SCALES
+from fastcolor.networks.hint_unet import HintUNetConfig
+from fastcolor.networks.registry import build, config_of_file
 from fastcolor.networks.unet import LabUNet, UNetConfig
-from fastcolor.weights import BUNDLED
+from fastcolor.weights import BUNDLED, GRAPHS
 
 
 def light(*shape: int) -> np.ndarray:
@@ -33,6 +39,56 @@ def test_the_weights_that_ship_give_the_same_colors_by_onnxruntime_as_by_torch(s
     assert one.shape == other.shape == (shape[0], 2, *shape[2:])
     assert np.abs(one - other).max() < 0.01  # units of ab, of 110; what is asked for is 0.11
     assert np.abs(one).max() > 5
+
+
+def save_random(path: Path, config) -> Path:
+    """Weights of a network of which every part has something to say, as a file of the kind that ships."""
+    torch.manual_seed(0)
+    network = build(config)
+    for value in network.parameters():
+        if not value.any():  # blocks and ears begin as nothing
+            torch.nn.init.normal_(value, std=0.02)
+    for name, value in network.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            value.uniform_(0.5, 1.5)
+    save_network(path, network, "generator", size=64)
+    save_half(path, path)
+    return path
+
+
+def check_same_colors(by_onnx: Path, weights: Path) -> None:
+    engines = load_engine(by_onnx), TorchEngine(weights, "cpu")
+    assert engines[0].name.startswith("onnxruntime")
+    assert (engines[0].inputs, engines[0].outputs) == (engines[1].inputs, engines[1].outputs)
+    for shape in [(1, 1, 224, 299), (2, 1, 64, 96), (1, 1, 77, 33), (1, 1, 32, 128)]:
+        one, other = (engine(light(*shape)) for engine in engines)
+        assert one.shape == other.shape == (shape[0], 2, *shape[2:])
+        assert np.abs(one - other).max() < 0.01  # units of ab, as above
+        assert np.ptp(one) > 1
+
+
+@pytest.mark.parametrize("shipped", sorted(GRAPHS.glob("*.onnx")), ids=lambda path: path.stem)
+def test_a_graph_that_ships_gives_torchs_colors_with_any_weights(shipped, tmp_path):
+    model = onnx.load(shipped, load_external_data=False)
+    config = json.loads({each.key: each.value for each in model.metadata_props}["fastcolor"])["config"]
+    assert graph_of(config) == shipped
+    weights = save_random(tmp_path / "w.safetensors", config_of_file("generator", config))
+    check_same_colors(weights, weights)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("arch", SCALES)
+def test_a_network_that_listens_has_a_graph_and_a_model_that_give_torchs_colors(arch, tmp_path, monkeypatch):
+    monkeypatch.setattr(graph, "GRAPHS", tmp_path)
+    monkeypatch.setattr(graphs, "GRAPHS", tmp_path)
+    weights = save_random(tmp_path / "w.safetensors", HintUNetConfig(arch=arch))
+    assert load_engine(weights).name.startswith("torch")
+    graph.main(weights)
+    assert (tmp_path / f"hint_unet-lab-{arch}-320-4-2.onnx").stat().st_size < 200e3
+    check_same_colors(weights, weights)
+    export.main(str(tmp_path / "model.onnx"), str(weights))
+    check_same_colors(tmp_path / "model.onnx", weights)
 
 
 def test_whoever_trains_with_the_four_stages_gets_weights_that_color_without_torch(finished_run):

@@ -1,7 +1,7 @@
 """The graph of a network, for `fastcolor/weights`: onnxruntime then runs all weights of that network, without torch.
 
-    python -m fastcolor.colorize.graph                        # of the weights that ship
-    python -m fastcolor.colorize.graph NAME.safetensors       # of another network
+    python -m fastcolor.colorize.graph                              # of the weights that ship
+    python -m fastcolor.colorize.graph --weights NAME.safetensors   # of another network
 
 To be run whenever weights of another network ship, or a network's arithmetic changes; a test says so.
 """
@@ -33,7 +33,7 @@ def main(
     del model.graph.value_info[:]  # shapes in between, which onnxruntime finds by itself
     with write_whole(out) as temporary:
         temporary.write_bytes(model.SerializeToString())
-    apart = check_same(painter, open_weights(weights), out)
+        apart = check_same(painter, open_weights(weights, temporary), out)
     print(f"{out}: {out.stat().st_size:,} bytes, at most {apart:.1g} units of ab from torch's result")
 
 

@@ -6,6 +6,7 @@ A graph is a network without its weights. Those that ship lie in `fastcolor/weig
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from fastcolor.networks.tensors import check_kind, check_size, does_not_fit, loa
 from fastcolor.weights import GRAPHS
 
 PREFIX = "network."  # of the weights' names in a graph: `Painter.network`
-COUNTERS = "num_batches_tracked"  # of batch norm, which only training reads
+UNUSED = re.compile(r"(ears|classes)\.|rebalance$|.*\.num_batches_tracked$")
+"""Tensors that no graph has: the ears and the second head of a network that listens, and counters of training."""
 
 
 class OnnxEngine(Engine):
@@ -66,21 +68,22 @@ def open_model(path: Path) -> OnnxEngine:
         raise UserError(f"{path} {why}: write it again with `fastcolor export`") from error
 
 
-def open_weights(path: Path) -> OnnxEngine | None:
+def open_weights(path: Path, graph: Path | None = None) -> OnnxEngine | None:
     """The engine of a generator's `.safetensors` file; None if there is no graph of its network, or it is no network.
 
-    Raises UserError for what `load_tensors` refuses, a critic, and weights that don't fit the graph.
+    `graph` is its network's, by default the one that ships. Raises UserError for what `load_tensors` refuses, a critic,
+    and weights that don't fit the graph.
     """
     about = read_metadata(path, "generator weights")
     check_kind(path, about, "generator")
-    graph = graph_of(about.get("config"))
+    graph = graph or graph_of(about.get("config"))
     if graph is None or about.get("keeps_light", True) is not True:
         return None
     _needed()
     tensors, about = load_tensors(path, "generator weights", "np")
     try:
         check_size(about.get("size"))
-        values = {PREFIX + name: _value(name, each) for name, each in tensors.items() if not name.endswith(COUNTERS)}
+        values = {PREFIX + name: _value(name, each) for name, each in tensors.items() if not UNUSED.match(name)}
         session, _ = _opened(graph.read_bytes(), values)
     except MemoryError:
         raise
