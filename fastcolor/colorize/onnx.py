@@ -83,7 +83,8 @@ def open_weights(path: Path, graph: Path | None = None) -> OnnxEngine | None:
     tensors, about = load_tensors(path, "generator weights", "np")
     try:
         check_size(about.get("size"))
-        values = {PREFIX + name: _value(name, each) for name, each in tensors.items() if not UNUSED.match(name)}
+        # each is let go as soon as it is converted: at this moment memory is at its peak
+        values = {PREFIX + name: _value(name, tensors.pop(name)) for name in [*tensors] if not UNUSED.match(name)}
         session, _ = _opened(graph.read_bytes(), values)
     except MemoryError:
         raise
