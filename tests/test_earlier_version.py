@@ -41,7 +41,7 @@ def sample_of_the_split(monkeypatch):
 
 @pytest.fixture
 def stages(tmp_path) -> Path:
-    """A finished run of the four stages. The weights that ship, which 0.1.0 wrote too, stand for its own."""
+    """A finished run of the four stages. The lean weights, which 0.1.0 shipped, stand for its own."""
     run = Path(shutil.copytree(WRITTEN / "stages", tmp_path / "stages"))
     for name in ("stage1_gen.safetensors", "stage4_gen.safetensors"):
         shutil.copy(LEAN, run / name)

@@ -35,7 +35,7 @@ MOST_WAITING = 64  # photos being received or waiting, all users together: a min
 MOST_KEPT = 4_000_000_000  # bytes of all files here, about 100 photos of 12 megapixels as PNG: fits on a small disk
 KEPT_SECONDS = 15 * 60  # after a page last asked for a photo: hidden pages ask once a minute
 NETWORKS = 2  # kept in memory, so that one can switch between them: a larger one takes about 250 MB
-SIZES = (64, 96, 128, 160, 192, 256, 384, 512, 768)  # pixels, to choose from: 768 takes seconds, and others wait
+SIZES = (64, 96, 128, 160, 192, 224, 256, 384, 512, 768)  # pixels, to choose from: 768 takes seconds, and others wait
 MOST_TRANSLATED = 2_000_000  # pixels at their own size: CycleGAN takes half a minute for so many, and others wait
 PREVIEW = 1280  # pixels on the long side: sharp on a phone, at 100 to 200 kB
 

@@ -26,7 +26,7 @@ class UNetConfig:
     space: str = "lab"
     arch: str = "resnet18"  # resnet18 or resnet34: their layers have 64, 64, 128, 256 channels at 1/2, 1/4, 1/8, 1/16
     chroma_stride: int = 4  # 2 or 4
-    blocks: int = 3  # transformer blocks, of 0.5 M parameters each: keeps the bundled weights below 12 MB
+    blocks: int = 3  # transformer blocks, of 0.5 M parameters each: keeps the lean weights below 12 MB
 
     def __post_init__(self):
         check_arch(self, ("resnet18", "resnet34"))
