@@ -22,7 +22,7 @@ from torch import nn
 
 from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
-from fastcolor.data.batches import SMALL, batch_size, color_batches
+from fastcolor.data.batches import batch_size, color_batches
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
@@ -80,8 +80,6 @@ def main(
     loss: str = "mse",  # mse, chroma, photo or another row of losses.py
     classes: float = 0.05,  # weight of hint_unet's second head beside that loss
     saturation: float = 1.0,  # of the photos' colours, as the network is to paint them: 1.1 is a tenth more
-    small_epochs: int = 0,  # this many first epochs use smaller photos, at lower cost
-    small_share: float = SMALL,  # their side, as a share of --size
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
     average: int = 0,  # save weights that are averaged over about this many steps; 0: no average
@@ -104,10 +102,8 @@ def main(
     epochs, lr = (default if given is None else given for given, default in zip(asked, usual, strict=True))
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
-    at_least(0, frozen=frozen, lr=lr, aged=aged, average=average, small_epochs=small_epochs)
+    at_least(0, frozen=frozen, lr=lr, aged=aged, average=average)
     at_least(0, classes=classes, saturation=saturation, encoder_share=encoder_share)
-    if not 0.25 <= small_share <= 1:
-        raise UserError(f"--small-share must be between 0.25 and 1, not {small_share}")
     space = SPACES[config.space]
     distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
 
@@ -122,7 +118,6 @@ def main(
     run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, network)
     variety = {"often": often, "saturation": saturation, "aged": aged}
-    variety |= {"small_epochs": small_epochs, "small_share": small_share}
     dls = color_batches(run, photos, space, bs, points=listens(network), **variety)
 
     metrics = partial(image_metrics, space=space, judge=judge)

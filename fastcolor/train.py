@@ -16,7 +16,6 @@ from fastcore.meta import delegates
 from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
 from fastcolor.colorize.colorizer import predict
-from fastcolor.data.batches import SMALL
 from fastcolor.data.photos import load_photos
 from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
@@ -42,8 +41,6 @@ PRESETS = {
             "aged": 0.3,
             "often": "people*4",
             "epochs": 14,
-            "small_epochs": 0,
-            "small_share": SMALL,
             "lr": 1.5e-3,
             "encoder_share": 0.3,
             "bs": 128,
@@ -106,7 +103,7 @@ def main(
 
     third, fourth = flags("stage3", critic=critic, epochs=critic_epochs), flags("stage4", epochs=gan_epochs)
     fitting = passes_of(open_run(**options), hours, first, fourth)
-    first |= {name: fitting[name] for name in ("epochs", "small_epochs") if name in fitting}
+    first |= {"epochs": fitting["epochs"]} if fitting else {}
     fourth |= {"epochs": fitting["gan_epochs"]} if fitting else {}
     stages = {"stage2": 1, "stage3": _epochs(stage3_pretrain_critic, third), "stage4": _epochs(stage4_gan, fourth)}
     with planned(stage1=0, **stages):  # of stage 1's own epochs, its learner knows
@@ -144,7 +141,7 @@ def passes_of(run: Run, hours: float | None, first: dict, last: dict) -> dict[st
     found = {}
     if hours is not None:
         network = build(config_of_flag("generator", first["generator"], arch=first.get("arch")))
-        usual = {name: first[name] for name in ("loss", "epochs", "small_epochs", "small_share", "often")}
+        usual = {name: first[name] for name in ("loss", "epochs", "often")}
         bs = run.bs if isinstance(run.bs, int) else PRESETS["photo"]["stage1"]["bs"]  # `--bs auto` is found later
         found = passes(run, load_photos(run), network, hours, gan_epochs=last["epochs"], bs=bs, **usual)
     with run.folder.held():  # it reads the config again: not before

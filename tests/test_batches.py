@@ -130,26 +130,6 @@ def test_some_photos_of_an_epoch_get_the_light_of_old_prints_but_keep_their_colo
     assert all(torch.equal(*pair) for pair in zip(batches(False), batches(False, aged=1.0), strict=True))
 
 
-def test_first_epochs_may_show_reduced_photos():
-    squares = np.repeat(np.arange(12, dtype=np.uint8)[:, None, None, None] * 20, 12, 1).repeat(12, 2).repeat(4, 3)
-    loader = PhotoBatches(
-        [squares],
-        np.arange(12),
-        lambda crops: crops,
-        size=8,
-        bs=12,
-        device=torch.device("cpu"),
-        seed=3,
-        train=True,
-        small_epochs=1,
-    )
-    (first,) = loader
-    loader.start(1)
-    (second,) = loader
-    assert (first.shape, second.shape) == ((12, 4, 6, 6), (12, 4, 8, 8))
-    assert sorted(first[:, 0, 3, 3].tolist()) == sorted(second[:, 0, 4, 4].tolist()) == [20 * n for n in range(12)]
-
-
 def test_validation_shows_every_photos_centre_in_order():
     seen = torch.cat(list(batches(train=False)))
     assert seen[:, 0, 0, 0].tolist() == list(range(12))

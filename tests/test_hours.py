@@ -13,33 +13,33 @@ from fastcolor.networks.unet import UNetConfig
 from fastcolor.training import hours
 from fastcolor.training.hours import passes, seconds_per_photo
 
-USUAL = {"loss": "mse", "epochs": 8, "small_epochs": 6, "small_share": 0.75, "gan_epochs": 2, "bs": 4}
+USUAL = {"loss": "mse", "epochs": 8, "gan_epochs": 4, "bs": 4}
 
 
 @pytest.fixture
 def an_hour_each(monkeypatch):
-    """A pass takes an hour at the whole size, half an hour at the smaller one: 0.5 x 6 + 2 + 1.5 x 2 + 1 = 9."""
+    """A pass takes an hour: 8 + 1.5 x 4 + 1 = 15."""
 
-    def seconds(run, photos, network, loss, bs, size):
-        return (3600 if size == run.settings.size else 1800) / len(photos.train) / hours.OTHER_WORK
+    def seconds(run, photos, network, loss, bs):
+        return 3600 / len(photos.train) / hours.OTHER_WORK
 
     monkeypatch.setattr(hours, "seconds_per_photo", seconds)
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(9, (8, 6, 2)), (4.6, (4, 3, 1)), (18, (16, 12, 4)), (0.1, (2, 1, 1)), (1000, (32, 24, 8))],
+    [(15, (8, 4)), (7.6, (4, 2)), (30, (16, 8)), (0.1, (1, 1)), (1000, (32, 16))],
 )
 def test_passes_are_those_of_the_preset_scaled_to_the_hours(given, expected, an_hour_each, scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
     found = passes(run, prepared(run), build(UNetConfig()), given, **USUAL)
-    assert tuple(found[name] for name in ("epochs", "small_epochs", "gan_epochs")) == expected
+    assert tuple(found[name] for name in ("epochs", "gan_epochs")) == expected
 
 
 def test_a_step_is_timed_without_anything_being_learned(scenes, tmp_path):
     run, network = opened(scenes, tmp_path / "run"), build(UNetConfig())
     before = [parameter.clone() for parameter in network.parameters()]
-    assert 0 < seconds_per_photo(run, prepared(run), network, "mse", 4, 24) < 60
+    assert 0 < seconds_per_photo(run, prepared(run), network, "mse", 4) < 60
     assert all(map(torch.equal, before, network.parameters()))
 
 
@@ -50,10 +50,10 @@ def test_a_run_keeps_its_passes_when_it_goes_on(an_hour_each, scenes, tmp_path, 
     for more in ({"hours": 3.0}, {"resume": True}, {"resume": True, "hours": 3.0}):
         with pytest.raises(ZeroDivisionError):
             train.main(**options, **more)
-    asked = [(flags["epochs"], flags["small_epochs"]) for flags in begun]
+    asked = [flags["epochs"] for flags in begun]
     assert asked == 3 * asked[:1]
     kept = json.loads((tmp_path / "run" / "config.json").read_text())["hours"]
-    assert (kept["hours"], kept["passes"]["epochs"]) == (3, asked[0][0])
+    assert (kept["hours"], kept["passes"]["epochs"]) == (3, asked[0])
     with pytest.raises(UserError, match="was begun with --hours 3: resume it without --hours"):
         train.main(**options, resume=True, hours=4.0)
     for more in ({"force": True}, {"resume": True}, {"force": True, "hours": 6.0}, {}):  # anew, without hours and with

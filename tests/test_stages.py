@@ -294,7 +294,6 @@ def test_fastais_networks_go_through_all_stages_too(scenes, tmp_path):
         ({"arch": "vgg16"}, "--arch vgg16 does not fit --generator unet"),
         ({"generator": "hint_unet", "arch": "vgg16"}, "--arch vgg16 does not fit --generator hint_unet"),
         ({"epochs": 0}, "--epochs must be 1 or more, not 0"),
-        ({"small_share": 2.0}, "--small-share must be between 0.25 and 1, not 2.0"),
         ({"saturation": -1.0}, "--saturation must be 0 or more, not -1.0"),
         ({"pretrained": "/nowhere/w.safetensors"}, "/nowhere/w.safetensors does not exist"),
     ],

@@ -62,7 +62,7 @@ def test_a_killed_stage_1_resumes_to_the_same_weights(epochs, scenes, tmp_path):
 
 def test_a_killed_stage_1_of_a_network_that_listens_resumes_to_the_same_weights(scenes, tmp_path):
     more = {"generator": "hint_unet", "arch": "efficientnet_lite0", "average": 5, "save_every": 2}
-    more |= {"small_epochs": 1, "saturation": 1.1, "aged": 0.5, "often": "none*2"}
+    more |= {"saturation": 1.1, "aged": 0.5, "often": "none*2"}
     stage = partial(stage1, data=str(scenes), epochs=2, **more)
     stage(run=str(tmp_path / "whole"))
     with killed_after(1, batches=2):
@@ -147,7 +147,7 @@ def test_what_is_saved_and_measured_is_the_running_average_of_the_weights(scenes
 
 
 def test_an_average_goes_on_where_it_was_after_a_resume(scenes, tmp_path):
-    stage = partial(stage1, data=str(scenes), epochs=3, average=7, aged=0.5, small_epochs=1, loss="chroma")
+    stage = partial(stage1, data=str(scenes), epochs=3, average=7, aged=0.5, loss="chroma")
     stage(run=str(tmp_path / "whole"))
     with killed_after(2):
         stage(run=str(tmp_path / "killed"))

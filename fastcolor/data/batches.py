@@ -23,8 +23,6 @@ from fastcolor.runs.run import Run
 BATCH = 32  # photos per batch, by default
 FEWEST_STEPS = 40  # per epoch: a larger batch would be faster, but learn less from the same photos (`--bs auto`)
 
-SMALL = 0.75  # of the training size, in the first epochs, unless `--small-share` says otherwise: half the cost
-
 
 @dataclass
 class Crops:
@@ -93,10 +91,9 @@ class PhotoBatches(Showable):
     The arrays, `(N, side, side, 4)` uint8, share rows and crops. A batch is `make_batch(*crops)`, with one tensor
     `(bs, 4, size, size)` uint8 per array, on `device`. Validation takes the centre crops, in order.
 
-    In training, a share `aged` of the photos gets the light of an old print (see `aging`) instead of its own grey. In
-    the first `small_epochs` epochs, photos are reduced to `small_share` of the size. At last `vary(x, y, seed)` may
-    change a batch. An epoch has at most `most` batches. `start` sets the epoch: everything random follows from it,
-    `seed` and `order`. For `pictures`, see Showable.
+    In training, a share `aged` of the photos gets the light of an old print (see `aging`) instead of its own grey. At
+    last `vary(x, y, seed)` may change a batch. An epoch has at most `most` batches. `start` sets the epoch: everything
+    random follows from it, `seed` and `order`. For `pictures`, see Showable.
     """
 
     def __init__(
@@ -112,15 +109,12 @@ class PhotoBatches(Showable):
         seed: int,
         train: bool,
         aged: float = 0.0,
-        small_epochs: int = 0,
-        small_share: float = SMALL,
         vary: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
         most: int | None = None,
         order: int = 0,
     ):
         self.arrays, self.rows, self.make_batch, self.pictures = arrays, rows, make_batch, pictures
         self.size, self.bs, self.device, self.seed, self.train, self.aged = size, bs, device, seed, train, aged
-        self.small_epochs, self.small_size = small_epochs, round(small_share * size)
         self.vary, self.most, self.order = vary if train else None, most, order
         self.start(0)
 
@@ -169,8 +163,6 @@ class PhotoBatches(Showable):
     def _cut(self, crops: Crops, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
         top, left, flip = (on_device(each, self.device) for each in (crops.top, crops.left, crops.flip))
         pieces = [cut(each, top, left, flip, self.size) for each in squares]
-        if self.train and self.epoch < self.small_epochs:
-            pieces = [scaled(each, self.small_size) for each in pieces]
         if crops.aged.any():
             chosen = on_device(np.flatnonzero(crops.aged), self.device)
             light = age(pieces[0][chosen, 1:], crops.seed)
@@ -178,15 +170,6 @@ class PhotoBatches(Showable):
                 piece[chosen, :1] = light
         batch = self.make_batch(*pieces)
         return self.vary(*batch, crops.seed) if self.vary else batch
-
-
-def scaled(squares: Tensor, side: int) -> Tensor:
-    """Squares `(n, 4, h, h)` at another size in pixels, `(n, 4, side, side)`, both uint8."""
-    if squares.device.type == "cpu":
-        return F.interpolate(squares, size=(side, side), mode="bilinear", antialias=True)
-    # torch has no such kernel of bytes for a GPU
-    smooth = F.interpolate(squares.float(), size=(side, side), mode="bilinear", antialias=True)
-    return smooth.round().clamp(0, 255).to(torch.uint8)
 
 
 def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> Tensor:
@@ -217,7 +200,7 @@ def color_batches(
 
     For `often`, see `shown_often`. The others go to the training batches. With `points`, for a generator that listens,
     the input has points of colour too (see `sample_points`). `saturation` multiplies a and b of the image. `variety` is
-    `aged`, `small_epochs`, `small_share` and `most`, see PhotoBatches.
+    `aged` and `most`, see PhotoBatches.
     """
     photos = replace(photos, train=shown_often(photos, often))
 

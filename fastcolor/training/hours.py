@@ -21,13 +21,12 @@ FAKES_AND_CRITIC = 1.0  # stages 2 and 3, likewise
 MOST = 4.0  # times a preset's passes: more of them hardly help
 
 
-def seconds_per_photo(run: Run, photos: Photos, network: nn.Module, loss: str, bs: int, size: int) -> float:
-    """How long stage 1 takes for a photo at a training size in pixels: the median of STEPS steps, in seconds."""
+def seconds_per_photo(run: Run, photos: Photos, network: nn.Module, loss: str, bs: int) -> float:
+    """How long stage 1 takes for a photo: the median of STEPS steps, in seconds."""
     space = SPACES[network.config.space]
     distance = make_loss(loss, space.name, run.machine.device)
     distance = HeadsLoss(distance, network, 1.0) if listens(network) else distance
-    small = {"small_epochs": 1, "small_share": size / run.settings.size}
-    dls = color_batches(run, photos, space, bs, points=listens(network), **small)
+    dls = color_batches(run, photos, space, bs, points=listens(network))
     batch, seconds = iter(dls.train), []
     for _ in range(1 + STEPS):
         begin = time.perf_counter()
@@ -42,30 +41,23 @@ def seconds_per_photo(run: Run, photos: Photos, network: nn.Module, loss: str, b
 
 
 def passes(
-    run: Run, photos: Photos, network: nn.Module, hours: float, *, loss: str, epochs: int, small_epochs: int,
-    small_share: float, gan_epochs: int, bs: int, often: str | None = None,
+    run: Run, photos: Photos, network: nn.Module, hours: float, *, loss: str, epochs: int, gan_epochs: int,
+    bs: int, often: str | None = None,
 ) -> dict[str, int]:  # fmt: skip
-    """`epochs` and `small_epochs` of stage 1, `gan_epochs` of stage 4, in proportion, so that all stages take `hours`.
+    """`epochs` of stage 1 and `gan_epochs` of stage 4, in proportion, so that all stages take `hours`.
 
-    At least one of each where the preset has one. Prints what it found.
+    At least one of each. Prints what it found.
     """
     torch.manual_seed(run.settings.seed)
     run.machine.place(network).train()
     shown = len(shown_often(photos, often))
-    count, bs, small_size = len(photos.train), min(bs, len(photos.train)), round(small_share * run.settings.size)
-    small = seconds_per_photo(run, photos, network, loss, bs, small_size) if small_epochs else 0.0
-    whole = seconds_per_photo(run, photos, network, loss, bs, run.settings.size)
-    weighted = small * small_epochs + whole * (epochs - small_epochs + GAN_STEPS * gan_epochs + FAKES_AND_CRITIC)
-    usual = OTHER_WORK * shown * weighted / 3600
+    count, bs = len(photos.train), min(bs, len(photos.train))
+    of_one = seconds_per_photo(run, photos, network, loss, bs)
+    usual = OTHER_WORK * shown * of_one * (epochs + GAN_STEPS * gan_epochs + FAKES_AND_CRITIC) / 3600
     factor = min(hours / usual, MOST)
-
-    def scaled(its: int) -> int:
-        return max(1, int(factor * its)) if its else 0
-
-    small_epochs, whole_epochs, gan_epochs = map(scaled, (small_epochs, epochs - small_epochs, gan_epochs))
-    found = {"epochs": small_epochs + whole_epochs, "small_epochs": small_epochs, "gan_epochs": gan_epochs}
+    found = {"epochs": max(1, int(factor * epochs)), "gan_epochs": max(1, int(factor * gan_epochs))}
     print(
-        f"{hours:g} hours: stage 1 makes {found['epochs']} passes over the {count:,} photos ({small_epochs} of them at "
-        f"{small_size} px), stage 4 makes {gan_epochs}; all of the preset would take {usual:.1f} hours here"
+        f"{hours:g} hours: stage 1 makes {found['epochs']} passes over the {count:,} photos, stage 4 makes "
+        f"{found['gan_epochs']}; all of the preset would take {usual:.1f} hours here"
     )
     return found
