@@ -28,8 +28,8 @@ from fastcolor.data.prepare import prepare_photos
 from fastcolor.errors import UserError
 from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import save_network
-from fastcolor.networks.pretrained import load_pretrained, shipped
-from fastcolor.networks.registry import build, config_of_flag
+from fastcolor.networks.pretrained import first_weights, load_pretrained
+from fastcolor.networks.registry import build
 from fastcolor.runs.run import open_run
 from fastcolor.training.best import HeldOutJudge
 from fastcolor.training.fit import fit
@@ -68,14 +68,26 @@ def generator_learner(dls: DataLoaders, network: nn.Module, loss: Callable = F.m
     )
 
 
+BEGINNING = ("generator", "arch", "pretrained", "epochs", "lr")
+"""The flags whose defaults depend on one another: a resumed stage keeps those that it was begun with."""
+
+
+def usual_pace(pretrained: str, is_sample: bool) -> tuple[int, float]:
+    """How many epochs, and the highest learning rate, where neither is given."""
+    if is_sample:
+        return (36 if pretrained == "none" else 9), 1e-3
+    # MSE makes the colours of trained weights paler: a short time, at a low rate
+    return (10, 1e-3) if pretrained in ("imagenet", "none") else (1, 1e-4)
+
+
 @delegates(open_run)
 def main(
-    generator: str = "unet",  # unet (lean, Lab), hint_unet (takes points of colour) or dynamic_unet (fastai's, RGB)
+    generator: str | None = None,  # hint_unet, unet or dynamic_unet (default: that of --pretrained, else unet)
     arch: str | None = None,  # the encoder (default: resnet18; hint_unet: efficientnet_lite2, see encoders.py)
-    pretrained: str | None = None,  # lean, bundled, imagenet, none or a file (default: what ships, else imagenet)
-    epochs: int | None = None,  # passes over the photos (default: 10, trained weights 2; sample set: 9, none 36)
+    pretrained: str | None = None,  # bundled (default), lean (sample set), imagenet, none, a file or a run folder
+    epochs: int | None = None,  # passes over the photos (default: 10, trained weights 1; sample set: 9, none 36)
     frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
-    lr: float | None = None,  # highest of the one-cycle schedule (default: 1e-3, trained weights 3e-4)
+    lr: float | None = None,  # highest of the one-cycle schedule (default: 1e-3, trained weights 1e-4)
     encoder_share: float = 0.1,  # the learning rate of an encoder that is not new, as a share of that one
     loss: str = "mse",  # mse, chroma, photo or another row of losses.py
     classes: float = 0.05,  # weight of hint_unet's second head beside that loss
@@ -87,19 +99,16 @@ def main(
 ):
     """Pretrain the generator: the first of the four stages."""
     run = open_run(**options)
-    config = config_of_flag("generator", generator, arch=arch, size=run.settings.size)
-    pretrained = pretrained or shipped(config) or "imagenet"
-    if pretrained == "bundled":
-        pretrained = shipped(config) or pretrained
+    generator, arch, pretrained, epochs, lr = (
+        run.kept(STAGE, name, given)
+        for name, given in zip(BEGINNING, (generator, arch, pretrained, epochs, lr), strict=True)
+    )
+    config, pretrained = first_weights(generator, arch, pretrained, run.settings.is_sample, run.settings.size)
     can_color = pretrained not in ("imagenet", "none")
     if can_color and Path(pretrained).resolve().is_relative_to(run.folder.path.resolve()):
         raise UserError(f"--pretrained {pretrained} lies in the run folder, which it would change: give another --run")
-    if run.settings.is_sample:
-        usual = (36 if pretrained == "none" else 9), 1e-3
-    else:  # MSE makes the colours of trained weights paler: a short time, at a low rate
-        usual = (2, 3e-4) if can_color else (10, 1e-3)
-    asked = run.kept(STAGE, "epochs", epochs), run.kept(STAGE, "lr", lr)
-    epochs, lr = (default if given is None else given for given, default in zip(asked, usual, strict=True))
+    usual = usual_pace(pretrained, run.settings.is_sample)
+    epochs, lr = (default if given is None else given for given, default in zip((epochs, lr), usual, strict=True))
     frozen = int(pretrained == "imagenet") if frozen is None else frozen
     at_least(1, epochs=epochs)
     at_least(0, frozen=frozen, lr=lr, aged=aged, average=average)
@@ -113,6 +122,7 @@ def main(
     prepare_photos(run)
     photos = load_photos(run)
     if listens(network):
+        network.holds_norms = can_color  # a few photos would only disturb statistics of many
         weigh_classes(network, photos)
         distance = HeadsLoss(distance, network, classes)
     run.machine.place(network)
@@ -121,13 +131,13 @@ def main(
     dls = color_batches(run, photos, space, bs, points=listens(network), **variety)
 
     metrics = partial(image_metrics, space=space, judge=judge)
-    about = {"generator": generator, "arch": config.arch, "pretrained": pretrained, "loss": loss, "classes": classes}
+    about = {"generator": config.name, "arch": config.arch, "pretrained": pretrained, "loss": loss, "classes": classes}
     about |= {**variety, "average": average, "encoder_share": encoder_share}
     with run.stage(STAGE, **about, epochs=epochs, frozen=frozen, lr=lr, bs=bs) as is_needed:
         if not is_needed:
             return
         if can_color:
-            write_row_before(run.folder, STAGE, network, dls.valid, metrics)
+            write_row_before(run, STAGE, network, dls.valid, metrics)
         learn = generator_learner(dls, network, distance, frozen)
         lrs = np.array([lr if pretrained == "none" else encoder_share * lr, lr])
         fit(

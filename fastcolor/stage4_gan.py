@@ -6,6 +6,7 @@ Leaves `stage4_gen.safetensors`: the weights to colour photos with.
 """
 
 import sys
+from collections.abc import Callable
 
 import torch
 from fastcore.meta import delegates
@@ -25,7 +26,7 @@ from fastcolor.training.best import HeldOutJudge, enliven, rank
 from fastcolor.training.fit import fit
 from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 from fastcolor.training.heads import HeadsLoss, listens
-from fastcolor.training.history import image_metrics
+from fastcolor.training.history import held_out_row, image_metrics
 from fastcolor.training.losses import LOSSES, make_loss, usual_loss
 from fastcolor.training.report import sample_grid
 from fastcolor.weights import weights_file
@@ -36,7 +37,7 @@ STAGE = "stage4"
 @delegates(open_run)
 def main(
     epochs: int = 16,  # passes over the photos; the best of them is kept
-    lr: float = 3e-4,  # learning rate of the generator, constant
+    lr: float | None = None,  # learning rate of the generator, constant (default: 3e-4, hint_unet 1e-4)
     critic_lr: float = 5e-4,  # learning rate of the critic, constant (lesson 7: five times the generator's)
     loss: str | None = None,  # beside the adversarial loss: a row of losses.py (default: photo; sample set: chroma)
     weight: float | None = None,  # of that loss (default: photo 1.5, chroma and mse 8; dynamic_unet's mse 50)
@@ -65,7 +66,9 @@ def main(
     at_least(0, classes=classes, saturation=saturation)
     loss = run.kept(STAGE, "loss", loss) or usual_loss(run.settings.is_sample)
     distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
-    distance = HeadsLoss(distance, generator, classes) if listens(generator) else distance
+    lr = (1e-4 if listens(generator) else 3e-4) if lr is None else lr
+    if listens(generator):
+        generator.holds_norms, distance = True, HeadsLoss(distance, generator, classes)
     both = GeneratorLoss(LOSSES[loss].weights[space.name] if weight is None else weight, distance)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
 
@@ -105,9 +108,10 @@ def main(
             rivals=rivals,
         )
         best = min([*rivals, *(row for row in run.folder.history() if row["stage"] == STAGE)], key=rank)
-        # those that it began from stay as they are; and a colour that is told would come out stronger
-        if best["epoch"] != "0" and not listens(generator):
-            enliven(output, best)
+        if best["epoch"] != "0":  # those that it began from stay as they are
+            # drawn scenes are no photos: what a network sees in photos does not tell how lively they should be
+            judges = judge.seen and not run.settings.is_sample
+            enliven(output, best, livelier(run, dls.valid, space, judge) if judges else None)
 
 
 def keep_earlier(run: Run) -> list[dict[str, str]]:
@@ -124,6 +128,20 @@ def keep_earlier(run: Run) -> list[dict[str, str]]:
         tensors, about = load_tensors(better, "generator weights")
         save_tensors(output, tensors, {**about, "stage": 4})
     return earlier
+
+
+def livelier(run: Run, valid, space, judge: HeldOutJudge) -> Callable[[float], dict[str, str]]:
+    """A function that gives the row of this stage's kept weights with some more chroma, by a factor."""
+    kept, _ = load_network(run.folder.output(STAGE), "generator")
+    run.machine.place(kept)
+
+    def row_of(factor: float) -> dict[str, str]:
+        def metrics(fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+            return image_metrics(space.saturated(fake, factor), real, space, judge)
+
+        return held_out_row(run, kept, valid, metrics)
+
+    return row_of
 
 
 def accuracy(real: Tensor, fake: Tensor) -> Tensor:

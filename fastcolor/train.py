@@ -67,11 +67,11 @@ PRESETS = {
 def main(
     preset: str = "quick",  # quick (minutes), or photo (hours): a network of the kind that ships, at its best
     hours: float | None = None,  # train for about so long: as many passes as fit, in the preset's proportions
-    generator: str | None = None,  # unet (default), hint_unet (preset photo) or dynamic_unet (fastai's, RGB)
-    arch: str | None = None,  # the encoder (default: resnet18, hint_unet: efficientnet_lite2; see stage 1)
-    pretrained: str | None = None,  # lean, bundled, imagenet, none or a file (default: what ships, else imagenet)
+    generator: str | None = None,  # hint_unet, unet or dynamic_unet (default: that of --pretrained, else unet)
+    arch: str | None = None,  # the encoder (default: resnet18; hint_unet: efficientnet_lite2, see stage 1)
+    pretrained: str | None = None,  # bundled (default), lean (sample set), imagenet, none, a file or a run folder
     critic: str = "patch",  # patch (lean PatchGAN) or gan_critic (fastai's)
-    gen_epochs: int | None = None,  # passes in stage 1 (default: 10, trained weights 2; sample set: 9, none 36)
+    gen_epochs: int | None = None,  # passes in stage 1 (default: 10, trained weights 1; sample set: 9, none 36)
     critic_epochs: int | None = None,  # in stage 3 (default: 5)
     gan_epochs: int | None = None,  # in stage 4 (default: 16)
     **options,
@@ -102,10 +102,15 @@ def main(
         print(f"\n{stage}: {TITLES[stage]}")
 
     third, fourth = flags("stage3", critic=critic, epochs=critic_epochs), flags("stage4", epochs=gan_epochs)
-    fitting = passes_of(open_run(**options), hours, first, fourth)
+    run = open_run(**options)
+    fitting = passes_of(run, hours, first, third, fourth)
     first |= {"epochs": fitting["epochs"]} if fitting else {}
     fourth |= {"epochs": fitting["gan_epochs"]} if fitting else {}
     stages = {"stage2": 1, "stage3": _epochs(stage3_pretrain_critic, third), "stage4": _epochs(stage4_gan, fourth)}
+    if "bs" in preset_of.get("stage1", {}) and run.bs is None:
+        prepare_photos(run)
+        most = len(load_photos(run).train)
+        first["bs"], fourth["bs"] = (min(flags["bs"], most) for flags in (first, fourth))
     with planned(stage1=0, **stages):  # of stage 1's own epochs, its learner knows
         announce("stage1")
         stage1_pretrain_gen.main(**first)
@@ -120,8 +125,8 @@ def main(
         ship(open_run(**options), **preset_of["ship"])
 
 
-def passes_of(run: Run, hours: float | None, first: dict, last: dict) -> dict[str, int]:
-    """The passes of stages 1 and 4 that fit into `hours`, in the proportions of the stages' flags `first` and `last`.
+def passes_of(run: Run, hours: float | None, first: dict, third: dict, fourth: dict) -> dict[str, int]:
+    """The passes of stages 1 and 4 that fit into `hours`, in the proportions of the flags of stages 1, 3 and 4.
 
     {} without `hours`. They are counted when a run begins, and noted in config.json: resumed, it makes the same ones;
     begun anew (`--force`), it counts again. Raises UserError for other hours than it was begun with.
@@ -142,8 +147,9 @@ def passes_of(run: Run, hours: float | None, first: dict, last: dict) -> dict[st
     if hours is not None:
         network = build(config_of_flag("generator", first["generator"], arch=first.get("arch")))
         usual = {name: first[name] for name in ("loss", "epochs", "often")}
-        bs = run.bs if isinstance(run.bs, int) else PRESETS["photo"]["stage1"]["bs"]  # `--bs auto` is found later
-        found = passes(run, load_photos(run), network, hours, gan_epochs=last["epochs"], bs=bs, **usual)
+        usual |= {"critic_epochs": third["epochs"], "gan_epochs": fourth["epochs"]}
+        usual["bs"] = PRESETS["photo"]["stage1"]["bs"] if run.bs in (None, "auto") else run.bs
+        found = passes(run, load_photos(run), network, hours, **usual)
     with run.folder.held():  # it reads the config again: not before
         run.folder.config["hours"] = {"hours": hours, "passes": found} if found else None
         run.folder.save()

@@ -17,7 +17,7 @@ from fastcolor.recipes import pix2pix
 from fastcolor.training import outlook
 from fastcolor.training.best import ENLIVENED, HeldOutJudge, enliven, rank
 from fastcolor.training.features import frechet_distance
-from fastcolor.weights import LEAN
+from fastcolor.weights import BUNDLED, LEAN
 
 
 def row(share: float, ciede: float = 10.0, **figures) -> dict[str, str]:
@@ -73,6 +73,19 @@ def test_kept_weights_are_brought_to_the_photos_colourfulness_once(share, factor
         torch.testing.assert_close(after[name], wanted)
 
 
+def test_kept_weights_get_the_chroma_that_is_best_on_held_out_photos(tmp_path):
+    """Against a table of rows: 1.3 is the best of those that are colourful enough, 1.0 would be nearest but is pale."""
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(LEAN.read_bytes())
+    apart = {1.0: 1.0, 1.1: 1.1, 1.2: 1.3, 1.3: 1.2, 1.5: 1.4, 1.7: 1.0}
+
+    def judged(factor):
+        return row(0.62 * factor) | {"feature_distance": str(apart[factor]), "frechet": "0.1"}
+
+    enliven(weights, row(0.62), judged)
+    assert load_tensors(weights, "")[1]["vivid"] == 1.3
+
+
 def test_the_weights_of_the_best_epoch_are_kept_not_those_of_the_last(own_run, monkeypatch):
     saved = []
 
@@ -92,7 +105,7 @@ def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(scenes, tm
         patch.setattr(stage4_gan, "rank", lambda row: int(row["epoch"]) + 10 * (row["stage"] == "stage4"))
         flags = {"gen_epochs": 1, "critic_epochs": 1, "gan_epochs": 1}
         train.main(data=str(scenes), run=str(run), **flags, **TINY)
-    kept, shipped = load_file(run / "stage4_gen.safetensors"), load_file(LEAN)
+    kept, shipped = load_file(run / "stage4_gen.safetensors"), load_file(BUNDLED)
     assert all(torch.equal(kept[name], shipped[name]) for name in shipped)
     told = capsys.readouterr().out
     assert "training did not pay: no epoch was better than the weights it began from" in told

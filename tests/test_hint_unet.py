@@ -9,11 +9,13 @@ from torch import nn
 from fastcolor.color.classes import CENTRES, CLASSES
 from fastcolor.color.spaces import AB_SPREAD, SPACES
 from fastcolor.errors import UserError
+from fastcolor.networks.checkpoint import load_network, save_vivid
 from fastcolor.networks.encoders import ENCODERS, SameConv
 from fastcolor.networks.hint_unet import HintUNet, HintUNetConfig, reduced
 from fastcolor.networks.painter import Painter
-from fastcolor.networks.pretrained import load_imagenet
+from fastcolor.networks.pretrained import first_weights, load_imagenet
 from fastcolor.training.heads import POINT_WEIGHT, HeadsLoss, weigh_classes
+from fastcolor.weights import BUNDLED
 
 SMALL = HintUNetConfig(arch="efficientnet_lite0", blocks=1, near_blocks=1)
 
@@ -153,3 +155,49 @@ def test_the_weights_of_classes_are_measured_on_the_training_photos(scenes, tmp_
     common, absent = nearest.argmax(), (nearest == 0).nonzero()[-1, 0]
     assert network.rebalance[common] == network.rebalance.min()
     assert network.rebalance[common] < 1 < network.rebalance[absent]
+
+
+def test_more_chroma_leaves_colors_that_are_told_as_they_are(tmp_path):
+    """What the weights that ship paint by themselves becomes 1.25 times as strong; what they are told stays."""
+    copy = tmp_path / "w.safetensors"
+    copy.write_bytes(BUNDLED.read_bytes())
+    save_vivid(copy, 1.25)
+    light = torch.linspace(20, 80, 96 * 96).view(1, 1, 96, 96)
+    points = torch.zeros(1, 3, 96, 96)
+    points[:, :, 40:56, 40:56] = torch.tensor([40.0, -20.0, 1.0]).view(3, 1, 1)
+    (own, told), (own_vivid, told_vivid) = (
+        [painter.ab(lightness=light), painter.ab(lightness=light, points=points)[:, :, 46:50, 46:50]]
+        for painter in (Painter(load_network(path, "generator")[0]) for path in (BUNDLED, copy))
+    )
+    assert (own_vivid.norm() / own.norm()).item() == pytest.approx(1.25, rel=0.05)
+    assert (told - points[:, :2, 46:50, 46:50]).norm(dim=1).mean() < 10  # it listens
+    assert (told_vivid - told).norm(dim=1).mean() < 2
+
+
+def test_held_norms_keep_their_statistics_in_training():
+    network = HintUNet(SMALL)
+    kept = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
+    for holds, changed in ((True, 0), (False, len(kept))):
+        network.holds_norms = holds
+        network.train()(torch.rand(2, 1, 32, 32))
+        now = network.state_dict()
+        assert sum(not torch.equal(now[name], value) for name, value in kept.items()) == changed
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_sample", "expected"),
+    [
+        ((None, None, None), False, ("hint_unet", "bundled")),
+        ((None, None, None), True, ("unet", "lean")),
+        ((None, None, "lean"), False, ("unet", "lean")),
+        ((None, None, "imagenet"), False, ("unet", "imagenet")),
+        (("unet", None, None), False, ("unet", "lean")),
+        (("unet", None, "bundled"), False, ("unet", "lean")),
+        (("hint_unet", None, None), True, ("hint_unet", "bundled")),
+        ((None, "resnet34", None), False, ("unet", "imagenet")),
+        (("dynamic_unet", None, "none"), False, ("dynamic_unet", "none")),
+    ],
+)
+def test_photos_begin_with_the_weights_that_ship_unless_a_flag_says_otherwise(flags, is_sample, expected):
+    config, pretrained = first_weights(*flags, is_sample=is_sample, size=32)
+    assert (config.name, pretrained) == expected

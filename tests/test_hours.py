@@ -13,12 +13,12 @@ from fastcolor.networks.unet import UNetConfig
 from fastcolor.training import hours
 from fastcolor.training.hours import passes, seconds_per_photo
 
-USUAL = {"loss": "mse", "epochs": 8, "gan_epochs": 4, "bs": 4}
+USUAL = {"loss": "mse", "epochs": 8, "gan_epochs": 4, "critic_epochs": 10, "bs": 4}
 
 
 @pytest.fixture
 def an_hour_each(monkeypatch):
-    """A pass takes an hour: 8 + 1.5 x 4 + 1 = 15."""
+    """A pass takes an hour: 8, 0.4 of fakes, 10 x 0.2 of the critic, 4 x 0.95 of both: 14.2."""
 
     def seconds(run, photos, network, loss, bs):
         return 3600 / len(photos.train) / hours.OTHER_WORK
@@ -28,7 +28,7 @@ def an_hour_each(monkeypatch):
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(15, (8, 4)), (7.6, (4, 2)), (30, (16, 8)), (0.1, (1, 1)), (1000, (32, 16))],
+    [(14.3, (8, 4)), (7.2, (4, 2)), (28.5, (16, 8)), (0.1, (1, 1)), (1000, (32, 16))],
 )
 def test_passes_are_those_of_the_preset_scaled_to_the_hours(given, expected, an_hour_each, scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")
@@ -56,7 +56,7 @@ def test_a_run_keeps_its_passes_when_it_goes_on(an_hour_each, scenes, tmp_path, 
     assert (kept["hours"], kept["passes"]["epochs"]) == (3, asked[0])
     with pytest.raises(UserError, match="was begun with --hours 3: resume it without --hours"):
         train.main(**options, resume=True, hours=4.0)
-    for more in ({"force": True}, {"resume": True}, {"force": True, "hours": 6.0}, {}):  # anew, without hours and with
+    for more in ({"force": True}, {"resume": True}, {"force": True, "hours": 5.0}, {}):  # anew, without hours and with
         with pytest.raises(ZeroDivisionError):
             train.main(**options, **more)
     asked = [flags["epochs"] for flags in begun[3:]]
@@ -70,3 +70,15 @@ def test_hours_go_with_the_preset_that_takes_them(scenes, tmp_path):
         train.main(data=str(scenes), run=str(tmp_path / "run"), hours=1.0, **TINY)
     with pytest.raises(UserError, match="--hours must be 0.01 or more"):
         train.main(preset="photo", data=str(scenes), run=str(tmp_path / "run"), hours=-1.0, **TINY)
+
+
+def test_a_presets_batches_are_no_larger_than_the_photos_allow(scenes, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(train.stage1_pretrain_gen, "main", lambda **flags: begun.append(flags["bs"]) or 1 / 0)
+    options = {"preset": "photo", "data": str(scenes), **TINY}
+    for more in ({"bs": None}, {"bs": "2"}):
+        with pytest.raises(ZeroDivisionError):
+            train.main(**options | more, run=str(tmp_path / str(more["bs"])))
+    trained_on = sum(",train" in line for line in (tmp_path / "None" / "split.csv").read_text().splitlines())
+    assert begun == [trained_on, "2"]
+    assert trained_on < train.PRESETS["photo"]["stage1"]["bs"]

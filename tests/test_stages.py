@@ -23,7 +23,7 @@ from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrai
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import HEAD, load_network
 from fastcolor.runs.run import open_run
-from fastcolor.weights import LEAN
+from fastcolor.weights import BUNDLED
 
 
 def split(run) -> dict[str, str]:
@@ -343,7 +343,9 @@ def test_another_runs_weights_are_a_starting_point(finished_run, scenes, tmp_pat
 
 def test_the_weights_that_ship_are_the_usual_starting_point(scenes, tmp_path):
     stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), epochs=1, lr=0.0, **TINY)
-    given, taken = (load_network(path, "generator")[0] for path in (LEAN, tmp_path / "run" / "stage1_gen.safetensors"))
+    given, taken = (
+        load_network(path, "generator")[0] for path in (BUNDLED, tmp_path / "run" / "stage1_gen.safetensors")
+    )
     assert given.config == taken.config
     for name, parameter in given.named_parameters():
         assert (dict(taken.named_parameters())[name] == parameter).all()

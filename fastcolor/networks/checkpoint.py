@@ -42,22 +42,27 @@ def save_network(path: str | Path, network: nn.Module, kind: str, **about) -> No
 
 
 HEAD = ("head.weight", "head.bias")
-"""The last layer of a lean U-Net, which gives a and b; the tanh after it is nearly linear for most colours."""
+"""The last layer of `unet` and `hint_unet`, which gives a and b; the tanh after it is almost linear for most."""
 
 
 def save_vivid(path: str | Path, factor: float) -> None:
-    """Multiply the chroma that a lean U-Net's weights file gives, in place, and note `vivid` in its metadata.
+    """Multiply the chroma that a weights file gives, in place, and note `vivid` in its metadata.
 
-    Files of other networks, and those that have been multiplied before, are left as they are.
+    Colours that a network is told are not multiplied. Files of networks without such a HEAD, and those that have been
+    multiplied before, are left as they are.
     """
     tensors, metadata = load_tensors(path, "generator weights")
     if tensors.keys() >= set(HEAD) and "vivid" not in metadata:
         tensors |= {name: factor * tensors[name] for name in HEAD}
+        for name in tensors:
+            if name.startswith("ears.") and name.endswith(".listen.weight"):
+                a_b, mask = tensors[name].split([2, 1], dim=1)
+                tensors[name] = torch.cat([a_b / factor, mask], dim=1)  # heard paler, to come out as told
         save_tensors(path, tensors, {**metadata, "vivid": factor})
 
 
 def save_half(source: str | Path, path: str | Path, **about) -> None:
-    """Save the weights of a lean U-Net again, at half the file size: convolutions in fp16, all else in fp32.
+    """Save the weights of a generator again, at half the file size: convolutions in fp16, all else in fp32.
 
     Colours change by far less than an 8-bit step. `about` replaces values of the metadata (size, ...).
     """

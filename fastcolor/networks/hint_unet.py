@@ -68,6 +68,7 @@ class HintUNet(nn.Module):
 
     spaces = ("lab",)
     hears = True
+    holds_norms = False  # in training: batch norm keeps its statistics, and uses those
 
     def __init__(self, config: HintUNetConfig):
         super().__init__()
@@ -127,6 +128,14 @@ class HintUNet(nn.Module):
         image, logits = self.heads(x)
         self.told = Told(x[:, 1:], logits)
         return image
+
+    def train(self, mode: bool = True) -> "HintUNet":
+        """Training or evaluation mode; with `holds_norms`, batch norm stays in the latter."""
+        super().train(mode)
+        for module in self.modules() if self.holds_norms else ():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def layer_groups(self) -> list[nn.Module]:
         """Encoder, then all else: fastai freezes the first group."""

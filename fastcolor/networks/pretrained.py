@@ -13,8 +13,29 @@ from torch import Tensor, nn
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.networks.hint_unet import HintUNetConfig
+from fastcolor.networks.registry import config_of_flag
 from fastcolor.networks.unet import UNetConfig
 from fastcolor.weights import weights_file
+
+
+def first_weights(
+    generator: str | None, arch: str | None, pretrained: str | None, is_sample: bool, size: int
+) -> tuple[object, str]:
+    """A generator's config, and the name of its first weights, from the flags of stage 1: None for those not given.
+
+    By default photos begin with the weights that ship, and the sample set, which has few colours, with the lean ones.
+    Weights that are named decide on the network, unless a flag does. `size` is the training size in pixels. Raises
+    UserError for unknown names.
+    """
+    if generator is None and arch is None:
+        pretrained = pretrained or ("lean" if is_sample else "bundled")
+        if pretrained not in ("imagenet", "none"):
+            network, _ = load_network(weights_file(pretrained), "generator")
+            return config_of_flag("generator", **{**asdict(network.config), "size": size}), pretrained
+    config = config_of_flag("generator", generator or "unet", arch=arch, size=size)
+    if pretrained in (None, "bundled"):
+        pretrained = shipped(config) or pretrained or "imagenet"
+    return config, pretrained
 
 
 def load_pretrained(network: nn.Module, source: str) -> None:

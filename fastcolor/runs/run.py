@@ -123,7 +123,7 @@ def open_run(
     grey: str | None = None,  # folder of their grey partners, under the same names (default: the photos' own grey)
     pairs: bool = False,  # data holds A|B pictures: the grey half left, the colour half right
     run: str | None = None,  # run folder (default: runs/DATA; recipes: runs/RECIPE-DATA)
-    size: int | None = None,  # side of the training squares in pixels (default: 128, sample set: 96; recipes: 256, 64)
+    size: int | None = None,  # side of the training squares in pixels (default: 160, sample set: 96; recipes: 256, 64)
     bs: str | None = None,  # photos per batch, or auto: what a GPU can use (default: 32; recipes have their own)
     limit: int | None = None,  # use at most this many photos, chosen at random by the seed
     folders: str | None = None,  # use only these folders below data: names with commas between them (default: all)

@@ -7,7 +7,7 @@ from fastcolor.errors import UserError
 from fastcolor.files import is_inside
 from fastcolor.flags import SIZES, at_least
 
-PHOTO_SIZE, SAMPLE_SIZE = 128, 96  # training side in pixels: real photos as in lesson 7, the drawn sample smaller
+PHOTO_SIZE, SAMPLE_SIZE = 160, 96  # training side in pixels: of real photos, and of the drawn sample
 SEED = 42
 
 

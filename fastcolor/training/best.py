@@ -5,6 +5,7 @@ epoch is better if its photos' colourfulness lies in ENOUGH and, among those, if
 network sees: one photo at a time (`feature_distance`), and all together (`frechet`).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,7 +18,9 @@ from fastcolor.networks.checkpoint import save_vivid
 from fastcolor.training.features import Features, feature_distance
 
 ENOUGH = (0.5, 1.05)  # of the photos' colourfulness: what is paler, `enliven` can't mend; what is stronger, looks gaudy
-ENLIVENED, MOST = 0.92, 1.7  # the share that the kept weights are brought to, and by what factor at most
+LIVELY = (0.75, 1.05)  # what `enliven` brings it to, by one of
+FACTORS = (1.0, 1.1, 1.2, 1.3, 1.5, 1.7)
+ENLIVENED = 0.92  # what it brings it to where no features tell what is best
 
 
 class HeldOutJudge:
@@ -44,22 +47,31 @@ class HeldOutJudge:
         return found
 
 
-def rank(row: dict[str, str]) -> tuple[float, float]:
-    """How far a row of the history is from the best: smaller is better. Rows without these figures come last."""
+def rank(row: dict[str, str], enough: tuple[float, float] = ENOUGH) -> tuple[float, float]:
+    """How far a row of the history is from the best: smaller is better. Rows without these figures come last.
+
+    `enough` are the least and the most of the photos' colourfulness that it should have.
+    """
     if not row.get("ciede2000") or not float(row.get("colorfulness_real") or 0):
         return float("inf"), 0.0
     share = float(row["colorfulness"]) / float(row["colorfulness_real"])
-    outside = max(ENOUGH[0] - share, share - ENOUGH[1], 0.0)
+    outside = max(enough[0] - share, share - enough[1], 0.0)
     if row.get("feature_distance"):
         return outside, float(row["feature_distance"]) * float(row["frechet"])
     return outside, float(row["ciede2000"])
 
 
-def enliven(weights: Path, row: dict[str, str]) -> None:
-    """Bring the chroma of the kept weights up until held-out photos have ENLIVENED of the photos' colourfulness.
+def enliven(weights: Path, row: dict[str, str], judged: Callable[[float], dict[str, str]] | None = None) -> None:
+    """Bring up the chroma of the kept weights, in place; `row` is their row in the history.
 
-    `row` is their row in the history. Losses pull uncertain colours towards grey; a factor undoes that where the hue is
-    right. Weights that are colourful enough stay as they are.
+    Losses pull uncertain colours towards grey; a factor undoes that where the hue is right. `judged(factor)` gives the
+    row that they have with such a factor: that of FACTORS is taken which brings held-out photos into LIVELY and is best
+    by `rank`. Without `judged`, they get ENLIVENED of the photos' colourfulness. Weights that are colourful enough stay
+    as they are.
     """
-    factor = min(max(ENLIVENED * float(row["colorfulness_real"]) / max(float(row["colorfulness"]), 1e-6), 1.0), MOST)
+    if judged:
+        factor = min(FACTORS, key=lambda factor: rank(judged(factor), LIVELY))
+    else:
+        factor = ENLIVENED * float(row["colorfulness_real"]) / max(float(row["colorfulness"]), 1e-6)
+        factor = min(max(factor, FACTORS[0]), FACTORS[-1])
     save_vivid(weights, factor)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from fastcolor.color.metrics import colorfulness, hue_diversity, mean_hue, psnr
 from fastcolor.device import peak_memory
 from fastcolor.runs.curves import draw_history
-from fastcolor.runs.folder import RunFolder
 from fastcolor.runs.run import Run
 from fastcolor.training.features import frechet_distance
 from fastcolor.training.order import Order
@@ -118,17 +117,22 @@ def summary(name: str, values: list[Tensor]) -> str:
     return f"{of_all[joined.ndim]():.5f}"
 
 
-def write_row_before(folder: RunFolder, stage: str, network: nn.Module, valid, metrics: Callable) -> None:
-    """Write the row of a network before its training, as epoch 0: `metrics(fake, real)` over the validation batches."""
-    rows, named = folder.history(), defaultdict(list)
-    if any(row["stage"] == stage for row in rows):
-        return  # a resumed stage has it
-    with torch.no_grad(), evaluating(network):
+def held_out_row(run: Run, network: nn.Module, valid, metrics: Callable) -> dict[str, str]:
+    """A row of the history that no training made: `metrics(fake, real)` over the validation batches."""
+    named = defaultdict(list)
+    with torch.no_grad(), evaluating(network), run.machine.autocast():
         for x, y in valid:
             for name, value in metrics(network(x).float(), y).items():
-                named[name].append(value)
-    before = {name: summary(name, values) for name, values in named.items()}
-    folder.write_history([*rows, {"stage": stage, "epoch": "0", **before}])
+                named[name].append(value.float())
+    return {name: summary(name, values) for name, values in named.items()}
+
+
+def write_row_before(run: Run, stage: str, network: nn.Module, valid, metrics: Callable) -> None:
+    """Write the row of a network before its training, as epoch 0: see `held_out_row`."""
+    rows = run.folder.history()
+    if not any(row["stage"] == stage for row in rows):  # a resumed stage has it
+        before = held_out_row(run, network, valid, metrics)
+        run.folder.write_history([*rows, {"stage": stage, "epoch": "0", **before}])
 
 
 def image_metrics(fake: Tensor, real: Tensor, space, judge: Callable | None = None) -> dict[str, Tensor]:

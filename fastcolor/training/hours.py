@@ -13,11 +13,10 @@ from fastcolor.device import synchronize
 from fastcolor.runs.run import Run
 from fastcolor.training.heads import HeadsLoss, listens
 from fastcolor.training.losses import make_loss
+from fastcolor.training.outlook import COST
 
 STEPS = 3  # that are timed, after one that warms up
 OTHER_WORK = 1.15  # of the training steps' time: validation, samples, saving
-GAN_STEPS = 1.5  # a pass of stage 4, in the time of one of stage 1: generator and critic
-FAKES_AND_CRITIC = 1.0  # stages 2 and 3, likewise
 MOST = 4.0  # times a preset's passes: more of them hardly help
 
 
@@ -42,7 +41,7 @@ def seconds_per_photo(run: Run, photos: Photos, network: nn.Module, loss: str, b
 
 def passes(
     run: Run, photos: Photos, network: nn.Module, hours: float, *, loss: str, epochs: int, gan_epochs: int,
-    bs: int, often: str | None = None,
+    critic_epochs: int, bs: int, often: str | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """`epochs` of stage 1 and `gan_epochs` of stage 4, in proportion, so that all stages take `hours`.
 
@@ -53,7 +52,8 @@ def passes(
     shown = len(shown_often(photos, often))
     count, bs = len(photos.train), min(bs, len(photos.train))
     of_one = seconds_per_photo(run, photos, network, loss, bs)
-    usual = OTHER_WORK * shown * of_one * (epochs + GAN_STEPS * gan_epochs + FAKES_AND_CRITIC) / 3600
+    all_epochs = {"stage1": epochs, "stage2": 1, "stage3": critic_epochs, "stage4": gan_epochs}
+    usual = OTHER_WORK * shown * of_one * sum(COST[stage] * its for stage, its in all_epochs.items()) / 3600
     factor = min(hours / usual, MOST)
     found = {"epochs": max(1, int(factor * epochs)), "gan_epochs": max(1, int(factor * gan_epochs))}
     print(
