@@ -17,7 +17,7 @@ from fastcolor.recipes import pix2pix
 from fastcolor.training import outlook
 from fastcolor.training.best import ENLIVENED, HeldOutJudge, enliven, rank
 from fastcolor.training.features import frechet_distance
-from fastcolor.weights import BUNDLED, LEAN
+from fastcolor.weights import LEAN
 
 
 def row(share: float, ciede: float = 10.0, **figures) -> dict[str, str]:
@@ -103,9 +103,9 @@ def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(scenes, tm
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage4_gan, "rank", lambda row: int(row["epoch"]) + 10 * (row["stage"] == "stage4"))
-        flags = {"gen_epochs": 1, "critic_epochs": 1, "gan_epochs": 1}
+        flags = {"pretrained": "lean", "gen_epochs": 1, "critic_epochs": 1, "gan_epochs": 1}
         train.main(data=str(scenes), run=str(run), **flags, **TINY)
-    kept, shipped = load_file(run / "stage4_gen.safetensors"), load_file(BUNDLED)
+    kept, shipped = load_file(run / "stage4_gen.safetensors"), load_file(LEAN)
     assert all(torch.equal(kept[name], shipped[name]) for name in shipped)
     told = capsys.readouterr().out
     assert "training did not pay: no epoch was better than the weights it began from" in told
