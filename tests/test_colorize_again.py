@@ -1,6 +1,7 @@
 """`fastcolor colorize` over folders, again and again: what it remembers, leaves out, lists, and says."""
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from test_colorize import Painter, album, call, files_below, painted, stand_in  
 
 from fastcolor.cli import run_command
 from fastcolor.colorize import folder, report
+from fastcolor.colorize.record import weights_of
 
 
 def lines(capsys):
@@ -142,7 +144,8 @@ def test_a_result_that_cannot_be_written_is_listed_and_the_others_are_coloured(c
     assert "can't be written (File name too long): give another folder or name" in err
 
 
-def test_files_of_other_kinds_are_counted_by_kind(capsys):
+def test_files_of_other_kinds_are_counted_by_kind(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rawpy", None)  # not installed
     os.mkdir("in")
     save("in/a.jpg", GREY)
     for name in ("1.cr2", "2.cr2", "3.CR2", "4.psb", ".hidden.pdf", "5.pdf"):
@@ -151,7 +154,8 @@ def test_files_of_other_kinds_are_counted_by_kind(capsys):
     assert "  5 files left out: 3 .cr2, 1 .pdf, 1 .psb" in lines(capsys)
 
 
-def test_what_is_no_file_gets_a_sentence_of_its_own(capsys):
+def test_what_is_no_file_gets_a_sentence_of_its_own(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     save("a.jpg", GREY)
     Path("photos.zip").write_bytes(b"PK\3\4" + bytes(50))
     Path("raw.NEF").write_bytes(b"II*\0" + bytes(50))
@@ -268,3 +272,14 @@ def test_a_number_of_photos_is_one_or_more(flag, capsys):
     save("a.jpg", GREY)
     assert run_command(folder.main, ["a.jpg", "-o", "out", flag, "0"], prog="fastcolor colorize") == 2
     assert "--first must be 1 or more, not 0" in capsys.readouterr().err
+
+
+def test_weights_are_hashed_once_and_again_when_they_have_changed(tmp_path, monkeypatch):
+    weights, read = tmp_path / "mine.safetensors", []
+    weights.write_bytes(b"first")
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    assert weights_of(weights) == weights_of(weights) == ("mine", hashlib.sha256(b"first").hexdigest()[:12])
+    assert read == [weights]
+    weights.write_bytes(b"second")
+    assert weights_of(weights).digest == hashlib.sha256(b"second").hexdigest()[:12]

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-from fastcolor.colorize.flow import OURS, STOPPING, How, Paint, color_all
+from fastcolor.colorize.flow import DEVELOPED, OURS, STOPPING, How, Paint, color_all
 from fastcolor.colorize.plan import Job, is_one_file, plan
 from fastcolor.colorize.record import NEW, OTHER, SYSTEM, UNKNOWN, Record, mark_of, weights_of
 from fastcolor.colorize.report import Report, check_report
@@ -53,6 +53,8 @@ def main(
     said = Report(others=planned.others)
     for source, reason in planned.failures:
         said.fail(source, reason)
+    for source in planned.developed:
+        said.leave(source, DEVELOPED)
     waiting = _to_color(planned.jobs, record, overwrite, said)[:first]
     if dry_run:
         return preview(waiting, said)
@@ -124,7 +126,7 @@ def preview(jobs: list[Job], said: Report) -> int:
             said.fail(job.source, error.reason)
             continue
         if job.was_found and is_coloured(job.source, SYSTEM):
-            said.left_out[OURS] += 1
+            said.leave(job.source, OURS)
             continue
         count += 1
         print(printable(f"{job.source} -> {job.target}"))

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastcolor.colorize.flow import IN_COLOR, OURS, Outcome
+from fastcolor.colorize.flow import IN_COLOR, Outcome
 from fastcolor.colorize.plan import Job
 from fastcolor.colorize.record import OTHER, SAME, UNKNOWN
 from fastcolor.errors import UserError, printable
@@ -43,6 +43,11 @@ class Report:
         """A result is there already."""
         self.skipped[state] += 1
         self._row(job, "skipped", Outcome(), "" if state == SAME else state)
+
+    def leave(self, source: Path, reason: str) -> None:
+        """A photo that was found and is not coloured."""
+        self.left_out[reason] += 1
+        self.rows.append((source, "", "left out", "", "", "", "", "", reason))
 
     def fail(self, source: Path | str, reason: str) -> None:
         """An input of which nothing could be made."""
@@ -99,10 +104,8 @@ class Report:
         if self.in_color:
             were = "was" if self.in_color == 1 else "were"
             print(f"  {self.in_color:,} {were} {IN_COLOR}: --skip-colour leaves such photos")
-        if ours := self.left_out[OURS]:
-            print(f"  {ours:,} left out: {OURS} itself")
-        if colored := self.left_out[IN_COLOR]:
-            print(f"  {colored:,} left out: {IN_COLOR}")
+        for reason, count in self.left_out.items():
+            print(f"  {count:,} left out: {reason}")
         if count := self.others.total():
             print(f"  {count:,} file{'s' * (count > 1)} left out: {by_kind(self.others)}")
         for note, files in self.notes.items():

@@ -10,7 +10,9 @@ from PIL import Image, ImageFile
 from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto
+from fastcolor.photo import raw
 from fastcolor.photo.deep import is_deep, joined, lower_byte, raw_mode, read_as
+from fastcolor.photo.formats import RAW
 from fastcolor.photo.icc import Profile, load_profile, rgb_profile
 from fastcolor.photo.jpeg_end import ended
 from fastcolor.photo.metadata import BROKEN, Metadata, of_tags, read_metadata
@@ -52,10 +54,9 @@ def open_photo(path: str | Path, least: int | None = None) -> Image.Image:
     """
     with opened(path) as source:
         head = source.heads()[0]
-        if least and head.tags is None:
-            (image := source.image()).draft(None, (least, least))
-        else:
-            image = source.image() if head.tags is None else None
+        image = source.image() if head.tags is None and source.format is not RAW else None
+        if image and least:
+            image.draft(None, (least, least))
         if image and _is_plain(image) and _orientation(image) == 1:
             image = _loaded(source, head, image)  # most photos of a training set: nothing to convert
             told = _metadata(source, head, image)
@@ -77,6 +78,10 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _read_page(source: Source, head: Head, least: int | None = None) -> Page:
+    if source.format is RAW:
+        source.notes.append(raw.NOTE)
+        pixels, told = raw.developed(source.file)
+        return Page(pixels, metadata=told)
     if head.tags is not None:
         if extra_channels(head.tags):
             source.notes.append("a channel that is neither colour nor transparency, such as infrared, left out")
