@@ -17,8 +17,10 @@ from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto, one_line
 from fastcolor.photo import raw
+from fastcolor.photo.boxes import jxl_size
 from fastcolor.photo.deep import is_deep
 from fastcolor.photo.formats import FORMATS, RAW, SUFFIXES, Format, format_in, format_opened
+from fastcolor.photo.jpeg_end import rare_kind
 from fastcolor.photo.png_text import without_long_text
 from fastcolor.photo.tags import Directory, Header, directories, read_header, values_of
 from fastcolor.photo.tiff_read import NotRead, is_for_pillow, layout_of
@@ -77,6 +79,9 @@ class Source:
             heads = [Head(width, height, width * height * RAW.memory + os.fstat(self.file.fileno()).st_size)]
             self._refuse(heads[0], None)
             return heads
+        if self.format.name == "JPEG XL":  # its decoder takes memory for all pixels when it opens a file
+            width, height = jxl_size(self.file)
+            self._refuse(Head(width, height, width * height * self.format.memory), None)
         if not self.format.pages:
             image = self.image()
             heads = [Head(image.width, image.height, memory_for(image))]
@@ -173,8 +178,9 @@ def opened(path: str | Path, tolerant: bool = False) -> Iterator[Source]:
     except NotRead as error:
         raise UnreadablePhoto(path, str(error)) from None
     except Image.UnidentifiedImageError:
-        reason = f"is a broken {format.name} file, or of a rare kind: save it again in an image editor"
-        raise UnreadablePhoto(path, reason) from None
+        kind = f"is a {rare}, which is not read" if format.name == "JPEG" and (rare := rare_kind(path)) else None
+        reason = kind or f"is a broken {format.name} file, or of a rare kind"
+        raise UnreadablePhoto(path, f"{reason}: save it again in an image editor") from None
     except (Image.DecompressionBombError, MemoryError):
         raise UnreadablePhoto(path, "has far more pixels than fit in memory: make it smaller first") from None
     except Exception as error:  # decoders raise almost anything (OSError, SyntaxError, struct.error) on broken data
@@ -206,6 +212,11 @@ def _recognised(path: Path, file: BinaryIO) -> Format:
 _NO_PHOTOS = {
     b"PK": "is a zip archive: unpack it first",
     b"%PDF": "is a PDF file: export its pictures first",
+    b"%!PS": "is a PostScript file: export it as TIFF first",
+    b"8BPS\0\2": "is a large Photoshop file (PSB), which is not read: save it as TIFF",
+    b"gimp xcf": "is a GIMP file: export it as TIFF first",
+    b"P7": "is a PAM file, which is not read: save it as PNG or TIFF",
+    b"PF": "is a PFM file in colour, which is not read: save it as TIFF",
 }
 """How files begin that people hand in all the same, and what to do with them."""
 
