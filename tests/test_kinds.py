@@ -88,7 +88,7 @@ def test_a_jpeg_xl_file_that_is_too_large_is_refused_before_its_decoder_takes_me
 def test_xmp_in_a_jpeg_xl_file_is_read(tmp_path):
     pytest.importorskip("pillow_jxl")
     plain = imagecodecs.jpegxl_encode(COLOR, lossless=True, usecontainer=True)
-    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF/></x:xmpmeta>'
     (tmp_path / "a.jxl").write_bytes(plain + struct.pack(">L4s", 8 + len(xmp), b"xml ") + xmp)
     assert read_photo(tmp_path / "a.jxl").pages[0].metadata.xmp == xmp
     (tmp_path / "b.jxl").write_bytes(plain + struct.pack(">L4s", 16, b"brob") + b"xml ....")

@@ -39,19 +39,36 @@ def jxl_size(file: BinaryIO) -> tuple[int, int]:
     return _jxl(file)[:2]
 
 
-def jxl_xmp(file: BinaryIO) -> tuple[bytes | None, bool]:
-    """The XMP in a JPEG XL file, and whether there is some that is packed by Brotli, which is not read."""
-    packed = False
-    for kind, start, size in _boxes(file):
+# Boxes that hold metadata: ISO/IEC 18181-2; XMP, part 3 (Adobe 2020), 1.1.4; and what ExifTool writes into JP2.
+_XMP, _IPTC = bytes.fromhex("be7acfcb97a942e89c71999491e3afac"), bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_TOLD = {b"xml ": "xmp", b"uuid" + _XMP: "xmp", b"uuid" + _IPTC: "iptc", b"uuidJpgTiffExif->JP2": "exif"}
+_MOST = 1 << 24  # bytes of one of them
+
+
+def told_in(file: BinaryIO, name: str, notes: list[str]) -> dict[str, bytes]:
+    """EXIF, XMP and IPTC, by these names in lower case, in a file of a format whose decoder leaves them out.
+
+    `notes` gets what is not read.
+    """
+    found: dict[str, bytes] = {}
+    if name == "GIF":  # XMP, part 3, 1.1.2: ended by the bytes 1, 255, 254 and so on
+        file.seek(0)
+        xmp = re.search(rb"!\xff\x0bXMP DataXMP(.*?)\x01\xff\xfe\xfd", file.read(_MOST), re.DOTALL)
+        return {"xmp": xmp[1]} if xmp else {}
+    for kind, start, size in _boxes(file) if name in ("JPEG XL", "JPEG 2000") else ():
         file.seek(start)
-        if kind == b"xml ":
-            return file.read(min(size, 1 << 24)), False
-        packed |= kind == b"brob" and file.read(4) == b"xml "
-    return None, packed
+        data = file.read(min(size, _MOST))
+        if kind == b"uuid":
+            kind, data = kind + data[:16], data[16:]
+        if kind == b"brob" and data[:4] == b"xml ":
+            notes.append("XMP left out: it is packed by Brotli")
+        elif (what := _TOLD.get(kind)) and (what != "xmp" or b"RDF" in data):
+            found.setdefault(what, data)
+    return found
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, place and size of a JPEG XL file's boxes: ISO/IEC 18181-2."""
+    """Kind, place and size of the boxes of a JPEG XL or a JPEG 2000 file: ISO/IEC 14496-12, 4.2."""
     file.seek(0, 2)
     end, place = file.tell(), 0
     while place + 8 <= end:

@@ -11,7 +11,7 @@ from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto
 from fastcolor.photo import raw
-from fastcolor.photo.boxes import bits_of, code_points, jxl_xmp
+from fastcolor.photo.boxes import bits_of, code_points, told_in
 from fastcolor.photo.deep import is_deep, joined, lower_byte, raw_mode, read_as
 from fastcolor.photo.formats import RAW
 from fastcolor.photo.icc import Profile, load_profile, rgb_profile
@@ -145,12 +145,7 @@ def _metadata(source: Source, head: Head, image: Image.Image) -> Metadata:
     if head.tags is not None:
         return of_tags(head.tags)
     told = read_metadata(image, source.text, source.notes)
-    if source.format.name == "JPEG XL":
-        xmp, is_packed = jxl_xmp(source.file)
-        if is_packed:
-            source.notes.append("XMP left out: it is packed by Brotli")
-        told = replace(told, xmp=xmp)
-    return told
+    return replace(told, **told_in(source.file, source.format.name, source.notes))
 
 
 def _own_page(source: Source, head: Head) -> Page:
