@@ -91,6 +91,10 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(album, capsys):  #
     ]
     assert "album/empty.jpg: is empty" in out.err.replace(os.sep, "/")
     assert files_below("out") == ["a.png"]
+    call(album, "-o", "out", "--dry-run", "--report", "all.csv")
+    with open("all.csv", encoding="utf-8", newline="") as file:
+        states = [row["state"] for row in csv.DictReader(file)]
+    assert sorted(states) == ["failed", "skipped", *["would be coloured"] * 3]
 
 
 def test_photos_in_colour_are_counted_and_left_when_asked(capsys):
@@ -200,6 +204,26 @@ def test_a_report_has_a_line_for_each_photo(album, capsys):  # noqa: F811
     ] is None
     assert call(album, "-o", "other", "--report", "all.txt") == 2
     assert "--report all.txt must end in .csv or .json" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence_after_the_summary(capsys):
+    save("a.jpg", GREY)
+    Path("blocked").touch()
+    assert call("a.jpg", "-o", "out", "--report", "blocked/all.csv") == 2
+    out = capsys.readouterr()
+    assert "1 coloured" in out.out
+    assert out.err.startswith("fastcolor colorize: --report blocked/all.csv can't be written (")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this system's folders")
+def test_a_pipe_in_a_folder_is_listed_not_waited_for(capsys):
+    os.mkdir("in")
+    save("in/a.jpg", GREY)
+    os.mkfifo("in/b.jpg")
+    for more in (["--dry-run"], []):
+        assert call("in", "-o", "out", *more) == 1
+        assert "in/b.jpg: is not a regular file" in capsys.readouterr().err.replace(os.sep, "/")
+    assert files_below("out") == ["a.jpg"]
 
 
 def test_file_dates_are_kept_when_asked():

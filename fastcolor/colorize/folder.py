@@ -34,7 +34,7 @@ def main(
     tolerant: bool = False,  # colour what there is of truncated photos
     keep_time: bool = False,  # give results the file dates of their photos
     no_mark: bool = False,  # don't write into results that a machine coloured them
-    dry_run: bool = False,  # say what would be coloured, skipped, refused; write nothing
+    dry_run: bool = False,  # say what would be coloured, skipped, refused; write no photo
     first: int | None = None,  # colour only so many photos, to try settings
     report: str | None = None,  # .csv or .json file: a line for each photo
     verbose: bool = False,  # say what runs the network
@@ -57,7 +57,7 @@ def main(
         said.leave(source, DEVELOPED)
     waiting = _to_color(planned.jobs, record, overwrite, said)[:first]
     if dry_run:
-        return preview(waiting, said)
+        return preview(waiting, said, report)
     try:
         if waiting:
             _must_be_writable(Out)
@@ -70,9 +70,11 @@ def main(
             how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
             said.begin(len(waiting))
             _color(waiting, colorizer.pixels, how, record, said)
-    finally:
+    except BaseException:  # Ctrl-C, a full disk
         said.write(report)
+        raise
     said.print()
+    said.write(report)
     return 1 if said.failures else 0
 
 
@@ -116,8 +118,8 @@ def _must_be_writable(out: str) -> None:
         raise UserError(f"{there} is a file, so {out} can't be a folder in it: give another one")
 
 
-def preview(jobs: list[Job], said: Report) -> int:
-    """Print what would become of each photo, as far as its header tells. Gives the exit code of such a run."""
+def preview(jobs: list[Job], said: Report, report: str | None) -> int:
+    """Print, and report, what would become of each photo, as far as its header tells. Gives the exit code of a run."""
     count = 0
     for job in jobs:
         try:
@@ -129,8 +131,10 @@ def preview(jobs: list[Job], said: Report) -> int:
             said.leave(job.source, OURS)
             continue
         count += 1
+        said.promise(job)
         print(printable(f"{job.source} -> {job.target}"))
     skipped, refused = said.skipped.total(), len(said.failures)
     print(f"{count:,} would be coloured, {skipped:,} skipped: already done, {refused:,} refused")
     said.print_details()
+    said.write(report)
     return 1 if said.failures else 0

@@ -49,6 +49,10 @@ class Report:
         self.left_out[reason] += 1
         self.rows.append((source, "", "left out", "", "", "", "", "", reason))
 
+    def promise(self, job: Job) -> None:
+        """A photo that would be coloured."""
+        self.rows.append((job.source, job.target, "would be coloured", "", "", "", "", "", ""))
+
     def fail(self, source: Path | str, reason: str) -> None:
         """An input of which nothing could be made."""
         self.failures.append((source, reason))
@@ -98,7 +102,8 @@ class Report:
     def print_details(self) -> None:
         """The lines below the first one."""
         if changed := self.skipped[OTHER]:
-            print(f"  {changed:,} of the skipped were {OTHER}: --overwrite colours them again")
+            were = "was" if changed == 1 else "were"
+            print(f"  {changed:,} of the skipped {were} {OTHER}: --overwrite colours them again")
         if unknown := self.skipped[UNKNOWN]:
             print(f"  of {unknown:,} of the skipped it is not known how they were made: --overwrite colours them again")
         if self.in_color:
@@ -120,14 +125,17 @@ class Report:
         if path is None:
             return
         rows = [tuple(str(value) if isinstance(value, Path) else value for value in row) for row in self.rows]
-        if Path(path).suffix.lower() == ".csv":
-            write_csv(path, COLUMNS, rows)
-            return
-        with write_whole(path, lasting=True) as temporary:
+        try:
+            if Path(path).suffix.lower() == ".csv":
+                write_csv(path, COLUMNS, rows)
+                return
             listed = [
                 {name: None if value == "" else value for name, value in zip(COLUMNS, row, strict=True)} for row in rows
             ]
-            temporary.write_text(json.dumps(listed, indent=1), encoding="utf-8")
+            with write_whole(path, lasting=True) as temporary:
+                temporary.write_text(json.dumps(listed, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--report {path} can't be written ({error.strerror}): give another name") from error
 
 
 def check_report(path: str | None) -> None:

@@ -246,6 +246,8 @@ def needs_of(path: str | Path) -> list[int]:
 def is_coloured(path: str | Path, system: str) -> bool:
     """Whether a file says of itself that `system` coloured it (see `xmp.marked`)."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            return False
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             place = data.find(b"AISystemUsed>")
             return place >= 0 and system.encode() in data[place : place + 300].partition(b"</")[0]
