@@ -44,7 +44,7 @@ def test_a_photo_that_was_replaced_is_told_of_and_coloured_again_when_asked(albu
     capsys.readouterr()
     call(album, "-o", "out")
     assert (
-        "1 of the skipped were made with other settings or from another version of the photo" in capsys.readouterr().out
+        "1 of the skipped was made with other settings or from another version of the photo" in capsys.readouterr().out
     )
     call(album, "-o", "out", "--overwrite")
     assert lines(capsys)[0].startswith("1 coloured")
@@ -264,14 +264,16 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(album, monke
 
 
 def test_ctrl_c_speaks_of_photos_not_of_stages(album, monkeypatch, capsys):  # noqa: F811
-    def stop(self, pixels):
+    def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Painter, "pixels", stop)
-    assert call(album, "-o", "out") == 130
-    assert capsys.readouterr().err.strip() == (
-        "fastcolor colorize: stopped: the same command goes on with the photos that are left"
-    )
+    for name in ("__init__", "pixels"):  # while weights are loaded, and while a photo is coloured
+        with monkeypatch.context() as patch:
+            patch.setattr(Painter, name, stop)
+            assert call(album, "-o", "out") == 130
+        assert capsys.readouterr().err.strip() == (
+            "fastcolor colorize: stopped: the same command goes on with the photos that are left"
+        )
 
 
 def test_names_that_the_console_cannot_show_are_escaped(tmp_path):

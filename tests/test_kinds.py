@@ -15,7 +15,9 @@ from test_light import BYTES, DEEP, RAMP, mean_l
 
 from fastcolor.errors import UnreadablePhoto
 from fastcolor.photo.formats import knows_heic, knows_jxl
+from fastcolor.photo.page import Page, Photo
 from fastcolor.photo.read import open_photo, read_photo
+from fastcolor.photo.write import write_photo
 
 COLOR = np.dstack([BYTES, (255 * RAMP**1.5).astype(np.uint8), BYTES[::-1]])
 CLEAR = np.dstack([COLOR, np.full_like(BYTES, 128)])
@@ -56,6 +58,15 @@ def test_what_other_programs_wrote_has_the_light_that_they_were_given(tmp_path, 
     assert (page.alpha is not None) == (pixels.shape[2:] == (4,))
     said = f"{bits} bits reduced to 8: the decoder of {suffix[1:].upper()} gives no more"
     assert photo.notes == ([said] if bits else [])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (31, 40), (32, 33), (7, 500)])
+@pytest.mark.parametrize("suffix", [".heic", ".avif"])
+def test_pictures_of_every_size_are_written(tmp_path, suffix, shape):
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif")
+    write_photo(Photo([Page(np.full((*shape, 3), 90, np.uint8))]), tmp_path / f"a{suffix}")
+    assert np.abs(np.asarray(open_photo(tmp_path / f"a{suffix}")).astype(int) - 90).max() <= 2
 
 
 @pytest.mark.parametrize("bits", [12, 16])

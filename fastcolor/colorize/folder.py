@@ -70,7 +70,10 @@ def main(
             how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
             said.begin(len(waiting))
             _color(waiting, colorizer.pixels, how, record, said)
-    except BaseException:  # Ctrl-C, a full disk
+    except KeyboardInterrupt:
+        said.write(report)
+        raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None
+    except UserError:  # the disk is full
         said.write(report)
         raise
     said.print()
@@ -98,8 +101,6 @@ def _color(jobs: list[Job], paint: Paint, how: How, record: Record, said: Report
                 said.add(job, outcome)
                 if outcome.pages and not outcome.failure:
                     record.add(job)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None
     except OSError as error:
         if error.errno not in STOPPING:
             raise

@@ -49,7 +49,7 @@ class Format:
     written_as: str | None = None  # suffix of what is written instead, if files of this format are not written
     limits: dict[str, int] = field(default_factory=dict)  # bytes of what it holds; no limit for what is not named
     defaults: dict[str, object] = field(default_factory=dict)  # of Pillow's encoder, where we want others than Pillow
-    options: Callable[[int, Metadata], dict] = lambda quality, metadata: {}  # of Pillow's encoder, for `write_photo`
+    options: Callable[[int, Metadata, int], dict] = lambda quality, metadata, side: {}  # of Pillow's, for `write_photo`
     writer: Writer | None = None  # our own, if photos of 8 bits are not written by Pillow
     deep_writer: Writer | None = None  # our own, of 16 bits; without one, 16 bits are reduced to 8
 
@@ -114,18 +114,18 @@ def _deep_psd(beginning: bytes) -> str | None:
     return f"is a PSD file of {what}, which are not read: save it as TIFF"
 
 
-def _webp(quality: int, metadata: Metadata) -> dict:
-    return _xmp(quality, metadata) | {"lossless": quality == 100}
+def _webp(quality: int, metadata: Metadata, side: int) -> dict:
+    return _xmp(quality, metadata, side) | {"lossless": quality == 100}
 
 
-def _png(quality: int, metadata: Metadata) -> dict:
+def _png(quality: int, metadata: Metadata, side: int) -> dict:
     text = PngInfo()
     for name, data in png_chunks(metadata):
         text.add(name, data)
     return {"compress_level": 3, "pnginfo": text}  # twice as fast as Pillow's 6, and no larger on photos
 
 
-def _jpeg(quality: int, metadata: Metadata) -> dict:
+def _jpeg(quality: int, metadata: Metadata, side: int) -> dict:
     segments = [(b"\xff\xe1", part) for part in parted(metadata.xmp)] if metadata.xmp else []
     if metadata.iptc:
         segments.append((b"\xff\xed", as_resources(metadata.iptc)))
@@ -133,14 +133,14 @@ def _jpeg(quality: int, metadata: Metadata) -> dict:
     return {"quality": quality, "extra": extra}
 
 
-def _heic(quality: int, metadata: Metadata) -> dict:
+def _heic(quality: int, metadata: Metadata, side: int) -> dict:
     # of a sharp photo of 12 megapixels, as Pillow-HEIF has it: 18 s of CPU; "ultrafast": 5.3 s; with blocks of one
     # size besides: 3.0 s, and 7 % larger at the same error. x265's other options change nothing
-    params = {"preset": "ultrafast", "x265:min-cu-size": "32"}
+    params = {"preset": "ultrafast"} | ({"x265:min-cu-size": "32"} if side >= 32 else {})
     return {"quality": quality, "enc_params": params, "xmp": metadata.xmp}
 
 
-def _xmp(quality: int, metadata: Metadata) -> dict:
+def _xmp(quality: int, metadata: Metadata, side: int) -> dict:
     return {"quality": quality} | ({"xmp": metadata.xmp} if metadata.xmp else {})
 
 
