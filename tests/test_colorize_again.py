@@ -1,6 +1,7 @@
 """`fastcolor colorize` over folders, again and again: what it remembers, leaves out, lists, and says."""
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from test_colorize import Painter, album, call, files_below, painted, stand_in  
 
 from fastcolor.cli import run_command
 from fastcolor.colorize import folder, report
+from fastcolor.colorize.record import weights_of
 
 
 def lines(capsys):
@@ -42,7 +44,7 @@ def test_a_photo_that_was_replaced_is_told_of_and_coloured_again_when_asked(albu
     capsys.readouterr()
     call(album, "-o", "out")
     assert (
-        "1 of the skipped were made with other settings or from another version of the photo" in capsys.readouterr().out
+        "1 of the skipped was made with other settings or from another version of the photo" in capsys.readouterr().out
     )
     call(album, "-o", "out", "--overwrite")
     assert lines(capsys)[0].startswith("1 coloured")
@@ -89,6 +91,10 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(album, capsys):  #
     ]
     assert "album/empty.jpg: is empty" in out.err.replace(os.sep, "/")
     assert files_below("out") == ["a.png"]
+    call(album, "-o", "out", "--dry-run", "--report", "all.csv")
+    with open("all.csv", encoding="utf-8", newline="") as file:
+        states = [row["state"] for row in csv.DictReader(file)]
+    assert sorted(states) == ["failed", "skipped", *["would be coloured"] * 3]
 
 
 def test_photos_in_colour_are_counted_and_left_when_asked(capsys):
@@ -142,7 +148,8 @@ def test_a_result_that_cannot_be_written_is_listed_and_the_others_are_coloured(c
     assert "can't be written (File name too long): give another folder or name" in err
 
 
-def test_files_of_other_kinds_are_counted_by_kind(capsys):
+def test_files_of_other_kinds_are_counted_by_kind(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rawpy", None)  # not installed
     os.mkdir("in")
     save("in/a.jpg", GREY)
     for name in ("1.cr2", "2.cr2", "3.CR2", "4.psb", ".hidden.pdf", "5.pdf"):
@@ -151,7 +158,8 @@ def test_files_of_other_kinds_are_counted_by_kind(capsys):
     assert "  5 files left out: 3 .cr2, 1 .pdf, 1 .psb" in lines(capsys)
 
 
-def test_what_is_no_file_gets_a_sentence_of_its_own(capsys):
+def test_what_is_no_file_gets_a_sentence_of_its_own(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     save("a.jpg", GREY)
     Path("photos.zip").write_bytes(b"PK\3\4" + bytes(50))
     Path("raw.NEF").write_bytes(b"II*\0" + bytes(50))
@@ -198,6 +206,26 @@ def test_a_report_has_a_line_for_each_photo(album, capsys):  # noqa: F811
     assert "--report all.txt must end in .csv or .json" in capsys.readouterr().err
 
 
+def test_a_report_that_cannot_be_written_is_one_sentence_after_the_summary(capsys):
+    save("a.jpg", GREY)
+    Path("blocked").touch()
+    assert call("a.jpg", "-o", "out", "--report", "blocked/all.csv") == 2
+    out = capsys.readouterr()
+    assert "1 coloured" in out.out
+    assert out.err.startswith("fastcolor colorize: --report blocked/all.csv can't be written (")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this system's folders")
+def test_a_pipe_in_a_folder_is_listed_not_waited_for(capsys):
+    os.mkdir("in")
+    save("in/a.jpg", GREY)
+    os.mkfifo("in/b.jpg")
+    for more in (["--dry-run"], []):
+        assert call("in", "-o", "out", *more) == 1
+        assert "in/b.jpg: is not a regular file" in capsys.readouterr().err.replace(os.sep, "/")
+    assert files_below("out") == ["a.jpg"]
+
+
 def test_file_dates_are_kept_when_asked():
     save("a.jpg", GREY)
     os.utime("a.jpg", (894276000, 894276000))
@@ -236,14 +264,16 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(album, monke
 
 
 def test_ctrl_c_speaks_of_photos_not_of_stages(album, monkeypatch, capsys):  # noqa: F811
-    def stop(self, pixels):
+    def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Painter, "pixels", stop)
-    assert call(album, "-o", "out") == 130
-    assert capsys.readouterr().err.strip() == (
-        "fastcolor colorize: stopped: the same command goes on with the photos that are left"
-    )
+    for name in ("__init__", "pixels"):  # while weights are loaded, and while a photo is coloured
+        with monkeypatch.context() as patch:
+            patch.setattr(Painter, name, stop)
+            assert call(album, "-o", "out") == 130
+        assert capsys.readouterr().err.strip() == (
+            "fastcolor colorize: stopped: the same command goes on with the photos that are left"
+        )
 
 
 def test_names_that_the_console_cannot_show_are_escaped(tmp_path):
@@ -268,3 +298,14 @@ def test_a_number_of_photos_is_one_or_more(flag, capsys):
     save("a.jpg", GREY)
     assert run_command(folder.main, ["a.jpg", "-o", "out", flag, "0"], prog="fastcolor colorize") == 2
     assert "--first must be 1 or more, not 0" in capsys.readouterr().err
+
+
+def test_weights_are_hashed_once_and_again_when_they_have_changed(tmp_path, monkeypatch):
+    weights, read = tmp_path / "mine.safetensors", []
+    weights.write_bytes(b"first")
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    assert weights_of(weights) == weights_of(weights) == ("mine", hashlib.sha256(b"first").hexdigest()[:12])
+    assert read == [weights]
+    weights.write_bytes(b"second")
+    assert weights_of(weights).digest == hashlib.sha256(b"second").hexdigest()[:12]

@@ -201,11 +201,33 @@ def test_a_png_s_own_gamma_is_converted(tmp_path, bits):
     data = [(b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
     (tmp_path / "linear.png").write_bytes(png_of([*chunks, *data]))
     (tmp_path / "srgb.png").write_bytes(png_of([*chunks, *srgb, *data]))
+    (tmp_path / "like.png").write_bytes(png_of([chunks[0], (b"gAMA", struct.pack(">L", 45455)), *data]))
+    assert read_photo(tmp_path / "like.png").notes == []  # so sRGB is told of to programs that don't know it
     assert np.array_equal(light(tmp_path / "srgb.png"), values / (2**bits - 1))
     linear = values / (2**bits - 1)
     expected = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)  # IEC 61966-2-1
     assert np.abs(light(tmp_path / "linear.png") - expected).max() < 0.02
     assert read_photo(tmp_path / "linear.png").notes == ["gamma 1 of the PNG file converted to sRGB"]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_png_s_code_points_come_before_its_gamma(tmp_path, bits):
+    values = BYTES if bits == 8 else DEEP
+    raw = b"".join(b"\0" + line.astype(f">u{bits // 8}").tobytes() for line in values)
+    head = (b"IHDR", struct.pack(">LLBBBBB", 64, 48, bits, 0, 0, 0, 0))
+    rest = [(b"gAMA", struct.pack(">L", 100_000)), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
+
+    def coded(*points):
+        (tmp_path / "coded.png").write_bytes(png_of([head, (b"cICP", bytes(points)), *rest]))
+        return tmp_path / "coded.png"
+
+    assert np.array_equal(light(coded(1, 13, 0, 1)), values / (2**bits - 1))  # sRGB
+    linear = values / (2**bits - 1)
+    expected = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    assert np.abs(light(coded(1, 8, 0, 1)) - expected).max() < 0.02
+    for transfer in (16, 18):  # PQ, HLG
+        with pytest.raises(UnreadablePhoto, match="is an HDR picture"):
+            read_photo(coded(9, transfer, 0, 1))
 
 
 def test_a_png_s_own_primaries_are_converted(tmp_path):
@@ -217,6 +239,44 @@ def test_a_png_s_own_primaries_are_converted(tmp_path):
     (tmp_path / "adobe.png").write_bytes(png_of([*chunks, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]))
     same = save(tmp_path / "profile.png", green, icc_profile=icc_profile())
     assert np.abs(np.asarray(open_photo(tmp_path / "adobe.png")).astype(int) - np.asarray(open_photo(same))).max() <= 3
+
+
+def test_a_picture_of_12_bits_in_16_is_as_dark_as_its_file_and_said_so(tmp_path):
+    tifffile.imwrite(tmp_path / "dark.tif", DEEP >> 4, photometric="minisblack")
+    assert np.allclose(light(tmp_path / "dark.tif"), (DEEP >> 4) / 65535)
+    assert read_photo(tmp_path / "dark.tif").notes == ["nearly black: of its 16 bits only the lower 12 are used"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("extra", ["assocalpha", "unassalpha", "unspecified"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_colour_with_a_further_channel_in_one_plane_or_several(tmp_path, dtype, extra, planes):
+    most = np.iinfo(dtype).max
+    colors, half = noise(dtype=dtype), np.full((24, 32, 1), most // 2, dtype)
+    stored = (colors * 0.5).astype(dtype) if extra == "assocalpha" else colors
+    values = np.concatenate([stored, half], axis=2)
+    values = values if planes == "contig" else np.moveaxis(values, -1, 0).copy()
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", planarconfig=planes, extrasamples=[extra])
+    (page,) = read_photo(tmp_path / "a.tif").pages
+    assert np.abs(page.pixels.astype(int) - colors).max() <= (4 if extra == "assocalpha" else 0)
+    assert (page.alpha is None) == (extra == "unspecified")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_premultiplied_lab_is_divided_by_its_alpha(tmp_path, dtype):
+    most, whole = np.iinfo(dtype).max, np.dtype(f"i{np.dtype(dtype).itemsize}")
+    lab = np.dstack([RAMP * most, RAMP * 0 - 30 * (most // 255), 20 * (RAMP - 0.5) * (most // 255)])
+    for name, share in (("whole.tif", 1), ("half.tif", 0.5)):
+        stored = np.dstack(
+            [(lab * share).round()[..., :1].astype(dtype), (lab * share).round()[..., 1:].astype(whole).view(dtype)]
+        )
+        alpha = np.full((48, 64, 1), round(most * share), dtype)
+        options = {"photometric": "cielab", "extrasamples": ["assocalpha"], "planarconfig": "contig"}
+        tifffile.imwrite(tmp_path / name, np.concatenate([stored, alpha], axis=2), **options)
+    (whole_page,), (half_page,) = (read_photo(tmp_path / name).pages for name in ("whole.tif", "half.tif"))
+    apart = np.abs(whole_page.pixels.astype(int) - half_page.pixels.astype(int)) / most * 255
+    assert apart.max() < (8 if dtype == np.uint8 else 0.1)
+    assert apart.mean() < 1.5
 
 
 KINDS = [  # what ImageMagick is told to write, and how far mean L may be from the picture's: lossy kinds a little
@@ -238,6 +298,8 @@ KINDS = [  # what ImageMagick is told to write, and how far mean L may be from t
     ("photo.tga", [], 0.1),
     ("photo.psd", ["-depth", "8"], 0.3),
     ("photo.jp2", ["-quality", "95"], 0.5),
+    ("photo.heic", ["-quality", "95"], 0.5),
+    ("photo.avif", ["-quality", "95"], 0.5),
 ]
 
 

@@ -163,6 +163,45 @@ def test_iptc_is_read_by_exiftool_as_before(tmp_path, source, target):
     assert exiftool(tmp_path / f"again{source}", "IPTC:all")["IPTC:Keywords"] == ["mill", "pond"]
 
 
+@needs_exiftool
+@pytest.mark.parametrize(
+    ("suffix", "kept"), [(".jp2", {"exif", "xmp", "iptc"}), (".gif", {"xmp"}), (".psd", {"exif", "xmp", "iptc"})]
+)
+def test_what_pillow_leaves_out_of_a_file_is_kept_or_told_of(tmp_path, suffix, kept):
+    old = tmp_path / f"old{suffix}"
+    if suffix == ".psd":  # its header, no colours, no resources, no layers, planes that are not compressed
+        head = b"8BPS" + struct.pack(">H6xHLLHH", 1, 1, *GREY.shape, 8, 1)
+        version = b"8BIM" + struct.pack(">HHL", 1057, 0, 6) + struct.pack(">LBB", 1, 1, 0)
+        old.write_bytes(
+            head + bytes(4) + struct.pack(">L", len(version)) + version + bytes(4) + bytes(2) + GREY.tobytes()
+        )
+    else:
+        save(old, GREY)
+    tags = {"exif": "-EXIF:Artist=A. Miller", "xmp": "-XMP-dc:Title=Mill", "iptc": "-IPTC:Caption-Abstract=Frozen"}
+    written = [tags[name] for name in sorted(kept)]
+    subprocess.run(["exiftool", "-q", "-overwrite_original", *written, str(old)], check=True, capture_output=True)
+    asked = ("IFD0:Artist", "XMP-dc:Title", "IPTC:Caption-Abstract")
+    before = exiftool(old, *asked)
+    assert len(before) == 1 + len(kept)
+    coloured(old, tmp_path / "new.tif")
+    assert exiftool(tmp_path / "new.tif", *asked) == before | {"SourceFile": str(tmp_path / "new.tif")}
+    if suffix != ".psd":
+        notes = coloured(old, tmp_path / f"new{suffix}")
+        assert {f"{name.upper()} left out" for name in kept} <= {note.partition(":")[0] for note in notes}
+
+
+@needs_exiftool
+def test_a_resolution_is_that_of_the_file_across_and_down_or_none(tmp_path):
+    told = save(tmp_path / "told.jpg", GREY)
+    size = ["-IFD0:XResolution=300", "-IFD0:YResolution=600"]
+    for unit, expected in (("inches", (300, 600)), ("cm", (762, 1524)), ("None", None)):
+        argv = ["exiftool", "-q", "-overwrite_original", *size, f"-IFD0:ResolutionUnit={unit}", str(told)]
+        subprocess.run(argv, check=True, capture_output=True)
+        assert read_photo(told).pages[0].metadata.dpi == expected
+    coloured(told, tmp_path / "new.jpg")
+    assert exiftool(tmp_path / "new.jpg", "JFIF:ResolutionUnit")["JFIF:ResolutionUnit"] == "None"
+
+
 def test_iptc_that_cannot_be_kept_is_told_of(tmp_path):
     assert coloured(with_iptc(tmp_path / "a.jpg"), tmp_path / "b.webp") == ["IPTC left out: WebP can't hold it"]
 

@@ -58,7 +58,8 @@ class Outcome:
     seconds: float = 0.0
 
 
-OURS, IN_COLOR = "results of fastcolor", "in colour already"
+OURS, IN_COLOR = "results of fastcolor itself", "in colour already"
+DEVELOPED = "raw files whose photo lies beside them"
 """Why a photo may be left out."""
 
 

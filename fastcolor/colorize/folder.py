@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-from fastcolor.colorize.flow import OURS, STOPPING, How, Paint, color_all
+from fastcolor.colorize.flow import DEVELOPED, OURS, STOPPING, How, Paint, color_all
 from fastcolor.colorize.plan import Job, is_one_file, plan
 from fastcolor.colorize.record import NEW, OTHER, SYSTEM, UNKNOWN, Record, mark_of, weights_of
 from fastcolor.colorize.report import Report, check_report
@@ -34,7 +34,7 @@ def main(
     tolerant: bool = False,  # colour what there is of truncated photos
     keep_time: bool = False,  # give results the file dates of their photos
     no_mark: bool = False,  # don't write into results that a machine coloured them
-    dry_run: bool = False,  # say what would be coloured, skipped, refused; write nothing
+    dry_run: bool = False,  # say what would be coloured, skipped, refused; write no photo
     first: int | None = None,  # colour only so many photos, to try settings
     report: str | None = None,  # .csv or .json file: a line for each photo
     verbose: bool = False,  # say what runs the network
@@ -53,9 +53,11 @@ def main(
     said = Report(others=planned.others)
     for source, reason in planned.failures:
         said.fail(source, reason)
+    for source in planned.developed:
+        said.leave(source, DEVELOPED)
     waiting = _to_color(planned.jobs, record, overwrite, said)[:first]
     if dry_run:
-        return preview(waiting, said)
+        return preview(waiting, said, report)
     try:
         if waiting:
             _must_be_writable(Out)
@@ -68,9 +70,14 @@ def main(
             how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
             said.begin(len(waiting))
             _color(waiting, colorizer.pixels, how, record, said)
-    finally:
+    except KeyboardInterrupt:
         said.write(report)
+        raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None
+    except UserError:  # the disk is full
+        said.write(report)
+        raise
     said.print()
+    said.write(report)
     return 1 if said.failures else 0
 
 
@@ -94,8 +101,6 @@ def _color(jobs: list[Job], paint: Paint, how: How, record: Record, said: Report
                 said.add(job, outcome)
                 if outcome.pages and not outcome.failure:
                     record.add(job)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None
     except OSError as error:
         if error.errno not in STOPPING:
             raise
@@ -114,8 +119,8 @@ def _must_be_writable(out: str) -> None:
         raise UserError(f"{there} is a file, so {out} can't be a folder in it: give another one")
 
 
-def preview(jobs: list[Job], said: Report) -> int:
-    """Print what would become of each photo, as far as its header tells. Gives the exit code of such a run."""
+def preview(jobs: list[Job], said: Report, report: str | None) -> int:
+    """Print, and report, what would become of each photo, as far as its header tells. Gives the exit code of a run."""
     count = 0
     for job in jobs:
         try:
@@ -124,11 +129,13 @@ def preview(jobs: list[Job], said: Report) -> int:
             said.fail(job.source, error.reason)
             continue
         if job.was_found and is_coloured(job.source, SYSTEM):
-            said.left_out[OURS] += 1
+            said.leave(job.source, OURS)
             continue
         count += 1
+        said.promise(job)
         print(printable(f"{job.source} -> {job.target}"))
     skipped, refused = said.skipped.total(), len(said.failures)
     print(f"{count:,} would be coloured, {skipped:,} skipped: already done, {refused:,} refused")
     said.print_details()
+    said.write(report)
     return 1 if said.failures else 0

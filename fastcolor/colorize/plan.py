@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from fastcolor.errors import UserError
 from fastcolor.photo.folders import find_photos
-from fastcolor.photo.formats import SUFFIXES
+from fastcolor.photo.formats import RAW, SUFFIXES
+from fastcolor.photo.raw import knows_raw
 
 
 class Job(NamedTuple):
@@ -22,11 +23,12 @@ class Job(NamedTuple):
 
 @dataclass
 class Plan:
-    """The photos to colour, a sentence for each input that can't be, and kinds of files that are not read."""
+    """The photos to colour, a sentence for each input that can't be, and files that are left out."""
 
     jobs: list[Job] = field(default_factory=list)
     failures: list[tuple[Path | str, str]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    developed: list[Path] = field(default_factory=list)  # raw files whose photo is among the jobs
 
 
 def plan(inputs: list[str], out: str, format: str | None) -> Plan:
@@ -47,18 +49,30 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
         top = Path(os.path.relpath(os.path.abspath(path), common)) if common else Path()
         try:
             names = find_photos(
-                path, lambda error: made.failures.append((Path(error.filename), "can't be read")), made.others
+                path,
+                lambda error: made.failures.append((Path(error.filename), "can't be read")),
+                made.others,
+                raw=knows_raw(),
             )
         except UserError as error:
             made.failures.append((path, str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")))
             continue
-        kept = (name for name in names if not results or name.parts[: len(results)] != results)
-        found += [(path / name, top / name, True) for name in kept]
+        names = [name for name in names if not results or name.parts[: len(results)] != results]
+        twice = _developed_already(names)
+        made.developed += [path / name for name in names if name in twice]
+        found += [(path / name, top / name, True) for name in names if name not in twice]
     targets = _targets([name for _, name, _ in found], out, format)
     jobs = [Job(source, target, walked) for (source, _, walked), target in zip(found, targets, strict=True)]
     made.jobs = _with_names_of_their_own(jobs, out)
     refuse_to_overwrite(made)
     return made
+
+
+def _developed_already(names: list[Path]) -> set[Path]:
+    """The raw files whose photo lies beside them under the same name: IMG_1.CR2 beside IMG_1.JPG, as cameras do it."""
+    raw = {name for name in names if SUFFIXES[name.suffix.lower()] is RAW}
+    photos = {os.path.normcase(name.with_suffix("")) for name in names if name not in raw}
+    return {name for name in raw if os.path.normcase(name.with_suffix("")) in photos}
 
 
 def _matches(given: str, made: Plan) -> list[Path]:

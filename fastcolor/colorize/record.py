@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +32,16 @@ def weights_of(weights: str | Path | None) -> Weights:
     path = weights_file(weights)
     try:
         # of a pipe, reading would wait for ever
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
+        digest = _digest(path, (found := path.stat()).st_size, found.st_mtime_ns) if path.is_file() else ""
     except OSError:  # it is said when they are loaded
         digest = ""
     return Weights(path.stem, digest)
+
+
+@lru_cache(16)
+def _digest(path: Path, size: int, time: int) -> str:
+    """The beginning of a file's SHA-256; computed once for each version of the file: a page asks for each photo."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def mark_of(weights: Weights) -> Mark:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastcolor.colorize.flow import IN_COLOR, OURS, Outcome
+from fastcolor.colorize.flow import IN_COLOR, Outcome
 from fastcolor.colorize.plan import Job
 from fastcolor.colorize.record import OTHER, SAME, UNKNOWN
 from fastcolor.errors import UserError, printable
@@ -43,6 +43,15 @@ class Report:
         """A result is there already."""
         self.skipped[state] += 1
         self._row(job, "skipped", Outcome(), "" if state == SAME else state)
+
+    def leave(self, source: Path, reason: str) -> None:
+        """A photo that was found and is not coloured."""
+        self.left_out[reason] += 1
+        self.rows.append((source, "", "left out", "", "", "", "", "", reason))
+
+    def promise(self, job: Job) -> None:
+        """A photo that would be coloured."""
+        self.rows.append((job.source, job.target, "would be coloured", "", "", "", "", "", ""))
 
     def fail(self, source: Path | str, reason: str) -> None:
         """An input of which nothing could be made."""
@@ -93,16 +102,15 @@ class Report:
     def print_details(self) -> None:
         """The lines below the first one."""
         if changed := self.skipped[OTHER]:
-            print(f"  {changed:,} of the skipped were {OTHER}: --overwrite colours them again")
+            were = "was" if changed == 1 else "were"
+            print(f"  {changed:,} of the skipped {were} {OTHER}: --overwrite colours them again")
         if unknown := self.skipped[UNKNOWN]:
             print(f"  of {unknown:,} of the skipped it is not known how they were made: --overwrite colours them again")
         if self.in_color:
             were = "was" if self.in_color == 1 else "were"
             print(f"  {self.in_color:,} {were} {IN_COLOR}: --skip-colour leaves such photos")
-        if ours := self.left_out[OURS]:
-            print(f"  {ours:,} left out: {OURS} itself")
-        if colored := self.left_out[IN_COLOR]:
-            print(f"  {colored:,} left out: {IN_COLOR}")
+        for reason, count in self.left_out.items():
+            print(f"  {count:,} left out: {reason}")
         if count := self.others.total():
             print(f"  {count:,} file{'s' * (count > 1)} left out: {by_kind(self.others)}")
         for note, files in self.notes.items():
@@ -117,14 +125,17 @@ class Report:
         if path is None:
             return
         rows = [tuple(str(value) if isinstance(value, Path) else value for value in row) for row in self.rows]
-        if Path(path).suffix.lower() == ".csv":
-            write_csv(path, COLUMNS, rows)
-            return
-        with write_whole(path, lasting=True) as temporary:
+        try:
+            if Path(path).suffix.lower() == ".csv":
+                write_csv(path, COLUMNS, rows)
+                return
             listed = [
                 {name: None if value == "" else value for name, value in zip(COLUMNS, row, strict=True)} for row in rows
             ]
-            temporary.write_text(json.dumps(listed, indent=1), encoding="utf-8")
+            with write_whole(path, lasting=True) as temporary:
+                temporary.write_text(json.dumps(listed, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--report {path} can't be written ({error.strerror}): give another name") from error
 
 
 def check_report(path: str | None) -> None:

@@ -6,6 +6,8 @@
 - `opening`: how a file that may be anything is opened, and what is refused
 - `page`: what a photo is in memory
 - `tiff_read`, `tiff_write`: TIFF's samples of all kinds; `tags`: its directories, and EXIF's
+- `raw`: raw files of cameras, by rawpy
+- `boxes`: what HEIC, AVIF, JPEG XL, JPEG 2000 and PNG say that their decoders leave out
 - `deep`: PNG of 16 bits; `png_text`: its text; `jpeg_end`: JPEGs that lack their last bytes
 - `metadata`: EXIF, XMP, IPTC, resolution, text; `xmp`: XMP's packets and the mark of a machine
 - `icc`: ICC profiles, and Lab, to sRGB

@@ -86,8 +86,10 @@ def _unrooted(roots: np.ndarray) -> np.ndarray:
     return np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * 3 * (6 / 29) ** 2)
 
 
-def rgb_profile(gamma: float, corners: tuple[float, ...] | None) -> bytes:
-    """An ICC profile (version 2) of an exponent and, with `corners`, x and y of white, red, green and blue; else grey.
+def rgb_profile(gamma: float | None, corners: tuple[float, ...] | None) -> bytes:
+    """An ICC profile of an exponent and, with `corners`, x and y of white, red, green and blue; else grey.
+
+    For `gamma` None it has sRGB's curve: IEC 61966-2-1.
 
     Colours are brought to D50 by Bradford's matrix, as ICC.1:2022, annex E, has it. Raises ValueError.
     """
@@ -98,7 +100,11 @@ def rgb_profile(gamma: float, corners: tuple[float, ...] | None) -> bytes:
         return b"XYZ \0\0\0\0" + np.round(np.asarray(values) * 65536).astype(">i4").tobytes()
 
     d50 = np.array([0.9642, 1, 0.8249])
-    curve = b"curv\0\0\0\0" + struct.pack(">LHxx", 1, min(65535, round(gamma * 256)))
+    if gamma is None:
+        values = (round(65536 * value) for value in (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
+        curve = b"para\0\0\0\0" + struct.pack(">Hxx5l", 3, *values)
+    else:
+        curve = b"curv\0\0\0\0" + struct.pack(">LHxx", 1, min(65535, round(gamma * 256)))
     tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">L", 4) + b"PNG\0" + bytes(78), b"cprt": b"text\0\0\0\0-\0\0\0"}
     tags |= {b"wtpt": numbers(d50)}
     if corners:

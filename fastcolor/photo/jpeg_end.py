@@ -1,6 +1,7 @@
-"""JPEG files that lack their last bytes: coloured all the same if every pixel is there."""
+"""JPEG files that lack their last bytes: coloured all the same if every pixel is there. And kinds that are not read."""
 
 import re
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -51,3 +52,19 @@ def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
             fine |= {(part, rest[0] > 0, place) for part in parts[::2] for place in range(rest[0], rest[1] + 1)}
     names = {part for part, _, _ in fine}
     return len(names) >= len(image.getbands()) and len(fine) == 64 * len(names)
+
+
+def rare_kind(path: Path) -> str | None:
+    """What kind of JPEG a file is that libjpeg does not read, by its frame's marker: ITU-T T.81, B.2.2."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 18)
+    place = 2
+    while head[place : place + 1] == b"\xff" and place + 5 <= len(head):
+        marker = head[place + 1]
+        if marker == 0xF7:
+            return "JPEG-LS file"
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            bits = head[place + 4]
+            return f"JPEG file of {bits} bits" if bits != 8 else "JPEG file of a rare kind"
+        place += 2 + int.from_bytes(head[place + 2 : place + 4], "big")
+    return None

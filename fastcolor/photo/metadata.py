@@ -66,10 +66,11 @@ def read_metadata(image: Image.Image, text: tuple[tuple[bytes, bytes], ...], not
     profile = _raw_profile(info.get("Raw profile type iptc"))
     iptc = resources.get(_IIM) or (profile if profile.startswith(b"\x1c") else _in_resources(profile))
     exif = exif or resources.get(0x0422)
+    exif = re.sub(rb"^(Exif\0\0)+", b"", exif) if isinstance(exif, bytes) else None
     return Metadata(
-        exif=re.sub(rb"^(Exif\0\0)+", b"", exif) if isinstance(exif, bytes) else None,
+        exif=exif,
         xmp=xmp,
-        dpi=_dpi(info.get("dpi")),
+        dpi=_dpi_told(info, exif, resources),
         comment=info["comment"] if isinstance(info.get("comment"), bytes) else None,
         iptc=iptc if isinstance(iptc, bytes) else None,
         text=text,
@@ -100,6 +101,20 @@ def _dpi_of(tags: Directory) -> tuple[float, float] | None:
     try:
         return _dpi([number * inches for number in both]) if inches else None
     except TypeError:
+        return None
+
+
+def _dpi_told(info: dict, exif: bytes | None, resources: dict) -> tuple[float, float] | None:
+    """Dots per inch as a file has them; Pillow makes them up for a JPEG whose JFIF tells but the pixels' shape."""
+    size = resources.get(0x03ED)  # Photoshop's: two numbers of 16 + 16 bits, each with two units
+    if isinstance(size, bytes) and len(size) >= 14:
+        across, _, _, down = struct.unpack_from(">LHHL", size)
+        return _dpi((across / 65536, down / 65536))
+    if "jfif_unit" not in info or info["jfif_unit"] in (1, 2):
+        return _dpi(info.get("dpi"))
+    try:
+        return _dpi_of(from_block(exif)) if exif else None
+    except ValueError:
         return None
 
 

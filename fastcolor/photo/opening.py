@@ -3,6 +3,7 @@
 import errno
 import logging
 import mmap
+import os
 import stat
 import warnings
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from PIL import Image
 from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto, one_line
+from fastcolor.photo import raw
+from fastcolor.photo.boxes import jxl_size
 from fastcolor.photo.deep import is_deep
-from fastcolor.photo.formats import FORMATS, RAW, Format, format_in, format_opened
+from fastcolor.photo.formats import FORMATS, RAW, SUFFIXES, Format, format_in, format_opened
+from fastcolor.photo.jpeg_end import rare_kind
 from fastcolor.photo.png_text import without_long_text
 from fastcolor.photo.tags import Directory, Header, directories, read_header, values_of
 from fastcolor.photo.tiff_read import NotRead, is_for_pillow, layout_of
@@ -70,6 +74,14 @@ class Source:
 
     def heads(self) -> list[Head]:
         """All pages that are photos. Raises UnreadablePhoto if one can't be read or is too large, or for too many."""
+        if self.format is RAW:
+            width, height = raw.size_of(self.file)
+            heads = [Head(width, height, width * height * RAW.memory + os.fstat(self.file.fileno()).st_size)]
+            self._refuse(heads[0], None)
+            return heads
+        if self.format.name == "JPEG XL":  # its decoder takes memory for all pixels when it opens a file
+            width, height = jxl_size(self.file)
+            self._refuse(Head(width, height, width * height * self.format.memory), None)
         if not self.format.pages:
             image = self.image()
             heads = [Head(image.width, image.height, memory_for(image))]
@@ -79,8 +91,6 @@ class Source:
         for place, tags in directories(self.file, MOST_PAGES + 1):
             if len(heads) + others == MOST_PAGES:
                 raise UnreadablePhoto(self.path, f"has more than {MOST_PAGES:,} pages: split it")
-            if DNG_VERSION in tags:
-                raise UnreadablePhoto(self.path, RAW_REFUSAL)
             if _is_photo(tags):
                 heads.append(self._tiff_head(place, tags))
             else:
@@ -113,10 +123,6 @@ class Source:
             raise UnreadablePhoto(self.path, reason)
         if head.memory > MEMORY:
             raise UnreadablePhoto(self.path, too_large(head.memory))
-
-
-DNG_VERSION = 50706
-RAW_REFUSAL = "is a raw file: develop it first, as what can be read of it is a small preview"
 
 
 def too_large(memory: int) -> str:
@@ -164,18 +170,17 @@ def opened(path: str | Path, tolerant: bool = False) -> Iterator[Source]:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # a pipe would be waited for
             raise UnreadablePhoto(path, "is a folder, not a photo" if stat.S_ISDIR(mode) else "is not a regular file")
-        if path.suffix.lower() in RAW:
-            raise UnreadablePhoto(path, RAW_REFUSAL)
         with open(path, "rb") as file:
-            format = _recognised(path, file.read(26))
+            format = _recognised(path, file)
             yield Source(path, file, format, tolerant)
     except UnreadablePhoto:
         raise
     except NotRead as error:
         raise UnreadablePhoto(path, str(error)) from None
     except Image.UnidentifiedImageError:
-        reason = f"is a broken {format.name} file, or of a rare kind: save it again in an image editor"
-        raise UnreadablePhoto(path, reason) from None
+        kind = f"is a {rare}, which is not read" if format.name == "JPEG" and (rare := rare_kind(path)) else None
+        reason = kind or f"is a broken {format.name} file, or of a rare kind"
+        raise UnreadablePhoto(path, f"{reason}: save it again in an image editor") from None
     except (Image.DecompressionBombError, MemoryError):
         raise UnreadablePhoto(path, "has far more pixels than fit in memory: make it smaller first") from None
     except Exception as error:  # decoders raise almost anything (OSError, SyntaxError, struct.error) on broken data
@@ -183,17 +188,22 @@ def opened(path: str | Path, tolerant: bool = False) -> Iterator[Source]:
         raise UnreadablePhoto(path, reason) from error
 
 
-def _recognised(path: str | Path, beginning: bytes) -> Format:
-    """The format of a file that begins like this. Raises UnreadablePhoto if there is none, or no codec for it."""
+def _recognised(path: Path, file: BinaryIO) -> Format:
+    """The format of an opened file. Raises UnreadablePhoto if it is none of ours, or no codec for it is installed."""
+    beginning = file.read(26)
     if not beginning:
         raise UnreadablePhoto(path, "is empty")
     format = format_in(beginning)
+    if format is None or format.pages:
+        is_named_raw = SUFFIXES.get(path.suffix.lower()) is RAW
+        format = RAW if is_named_raw or (format and raw.is_raw(file)) else format
     if format is None:
         *names, last = (format.name for format in FORMATS)
         known = (sentence for start, sentence in _NO_PHOTOS.items() if beginning.startswith(start))
         raise UnreadablePhoto(path, next(known, f"is not a {', '.join(names)} or {last} file"))
     if format.codec and not format.codec():
-        raise UnreadablePhoto(path, f"is a {format.name} photo: to read such files, run pip install {format.package}")
+        kind = "raw file: develop it first, or" if format is RAW else f"{format.name} photo: to read such files,"
+        raise UnreadablePhoto(path, f"is a {kind} run pip install {format.package}")
     if reason := format.rare(beginning):
         raise UnreadablePhoto(path, reason)
     return format
@@ -202,6 +212,11 @@ def _recognised(path: str | Path, beginning: bytes) -> Format:
 _NO_PHOTOS = {
     b"PK": "is a zip archive: unpack it first",
     b"%PDF": "is a PDF file: export its pictures first",
+    b"%!PS": "is a PostScript file: export it as TIFF first",
+    b"8BPS\0\2": "is a large Photoshop file (PSB), which is not read: save it as TIFF",
+    b"gimp xcf": "is a GIMP file: export it as TIFF first",
+    b"P7": "is a PAM file, which is not read: save it as PNG or TIFF",
+    b"PF": "is a PFM file in colour, which is not read: save it as TIFF",
 }
 """How files begin that people hand in all the same, and what to do with them."""
 
@@ -231,6 +246,8 @@ def needs_of(path: str | Path) -> list[int]:
 def is_coloured(path: str | Path, system: str) -> bool:
     """Whether a file says of itself that `system` coloured it (see `xmp.marked`)."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            return False
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             place = data.find(b"AISystemUsed>")
             return place >= 0 and system.encode() in data[place : place + 300].partition(b"</")[0]

@@ -10,14 +10,17 @@ from PIL import Image, ImageFile
 from PIL.ExifTags import Base
 
 from fastcolor.errors import UnreadablePhoto
+from fastcolor.photo import raw
+from fastcolor.photo.boxes import bits_of, code_points, told_in
 from fastcolor.photo.deep import is_deep, joined, lower_byte, raw_mode, read_as
+from fastcolor.photo.formats import RAW
 from fastcolor.photo.icc import Profile, load_profile, rgb_profile
 from fastcolor.photo.jpeg_end import ended
 from fastcolor.photo.metadata import BROKEN, Metadata, of_tags, read_metadata
 from fastcolor.photo.opening import MEMORY, Head, Source, opened, too_large
 from fastcolor.photo.page import STRIP, TURNS, Page, Photo, in_strips, over_white, to_uint8, upright
 from fastcolor.photo.tags import values_of
-from fastcolor.photo.tiff_read import extra_channels, is_for_pillow, read_samples, white_of
+from fastcolor.photo.tiff_read import NotRead, extra_channels, is_for_pillow, read_samples, white_of
 
 
 def read_photo(path: str | Path, tolerant: bool = False) -> Photo:
@@ -52,11 +55,11 @@ def open_photo(path: str | Path, least: int | None = None) -> Image.Image:
     """
     with opened(path) as source:
         head = source.heads()[0]
-        if least and head.tags is None:
-            (image := source.image()).draft(None, (least, least))
-        else:
-            image = source.image() if head.tags is None else None
-        if image and _is_plain(image) and _orientation(image) == 1:
+        points = code_points(source.file, source.format.name)
+        image = source.image() if head.tags is None and source.format is not RAW else None
+        if image and least:
+            image.draft(None, (least, least))
+        if image and points is None and _is_plain(image) and _orientation(image) == 1:
             image = _loaded(source, head, image)  # most photos of a training set: nothing to convert
             told = _metadata(source, head, image)
         else:
@@ -77,11 +80,23 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _read_page(source: Source, head: Head, least: int | None = None) -> Page:
+    page = _any_page(source, head, least)
+    if page.pixels.dtype == np.uint16 and page.pixels.max() < 1 << 12 and page.pixels.any():
+        source.notes.append("nearly black: of its 16 bits only the lower 12 are used")
+    return page
+
+
+def _any_page(source: Source, head: Head, least: int | None) -> Page:
+    if source.format is RAW:
+        source.notes.append(raw.NOTE)
+        pixels, told = raw.developed(source.file)
+        return Page(pixels, metadata=told)
     if head.tags is not None:
         if extra_channels(head.tags):
             source.notes.append("a channel that is neither colour nor transparency, such as infrared, left out")
         if not is_for_pillow(head.tags):
             return _own_page(source, head)
+    points, bits = code_points(source.file, source.format.name), bits_of(source.file, source.format.name)
     image = source.image(head)
     if head.tags is not None and not source.tolerant:
         covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
@@ -92,7 +107,9 @@ def _read_page(source: Source, head: Head, least: int | None = None) -> Page:
     if getattr(image, "is_animated", False) and not source.format.pages:
         which = "its main picture" if source.format.name == "HEIC" else "the first of its pictures"
         source.notes.append(f"only {which} is kept")
-    profile = _profile(image, source.notes)
+    profile = _profile(image, source.notes, points)
+    if bits > 8 and image.mode[0] not in "IF":
+        source.notes.append(f"{bits} bits reduced to 8: the decoder of {source.format.name} gives no more")
     if is_deep(image):
         del image  # its second pass needs the memory
         page, metadata = _deep_page(source, head)
@@ -125,7 +142,10 @@ def _loaded(source: Source, head: Head, image: Image.Image) -> Image.Image:
 
 
 def _metadata(source: Source, head: Head, image: Image.Image) -> Metadata:
-    return of_tags(head.tags) if head.tags is not None else read_metadata(image, source.text, source.notes)
+    if head.tags is not None:
+        return of_tags(head.tags)
+    told = read_metadata(image, source.text, source.notes)
+    return replace(told, **told_in(source.file, source.format.name, source.notes))
 
 
 def _own_page(source: Source, head: Head) -> Page:
@@ -209,30 +229,52 @@ def _orientation(image: Image.Image) -> int:
     return known if known in TURNS else 1
 
 
-def _profile(image: Image.Image, notes: list[str]) -> Profile | None:
+def _profile(image: Image.Image, notes: list[str], points: tuple[int, int] | None = None) -> Profile | None:
     """The image's ICC profile, if it has one that fits it and is not sRGB; what is done with it is noted.
 
-    For a PNG without one, what its chunks gAMA and cHRM say: PNG, third edition (W3C 2025), 4.3 and 11.3.2.
+    `points` are the file's code points, if it has any: they come before all else in a PNG, and after the profile in
+    other files. For a PNG without either, what its chunks gAMA and cHRM say: PNG, third edition (W3C 2025), 4.3 and
+    11.3.2. Raises NotRead for light that is not understood.
     """
     grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-    info = image.info
-    if info.get("icc_profile"):
+    info, is_png = image.info, image.format == "PNG"
+    if info.get("icc_profile") and not (points and is_png):
         return _usable(info["icc_profile"], "CMYK" if image.mode == "CMYK" else "L" if grey else image.mode, notes)
-    if image.format != "PNG" or "srgb" in info or not info.get("gamma"):
+    if points:
+        gamma, corners, what = *_understood(*points), f"colours of the {'PNG' if is_png else image.format} file"
+    elif is_png and "srgb" not in info and info.get("gamma"):
+        gamma, corners = 1 / info["gamma"], info.get("chromaticity") or _SRGB_CORNERS
+        if abs(gamma - 2.2) < 0.01 and np.allclose(corners, _SRGB_CORNERS, atol=0.002):
+            return None  # how sRGB is told of to programs that don't know it: 11.3.2.5
+        what = f"gamma {info['gamma']:.3g} of the PNG file"
+    else:
         return None
     try:
-        profile = load_profile(
-            rgb_profile(1 / info["gamma"], None if grey else info.get("chromaticity") or _SRGB_CORNERS)
-        )
+        profile = load_profile(rgb_profile(gamma, None if grey else corners))
     except ValueError:
         notes.append("colour space of the PNG file ignored: its numbers make no sense")
         return None
     if profile:
-        notes.append(f"gamma {info['gamma']:.3g} of the PNG file converted to sRGB")
+        notes.append(f"{what} converted to sRGB")
     return profile
 
 
+def _understood(primaries: int, transfer: int) -> tuple[float | None, tuple[float, ...]]:
+    """What code points (ITU-T H.273) mean for `rgb_profile`. Raises NotRead for light that isn't understood."""
+    if transfer in (16, 18):
+        raise NotRead("is an HDR picture (PQ or HLG), which is not read: save it with sRGB's range of light")
+    if transfer not in _GAMMAS:
+        raise NotRead(f"has light by a rare curve (code {transfer}), which is not read: save it as sRGB")
+    return _GAMMAS[transfer], _CORNERS.get(primaries, _SRGB_CORNERS)
+
+
 _SRGB_CORNERS = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # x and y of white, red, green, blue: IEC 61966-2-1
+_CORNERS = {
+    9: (0.3127, 0.329, 0.708, 0.292, 0.17, 0.797, 0.131, 0.046),  # BT.2020
+    12: (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),  # Display P3
+}
+_GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0} | dict.fromkeys((1, 2, 6, 13, 14, 15))
+"""Exponents by transfer characteristics; None for sRGB's curve, which is shown for film's (BT.709 and the like) too."""
 
 
 def _usable(data: bytes, mode: str, notes: list[str]) -> Profile | None:

@@ -20,6 +20,8 @@ _LETTERS |= {5: "u4", 10: "i4", 18: "u8"}  # 5 and 10 are pairs
 
 BELOW = (IFD.Exif, IFD.GPSInfo, IFD.Interop)
 """Tags that point to another directory; here they hold it."""
+SUB_DIRECTORIES = 330
+"""The tag that says where further pictures of a page are; it stays as it is."""
 MOST_BYTES = 16_000_000  # of all of a directory's values: many tags may point to one large block; Photoshop's layers
 MOST_TAGS = 1000
 

@@ -21,6 +21,9 @@ from fastcolor.photo.tags import LONG, SHORT, Directory, Header, packed, tag_of,
 
 STREAMS = {1: 1, 5: 5, 8: 8, 32946: 8, 32773: 32773, 34925: 34925, 50000: 50000}
 """Compressions that pack bytes without knowing what they are (none, LZW, deflate, PackBits, LZMA, Zstandard)."""
+BY_PILLOW = (2, 3, 4, 6, 7)
+"""Compressions of pictures (fax, JPEG) that libtiff, inside Pillow, unpacks."""
+_OTHERS = {34661: "JBIG", 34676: "SGI LogLuv", 34712: "JPEG 2000", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL"}
 GREY, COLORS = (0, 1), {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 8: 3, 9: 3}  # PhotometricInterpretation: channels without alpha
 LAB = (8, 9)  # CIE Lab, and as ICC stores it
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # SampleFormat
@@ -66,14 +69,17 @@ def is_for_pillow(tags: Directory) -> bool:
     """Whether Pillow reads a page's light as it is meant."""
     bits, formats = values_of(tags, Base.BitsPerSample, 1), values_of(tags, Base.SampleFormat, UNSIGNED)
     (photometric, *_), channels = values_of(tags, Base.PhotometricInterpretation, -1), _number(tags, 277, 1)
-    if values_of(tags, Base.Compression, 1)[0] not in STREAMS:
+    if values_of(tags, Base.Compression, 1)[0] in BY_PILLOW:
         return set(bits) <= {1, 2, 4, 8}  # what it can't read it refuses
-    if set(formats) - {UNSIGNED, 4} or len(set(bits)) > 1:
+    if values_of(tags, Base.Compression, 1)[0] not in STREAMS or set(formats) - {UNSIGNED, 4} or len(set(bits)) > 1:
         return False
     if photometric in GREY:
         return bits[0] in (1, 2, 4, 8) and channels == 1
     alone = channels == COLORS.get(photometric, 3) or (photometric == 2 and channels == 4 and Base.ExtraSamples in tags)
-    return bits[0] == 8 and photometric in (2, 5, 6) and alone
+    if photometric == 6:
+        return bits[0] == 8 and alone and values_of(tags, 530, 2, 2) == (1, 1)
+    is_whole = channels < 4 or photometric == 5 or _number(tags, Base.PlanarConfiguration, 1) == 1
+    return bits[0] == 8 and photometric in (2, 5) and alone and is_whole
 
 
 def layout_of(tags: Directory) -> Layout:
@@ -85,6 +91,10 @@ def layout_of(tags: Directory) -> Layout:
         raise NotRead("is a broken TIFF file: save it again in an image editor")
     if len({*bits}) > 1 or len({*formats}) > 1:
         raise NotRead(f"has channels of different kinds ({bits} bits), which are not read: {REMEDY}")
+    compression = _number(tags, Base.Compression, 1)
+    if compression not in STREAMS and compression not in BY_PILLOW:
+        name = _OTHERS.get(compression, f"number {compression}")
+        raise NotRead(f"is compressed by a rare method ({name}), which is not read: {REMEDY}")
     if photometric not in COLORS or channels < COLORS[photometric]:
         kind = f"photometric interpretation {photometric}, {channels} channels"
         raise NotRead(f"is of a rare kind ({kind}), which is not read: {REMEDY}")
@@ -95,8 +105,7 @@ def layout_of(tags: Directory) -> Layout:
         kind, known = UNSIGNED, (8, 16)  # a and b of CIE Lab are signed, whatever SampleFormat says
     if size not in known or (photometric == 3 and size > 8):
         raise NotRead(f"has {named}samples of {size} bits, which are not read: {REMEDY}")
-    compression = _number(tags, Base.Compression, 1)
-    if compression not in STREAMS:
+    if compression in BY_PILLOW:
         raise NotRead(f"has {named}samples of {size} bits in compression {compression}, which are not read: {REMEDY}")
     extra = values_of(tags, Base.ExtraSamples)
     alpha = next((n for n, means in enumerate(extra) if means in (1, 2)), None)
@@ -156,7 +165,7 @@ def read_samples(
         if layout.alpha is not None:
             stored_alpha[rows, columns] = values[..., -1]
             if layout.is_premultiplied:
-                _divide(values)
+                _divide(values, signed=2 if layout.photometric == 8 else 0)
         colored = paint(values[..., : layout.colors])
         stored[rows, columns] = colored[..., 0] if not shape else colored
 
@@ -250,12 +259,19 @@ def _lab(values: np.ndarray, photometric: int) -> np.ndarray:
     return np.stack([100 * light, *(signed[..., n] / np.float32(step) for n in (1, 2))], axis=-1)
 
 
-def _divide(values: np.ndarray) -> None:
-    """Take alpha, the last channel, out of the others, in place."""
+def _divide(values: np.ndarray, signed: int) -> None:
+    """Take alpha, the last channel, out of the others, in place; the last `signed` of those, a and b, are signed."""
     most = np.iinfo(values.dtype).max
+    plain = values.shape[-1] - 1 - signed
     for (strip,) in in_strips(values):
         alpha = strip[..., -1:].astype(np.uint32)
-        strip[..., :-1] = np.minimum((strip[..., :-1] * np.uint32(most) + alpha // 2) // np.maximum(alpha, 1), most)
+        strip[..., :plain] = np.minimum(
+            (strip[..., :plain] * np.uint32(most) + alpha // 2) // np.maximum(alpha, 1), most
+        )
+        if signed:
+            whole = np.dtype(f"i{values.itemsize}")
+            colors = strip[..., plain:-1].astype(whole) / np.maximum(alpha, 1) * most
+            strip[..., plain:-1] = np.rint(colors).clip(-(most // 2) - 1, most // 2).astype(whole).astype(strip.dtype)
 
 
 def _segments(

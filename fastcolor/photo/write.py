@@ -61,7 +61,7 @@ def write_photo(photo: Photo, path: str | Path, quality: int = 95) -> list[str]:
     told, image = page.metadata, _writable(page, format, notes)
     exif = told.exif and b"Exif\0\0" + told.exif
     options = {"exif": exif, "dpi": told.dpi, "comment": told.comment if "comment" in format.holds else None}
-    options = format.options(quality, told) | {name: value for name, value in options.items() if value}
+    options = format.options(quality, told, min(image.size)) | {name: value for name, value in options.items() if value}
     save_photo(image, path, **options)
     return notes
 
