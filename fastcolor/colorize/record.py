@@ -28,13 +28,16 @@ class Weights(NamedTuple):
 
 def weights_of(weights: str | Path | None) -> Weights:
     """Name and digest of a weights file (see `weights_file`). A missing file has no digest."""
-    path = weights_file(weights)
+    path, digest = weights_file(weights), hashlib.sha256()
     try:
-        # of a pipe, reading would wait for ever
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
+        if not path.is_file():  # of a pipe, reading would wait for ever
+            return Weights(path.stem, "")
+        with open(path, "rb") as file:
+            while part := file.read(1 << 20):  # the whole file at once would be at the peak of memory
+                digest.update(part)
     except OSError:  # it is said when they are loaded
-        digest = ""
-    return Weights(path.stem, digest)
+        return Weights(path.stem, "")
+    return Weights(path.stem, digest.hexdigest()[:12])
 
 
 def mark_of(weights: Weights) -> Mark:
