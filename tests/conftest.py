@@ -1,6 +1,7 @@
 """Tiny drawn photos, and one tiny run of all four stages that many tests look at."""
 
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,17 @@ def cache_home(tmp_path_factory):
     """The tests' own cache folder: nothing is left in the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode(tmp_path_factory):
+    """Processes that tests begin keep their bytecode for each other: to compile torch and fastai takes three times as
+    long as to import them. Only where it is not written anyway."""
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.dont_write_bytecode:
+            patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
         yield
 
 
@@ -35,6 +47,20 @@ def unreachable(arch: str, load) -> None:
     raise UserError(f"{arch}'s ImageNet weights can't be fetched (tests do without)")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_curves():
+    """Trainings don't draw their history, which takes a third of their time; in `helpers.curves_drawn` they do."""
+    if find_spec("torch") is None:
+        yield
+        return
+    from fastcolor.training import fit, history
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fit, history):
+            patch.setattr(module, "draw_history", lambda folder: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory) -> Path:
     """A folder of 24 drawn photos of 40 px."""
@@ -47,10 +73,11 @@ def scenes(tmp_path_factory) -> Path:
 def finished_run(scenes, tmp_path_factory) -> Path:
     """A run folder after all four stages. Not to be written into: see `own_run`."""
     import torch  # here: the tests of colouring run where it is not installed, too
-    from helpers import run_stages
+    from helpers import curves_drawn, run_stages
 
     torch.manual_seed(0)
-    return run_stages(scenes, tmp_path_factory.mktemp("runs") / "finished")
+    with curves_drawn():
+        return run_stages(scenes, tmp_path_factory.mktemp("runs") / "finished")
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from fastcolor.recipes.cyclegan import CRITICS, GENERATORS, CycleStep
 from fastcolor.recipes.lab_cgan import LabCGANStep
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
+from fastcolor.runs.curves import draw_history
 from fastcolor.runs.run import Run, open_run
+from fastcolor.training import fit
 from fastcolor.training.steps import Networks, Step, recipe_learner
 
 FIRST, LAST = -1000, 1000  # orders of callbacks: before, and behind, all of fastai's and of the package's
@@ -47,6 +49,14 @@ def run_stages(data: Path, run: Path, **options) -> Path:
     stage3_pretrain_critic.main(epochs=2, **common)
     stage4_gan.main(epochs=2, switcher="fixed", **common)
     return run
+
+
+@contextmanager
+def curves_drawn() -> Iterator[None]:
+    """Trainings in here draw their history at the end, as they do outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "draw_history", draw_history)
+        yield
 
 
 class Killed(BaseException):

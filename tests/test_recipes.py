@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import At, during_fit, killed_after, prepared
+from helpers import At, curves_drawn, during_fit, killed_after, prepared
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from skimage.color import rgb2lab
@@ -85,8 +85,9 @@ def data(scenes, two_folders) -> dict[str, dict]:
 def runs(data, tmp_path_factory) -> dict[str, Path]:
     """A finished run of two epochs of each recipe. Not to be written into."""
     root = tmp_path_factory.mktemp("recipes")
-    for name, recipe in RECIPES.items():
-        recipe.main(run=str(root / name), epochs=2, **data[name])
+    with curves_drawn():
+        for name, recipe in RECIPES.items():
+            recipe.main(run=str(root / name), epochs=2, **data[name])
     return {name: root / name for name in RECIPES}
 
 

@@ -30,7 +30,7 @@ from fastcolor.color.cie import (
 )
 from fastcolor.files import in_threads
 
-PIECE = 1 << 15  # pixels worked on at a time: a few arrays of so many floats fit into a core's own cache
+PIECE = 1 << 16  # pixels worked on at a time: few calls, and a few arrays of so many floats fit into a core's cache
 LEVELS, HUES = 128, 512  # of the table of sRGB's borders
 
 _ROOTS = np.float32([1 / A_SCALE, -1 / B_SCALE])[:, None]  # f(X) = f(Y) + a / 500, f(Z) = f(Y) - b / 200

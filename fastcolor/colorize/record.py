@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +42,11 @@ def weights_of(weights: str | Path | None) -> Weights:
 @lru_cache(16)
 def _digest(path: Path, size: int, time: int) -> str:
     """The beginning of a file's SHA-256; computed once for each version of the file: a page asks for each photo."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256()
+    with open(path, "rb") as opened:
+        while part := opened.read(1 << 20):  # the whole file at once would be at the peak of memory
+            digest.update(part)
+    return digest.hexdigest()[:12]
 
 
 def mark_of(weights: Weights) -> Mark:
@@ -93,4 +98,6 @@ class Record:
             source = {"bytes": found.st_size, "time": found.st_mtime_ns}
         except OSError:
             source = {}
-        return {"result": self._name(job), "source": source, "settings": self.settings}
+        line = {"result": self._name(job), "source": source, "settings": self.settings}
+        told = repr([astuple(hint) for hint in job.hints]).encode()
+        return {**line, "hints": hashlib.sha256(told).hexdigest()[:12]} if job.hints else line

@@ -99,10 +99,15 @@ def _rebuilt(kind: str, config: dict, tensors: dict[str, Tensor]) -> nn.Module:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Skip the random first weights: the meta device holds no values, and normal_'s imports take 8 s there."""
+    """Skip what only fills first weights: the meta device holds no values, and runs these as slow Python.
+
+    `normal_`'s imports take seconds there; `mv` and `normalize` are the 15 steps by which each spectral norm begins.
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in (Tensor.normal_, nn.init.normal_):
+        if func is torch.mv:
+            return args[0][:, 0]  # of the product's shape
+        if func in (Tensor.normal_, nn.init.normal_, nn.functional.normalize):
             return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
 

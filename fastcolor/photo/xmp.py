@@ -7,8 +7,8 @@ import hashlib
 import re
 import struct
 from dataclasses import dataclass
+from html import escape  # not of xml.sax: that imports urllib, and with it http and ssl
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 MAIN, EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 """What a JPEG's APP1 segments begin with that hold XMP: ISO 16684-3, 7.3, and what does not fit into one segment."""
@@ -45,8 +45,8 @@ def marked(xmp: bytes | None, mark: Mark, notes: list[str]) -> bytes:
         notes.append(f"its digital source type was {other[0].rpartition('/')[2][:60]}")
     fields = {
         "DigitalSourceType": SOURCE_TYPE,
-        "AISystemUsed": _with(systems, escape(mark.system)),
-        "AISystemVersionUsed": _with(versions, escape(mark.version)),
+        "AISystemUsed": _with(systems, escape(mark.system, quote=False)),
+        "AISystemVersionUsed": _with(versions, escape(mark.version, quote=False)),
     }
     if [types, systems, versions] == [[value] for value in fields.values()]:
         return text.encode()
