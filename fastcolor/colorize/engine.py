@@ -1,8 +1,8 @@
 """What runs a network: onnxruntime, or torch for what onnxruntime can't. Everything around it is numpy.
 
-    engine = load_engine(weights)                     # see `load`
-    ab = engine(lightness)                            # (N, 1, h, w) to (N, 2, h, w), float32
-    ab, more = engine.run(("ab", "more"), lightness)  # further results, where the network has some
+engine = load_engine(weights)                     # see `load`
+ab = engine(lightness)                            # (N, 1, h, w) to (N, 2, h, w), float32
+ab, more = engine.run(("ab", "more"), lightness)  # further results, where the network has some
 """
 
 from abc import ABC, abstractmethod
@@ -58,3 +58,9 @@ class Engine(ABC):
     @abstractmethod
     def _run(self, inputs: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """The outputs of all inputs."""
+
+
+def deaf(weights: Path) -> UserError:
+    """What to raise for weights of a network that does not listen."""
+    what = "takes no hints and no colours of another photo"
+    return UserError(f"{weights} {what}: use the weights that come with fastcolor")
