@@ -1,8 +1,8 @@
 """What runs a network: onnxruntime, or torch for what onnxruntime can't. Everything around it is numpy.
 
-engine = load_engine(weights)                     # see `load`
-ab = engine(lightness)                            # (N, 1, h, w) to (N, 2, h, w), float32
-ab, more = engine.run(("ab", "more"), lightness)  # further results, where the network has some
+    engine = load_engine(weights)                     # see `load`
+    ab = engine(lightness)                            # (N, 1, h, w) to (N, 2, h, w), float32
+    ab, more = engine.run(("ab", "more"), lightness)  # further results, where the network has some
 """
 
 from abc import ABC, abstractmethod
