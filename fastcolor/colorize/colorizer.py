@@ -147,12 +147,15 @@ class Colorizer:
           UserError: `size` or `strength` is out of range, the network gives no colours or takes no hints, or `like` has
             no colours.
         """
-        image = _opened(photo)
-        pixels = np.asarray(image)
-        if hints:
-            for note in self.notes(pixels, hints):
-                warn(note, stacklevel=2)
-        return self._finished(image, self.pixels(pixels, size=size, strength=strength, hints=hints, like=like))
+        if not hints and like is None:
+            return self.batch([photo], size=size, strength=strength)[0]
+        image, notes = _opened(photo), []
+        pixels = self.pixels(
+            np.asarray(image), size=size, strength=strength, hints=hints, like=like, notes=notes
+        )
+        for note in notes:
+            warn(note, stacklevel=2)
+        return self._finished(image, pixels)
 
     def batch(
         self,
@@ -191,13 +194,15 @@ class Colorizer:
         strength: float | None = None,
         hints: Sequence[Hint] = (),
         like: str | Path | Image.Image | Reference | None = None,
+        notes: list[str] | None = None,
     ) -> np.ndarray:
         """Colour one photo that is an array, at 8 or 16 bits.
 
         Arguments:
           pixels (np.ndarray): sRGB, `(H, W)` or `(H, W, 3)`, uint8 (0..255) or uint16 (0..65535). Of colours only the
             lightness is used, where `keeps_light` is True.
-          size, strength, hints, like: As in `__call__`, but for the warning (see `notes`).
+          size, strength, hints, like: As in `__call__`.
+          notes (list of str): Gets a sentence for each hint whose colour does not exist at the photo's lightness there.
 
         Returns:
           (np.ndarray): sRGB, `(H, W, 3)`, of the same dtype.
@@ -210,6 +215,8 @@ class Colorizer:
         check_hints(hints)
         size, strength = self._options(size, strength)
         lightness = self._light(pixels, size)
+        if notes is not None:
+            notes += pulled_in(hints, lightness)
         if like is not None:
             reference = like if isinstance(like, Reference) else self.reference(like)
             hints = [*hints_like(self.listener, lightness, reference), *hints]
@@ -243,10 +250,6 @@ class Colorizer:
         lightness = self._light(pixels, self.size)
         small = image.convert("RGB").resize(lightness.shape[::-1], Image.Resampling.BOX)
         return reference_of(self.listener, np.asarray(small), lightness)
-
-    def notes(self, pixels: np.ndarray, hints: Sequence[Hint]) -> list[str]:
-        """A sentence for each hint whose colour does not exist at the lightness of a photo (see `pixels`) there."""
-        return pulled_in(hints, self._light(pixels, self.size))
 
     def _options(self, size: int | None, strength: float | None) -> tuple[int | None, float]:
         size = self.size if size is None else size

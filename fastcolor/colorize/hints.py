@@ -22,10 +22,10 @@ from fastcolor.color.cie import AB_RANGE, ab_of
 from fastcolor.color.fullsize import ab_in_gamut
 from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
+from fastcolor.photo.folders import HINTS
 
 VERSION = 1
 """The version of the layout of `PHOTO.hints.json`; a file with a newer one is refused."""
-SUFFIX = ".hints.json"
 MOST_HINTS = 500
 """Of one photo: as the network sees it, there is no room for more."""
 MOST_BYTES = 1 << 20  # of a file: MOST_HINTS take a tenth
@@ -94,14 +94,14 @@ def check_hints(hints: Sequence[Hint]) -> None:
 
 def hints_file(photo: str | Path) -> Path:
     """Where a photo's hints are kept: `PHOTO.hints.json`, beside it."""
-    return Path(f"{os.fspath(photo)}{SUFFIX}")
+    return Path(f"{os.fspath(photo)}{HINTS}")
 
 
 def read_hints(path: str | Path) -> list[Hint]:
     """The hints in a file that `write_hints` wrote. Raises UserError for a missing, damaged, foreign or newer one."""
     try:
         if not os.path.isfile(path):  # reading a pipe would wait for ever
-            raise UserError(f"{path} is no file: give a {SUFFIX} file")
+            raise UserError(f"{path} is no file: give a {HINTS} file")
         if os.path.getsize(path) > MOST_BYTES:
             raise ValueError("it is too large")
         held = json.loads(Path(path).read_text(encoding="utf-8"))
