@@ -29,8 +29,10 @@ VERSION = 1
 MOST_HINTS = 500
 """Of one photo: as the network sees it, there is no room for more."""
 MOST_BYTES = 1 << 20  # of a file: MOST_HINTS take a tenth
-RADIUS = 0.02
-"""The default, a share of the photo's short side: about as large as the points that the network was trained with."""
+RADIUS = 0.1
+"""The default reach of a hint, a share of the photo's short side."""
+PLACE = 3 / 256  # half the side of the square that a hint covers in any case, likewise, as in Zhang et al. 2017
+LIKE = 8.0  # units of L by which places may differ from the hint's own to be covered, too
 PULLED = 0.95  # a colour that keeps less of its chroma than this at a photo's lightness was pulled in, and it is said
 
 
@@ -39,8 +41,8 @@ class Hint:
     """A colour at a place of a photo. Its own lightness plays no part: the photo keeps its light.
 
     `x` and `y` are shares of the width and height of the upright photo, 0 to 1, from its left upper corner. `color` is
-    hex ("#2b4c9b"), a CSS name ("navy"; greys are colours too), or (a, b) of CIE Lab. `radius` is a share of the short
-    side, up to 1. Raises UserError for anything else.
+    hex ("#2b4c9b"), a CSS name ("navy"; greys are colours too), or (a, b) of CIE Lab. `radius` is how far it reaches
+    over what has the same light, as a share of the short side, up to 1. Raises UserError for anything else.
     """
 
     x: float
@@ -139,19 +141,41 @@ def write_hints(path: str | Path, hints: Sequence[Hint]) -> None:
 def points_of(hints: Sequence[Hint], lightness: np.ndarray) -> np.ndarray:
     """Hints as the planes a, b, mask that a network takes: `(3, h, w)` float32, of its lightness `(h, w)`.
 
-    A hint covers the pixels whose middle is within its square, at least one; a later one covers earlier ones. Each
-    pixel gets the hint's colour as far as sRGB has it at the lightness there.
+    A hint covers a small square, and what is joined to it within its radius and has nearly its light: the network hears
+    it better than the square alone, and the things around are left out. A later hint covers earlier ones. Each pixel
+    gets the hint's colour as far as sRGB has it at the lightness there.
     """
-    height, width = lightness.shape
-    points = np.zeros((3, height, width), np.float32)
+    points = np.zeros((3, *lightness.shape), np.float32)
     for hint in hints:
-        reach = max(0.5, hint.radius * min(height, width))
-        rows, columns = (_span(share * side, reach, side) for share, side in ((hint.y, height), (hint.x, width)))
-        light = lightness[rows, columns]
-        ab = np.broadcast_to(np.float32(hint.ab)[:, None], (2, light.size))
-        points[:2, rows, columns] = ab_in_gamut(light.ravel(), ab).reshape(2, *light.shape)
-        points[2, rows, columns] = 1
+        covered = _covered(hint, lightness)
+        light = lightness[covered]
+        points[:2, covered] = ab_in_gamut(light, np.repeat(np.float32(hint.ab)[:, None], len(light), axis=1))
+        points[2, covered] = 1
     return points
+
+
+def _covered(hint: Hint, lightness: np.ndarray) -> np.ndarray:
+    """Which pixels a hint covers: a mask `(h, w)`."""
+    place = _square(hint, min(hint.radius, PLACE), lightness.shape)
+    box = _square(hint, hint.radius, lightness.shape)
+    like = np.zeros(lightness.shape, bool)
+    like[box] = np.abs(lightness[box] - np.median(lightness[place])) < LIKE
+    like[place] = True
+    like, covered = np.pad(like[box], 1), np.zeros(lightness.shape, bool)
+    covered[place] = True
+    grown, count = np.pad(covered[box], 1), 0
+    while grown.sum() > count:
+        count = grown.sum()
+        for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            grown |= np.roll(grown, step, axis) & like
+    covered[box] = grown[1:-1, 1:-1]
+    return covered
+
+
+def _square(hint: Hint, radius: float, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The pixels whose middle is within a radius of a hint, along both axes; at least one."""
+    reach = max(0.5, radius * min(shape))
+    return tuple(_span(share * side, reach, side) for share, side in zip((hint.y, hint.x), shape, strict=True))
 
 
 def _span(middle: float, reach: float, side: int) -> slice:
