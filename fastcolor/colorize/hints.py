@@ -110,7 +110,7 @@ def read_hints(path: str | Path) -> list[Hint]:
         version, hints = held["version"], held["hints"]
         if type(version) is int and version > VERSION:
             raise UserError(f"{path} was written by a newer fastcolor: upgrade this one to use it")
-        if version != VERSION or not isinstance(hints, list):
+        if type(version) is not int or version != VERSION or not isinstance(hints, list):
             raise ValueError("version or hints are wrong")
     except OSError as error:
         raise UserError(f"{path} can't be read ({one_line(error.strerror or error)}): check its permissions") from None
@@ -138,24 +138,26 @@ def write_hints(path: str | Path, hints: Sequence[Hint]) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def points_of(hints: Sequence[Hint], lightness: np.ndarray) -> np.ndarray:
+def points_of(hints: Sequence[Hint], covers: Sequence[np.ndarray], lightness: np.ndarray) -> np.ndarray:
     """Hints as the planes a, b, mask that a network takes: `(3, h, w)` float32, of its lightness `(h, w)`.
 
-    A hint covers a small square, and what is joined to it within its radius and has nearly its light: the network hears
-    it better than the square alone, and the things around are left out. A later hint covers earlier ones. Each pixel
-    gets the hint's colour as far as sRGB has it at the lightness there.
+    `covers` are those of `cover`. A later hint covers earlier ones. Each pixel gets the hint's colour as far as sRGB
+    has it at the lightness there.
     """
     points = np.zeros((3, *lightness.shape), np.float32)
-    for hint in hints:
-        covered = _covered(hint, lightness)
+    for hint, covered in zip(hints, covers, strict=True):
         light = lightness[covered]
         points[:2, covered] = ab_in_gamut(light, np.repeat(np.float32(hint.ab)[:, None], len(light), axis=1))
         points[2, covered] = 1
     return points
 
 
-def _covered(hint: Hint, lightness: np.ndarray) -> np.ndarray:
-    """Which pixels a hint covers: a mask `(h, w)`."""
+def cover(hint: Hint, lightness: np.ndarray) -> np.ndarray:
+    """Which pixels of a photo's lightness `(h, w)` a hint covers: a mask `(h, w)`.
+
+    A small square, and what is joined to it within the hint's radius and has nearly its light: the network hears that
+    better than the square alone, and the things around are left out.
+    """
     place = _square(hint, min(hint.radius, PLACE), lightness.shape)
     box = _square(hint, hint.radius, lightness.shape)
     like = np.zeros(lightness.shape, bool)
@@ -181,6 +183,22 @@ def _square(hint: Hint, radius: float, shape: tuple[int, int]) -> tuple[slice, s
 def _span(middle: float, reach: float, side: int) -> slice:
     first = min(max(0, math.ceil(middle - reach - 0.5)), side - 1)
     return slice(first, max(first + 1, min(side, math.floor(middle + reach - 0.5) + 1)))
+
+
+def corrected(ab: np.ndarray, points: np.ndarray, hints: Sequence[Hint], covers: Sequence[np.ndarray]) -> np.ndarray:
+    """The network's ab `(2, h, w)`, moved so that each hint's place has its colour; less and less up to its radius.
+
+    `points` are those of `points_of`.
+    """
+    shape, ab = ab.shape[1:], ab.copy()
+    for hint, covered in zip(hints, covers, strict=True):
+        place = (slice(None), *_square(hint, min(hint.radius, PLACE), shape))
+        wrong = (points[:2][place] - ab[place]).mean((1, 2))
+        rows, columns = np.nonzero(covered)
+        far = np.maximum(abs(rows + 0.5 - hint.y * shape[0]), abs(columns + 0.5 - hint.x * shape[1])) / min(shape)
+        share = np.clip(1 - (far - PLACE) / max(hint.radius - PLACE, PLACE), 0, 1)
+        ab[:, rows, columns] += wrong[:, None] * share
+    return ab
 
 
 def pulled_in(hints: Sequence[Hint], lightness: np.ndarray) -> list[str]:

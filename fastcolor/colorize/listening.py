@@ -8,7 +8,7 @@ import numpy as np
 from fastcolor.color.ab_grid import CENTRES
 from fastcolor.color.fullsize import ab_in_gamut, rgb_of
 from fastcolor.colorize.engine import Engine
-from fastcolor.colorize.hints import Hint, check_place, points_of
+from fastcolor.colorize.hints import Hint, check_place, corrected, cover, points_of
 from fastcolor.errors import UserError
 
 MOST_SUGGESTIONS = 30
@@ -24,9 +24,10 @@ class Told(NamedTuple):
 
 def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint]) -> Told:
     """What an engine that listens says of a photo's lightness `(h, w)`, L, with these hints."""
-    points = points_of(hints, lightness)
+    covers = [cover(hint, lightness) for hint in hints]
+    points = points_of(hints, covers, lightness)
     ab, classes = engine.run(("ab", "classes"), lightness[None, None], points=points[None])
-    return Told(ab[0], classes[0])
+    return Told(corrected(ab[0], points, hints, covers), classes[0])
 
 
 class Suggestion(NamedTuple):
