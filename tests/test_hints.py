@@ -13,8 +13,9 @@ from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 import fastcolor
 from fastcolor import Colorizer, Hint
 from fastcolor.color.fullsize import ab_in_gamut, rgb_of
-from fastcolor.colorize.hints import MOST_HINTS, cover, hints_file, points_of, pulled_in, read_hints, write_hints
+from fastcolor.colorize.hints import MOST_HINTS, hints_file, pulled_in, read_hints, write_hints
 from fastcolor.colorize.listening import suggestions
+from fastcolor.colorize.reach import contained, cover, points_of
 from fastcolor.errors import UserError
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.weights import LEAN
@@ -94,6 +95,16 @@ def test_a_hint_ends_where_the_light_changes_and_does_not_jump_over_it():
     light[:, 40:50] = 30
     covered = cover(Hint(0.5, 0.5, (10, 20), 0.5), light)
     assert covered[:, :40].all() and not covered[:, 40:].any()
+
+
+def test_what_a_hint_tints_faintly_stays_as_it_was_and_what_it_colors_clearly_is_kept():
+    light = np.full((40, 80), 60, np.float32)
+    light[:, 20:] = 30
+    hint, plain, told = Hint(0.1, 0.5, (40, 0)), np.zeros((2, 40, 80), np.float32), np.zeros((2, 40, 80), np.float32)
+    told[0, :, :20], told[0, :, 20:60], told[0, :, 60:] = 40, 30, 5
+    found = contained(told, plain, [hint], [cover(hint, light)])
+    assert (found[0, :, :60] == told[0, :, :60]).all() and not found[0, :, 60:].any()
+    assert not found[1].any()
 
 
 def test_a_hint_is_at_the_same_place_at_any_size():
@@ -287,7 +298,7 @@ def test_hints_beside_a_photo_are_read_and_are_no_files_of_another_kind(album, c
     assert capsys.readouterr().out.splitlines()[0].startswith("3 coloured")
     pictures = [np.asarray(Image.open(f"out/{name}.png"), float) for name in "abc"]
     assert np.abs(pictures[0] - pictures[1]).mean() > 3 and np.array_equal(pictures[1], pictures[2])
-    expected = Colorizer()(Image.open("album/a.png"), hints=[Hint(0.5, 0.5, (30, -40))])
+    expected = Colorizer().pixels(np.asarray(Image.open("album/a.png")), hints=[Hint(0.5, 0.5, (30, -40))])
     assert np.array_equal(pictures[0], expected)
     assert color(album, "-o", "out") == 0
     assert capsys.readouterr().out.splitlines() == ["0 coloured, 3 skipped: already done"]
