@@ -230,13 +230,13 @@ class Colorizer:
         """
         return self.prepare(photo).suggest(x, y, n)
 
-    def prepare(self, photo: str | Path | Image.Image, side: int = 1280) -> Prepared:
+    def prepare(self, photo: str | Path | Image.Image, side: int = 1280, size: int | None = None) -> Prepared:
         """A photo for many changes of its hints: previews of at most `side` pixels on the long side, suggestions.
 
         Raises UserError for a photo that can't be read, and for weights that take no hints.
         """
         image = _opened(photo)
-        lightness = self._light(np.asarray(image), self.size)
+        lightness = self._light(np.asarray(image), self.size if size is None else size)
         image.thumbnail((side, side))
         return Prepared(self.listener, np.asarray(image), lightness, self._maps, self.strength)
 

@@ -33,9 +33,13 @@ class Prepared:
             self._last = tuple(hints), told
         return told
 
+    def ab(self, hints: Sequence[Hint] = ()) -> np.ndarray:
+        """a and b of the coloured photo, `(2, h, w)` float32, as large as the network sees it. Raises as `preview`."""
+        return self._told(hints).ab
+
     def preview(self, hints: Sequence[Hint] = (), strength: float | None = None) -> Image.Image:
         """The coloured photo, RGB, `size`. Raises UserError for hints that can't be used."""
-        maps = self._maps(self._lightness[None, None], self._told(hints).ab[None])[0]
+        maps = self._maps(self._lightness[None, None], self.ab(hints)[None])[0]
         return Image.fromarray(recolor(self._pixels, maps, self._strength if strength is None else strength))
 
     def suggest(self, x: float, y: float, n: int = 9, hints: Sequence[Hint] = ()) -> list[Suggestion]:
