@@ -28,7 +28,7 @@ VERSION = 1
 MOST_HINTS = 500
 """Of one photo: as the network sees it, there is no room for more."""
 MOST_BYTES = 1 << 20  # of a file: MOST_HINTS take a tenth
-RADIUS = 0.1
+RADIUS = 0.04
 """The default reach of a hint, a share of the photo's short side."""
 PULLED = 0.95  # a colour that keeps less of its chroma than this at a photo's lightness was pulled in, and it is said
 
