@@ -88,7 +88,7 @@ export function sentenceOf(photo) {
 }
 
 /** Remove photos; for some seconds that can be undone. */
-export function remove(which) {
+function remove(which) {
   forget();
   const places = takeOff(which);
   const what = which.length === 1 ? which[0].name : `${which.length} photos`;
