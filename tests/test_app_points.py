@@ -353,3 +353,20 @@ def test_what_is_no_colour_changes_nothing_and_is_said(page, color):
     page.locator("#note:visible").wait_for()
     seen(page)
     assert [point["color"] for point in points(page)] == [EVENING]
+
+
+def test_points_that_the_server_could_not_be_told_are_not_left_out_of_a_download(page):
+    page.route("**/hints", lambda route: route.abort())
+    click(page, *IN_SKY)
+    page.locator("#suggestions .swatch").first.wait_for()
+    page.fill("#hex", EVENING)
+    page.keyboard.press("Enter")
+    page.locator("#view-state").get_by_text("The server does not answer").wait_for()
+    page.locator("#view-download").click()
+    page.wait_for_timeout(500)
+    assert page.locator("#view-download").is_enabled()
+    page.unroute("**/hints")
+    page.locator("#reach").fill("0.3")  # any change tells all of it
+    seen(page)
+    assert [point["color"] for point in points(page)] == [EVENING]
+    assert set(files(page, page.locator("#view-download"))) == {"scene.png", "scene.png.hints.json"}

@@ -11,8 +11,7 @@ export function setHints(photo, hints, gesture = null) {
     photo.past = [...photo.past, photo.hints];
     photo.future = [];
   }
-  photo.gesture = gesture;
-  photo.hints = hints;
+  Object.assign(photo, { gesture, hints, refused: null });
   changed(photo);
 }
 
@@ -24,7 +23,7 @@ function step(photo, from, to) {
   photo[to] = [...photo[to], photo.hints];
   photo.hints = photo[from].at(-1);
   photo[from] = photo[from].slice(0, -1);
-  photo.gesture = null;
+  photo.gesture = photo.refused = null;
   changed(photo);
 }
 
@@ -34,7 +33,7 @@ export function startHints() {
 }
 
 function push(photo) {
-  if (photo.pushing || !photo.id || !photo.version || (photo.heard === photo.hints && !photo.given)) return;
+  if (photo.pushing || photo.refused || !photo.id || !photo.version || (photo.heard === photo.hints && !photo.given)) return;
   photo.pushing = send(photo).finally(() => {
     photo.pushing = null;
     changed(photo);
@@ -45,7 +44,7 @@ async function send(photo) {
   const { hints: sent, given, heard: before } = photo;
   const body = given ?? JSON.stringify({ version: 1, hints: sent.map(plain) });
   photo.heard = sent;
-  photo.given = photo.refused = null;
+  photo.given = null;
   try {
     const { hints, ...said } = await ask(`/photos/${photo.id}/hints`, { method: "PUT", body });
     if (given) photo.hints = photo.heard = hints.map(plain);
@@ -53,7 +52,8 @@ async function send(photo) {
     take(photo, said);
   } catch (error) {
     photo.refused = error.message;
-    if (error.status === 422 && !given) photo.hints = photo.heard = before; // what can't be is taken back
+    photo.heard = before; // told again after the next change, unless it is one that can't be, which is taken back
+    if (error.status === 422 && !given) photo.hints = before;
   }
 }
 

@@ -137,6 +137,7 @@ function forgotten(photo) {
   photo.id = null;
   photo.version = photo.ticket = 0;
   photo.heard = NONE;
+  photo.refused = null;
   photo.isHopeless = !photo.file;
   fail(photo, "The server has deleted this photo, because this page was inactive for too long.");
 }
@@ -169,6 +170,7 @@ async function make(photo, what) {
   while (photo.id && photos.includes(photo)) {
     if (!isSettled(photo) || photo.pushing) await new Promise((resolve) => photo.waiting.push(resolve));
     else if (photo.state === "failed") return false;
+    else if (photo.heard !== photo.hints) return false; // the server could not be told: the photo says why
     else if (differs(photo)) await order(photo, settingsOf(photo));
     else if (photo.ready.includes(what)) return true;
     else await order(photo, { make: what });
