@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from starlette.testclient import TestClient
 from fastcolor.app import desk, own, server
 from fastcolor.app.command import listen
 from fastcolor.networks.checkpoint import save_tensors
+from fastcolor.photo.formats import FORMATS
 from fastcolor.runs import listing as runs
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.weights import BUNDLED
@@ -480,6 +482,14 @@ def test_the_page_and_its_examples_come_from_here_alone(client):
         assert "://" not in text
     example = Image.open(io.BytesIO(client.get(setup["examples"][0]).content))
     assert (example.mode, example.size) == ("L", (512, 512))
+
+
+def test_only_formats_that_the_server_reads_are_offered(client, monkeypatch):
+    assert ".jpg" in client.get("/setup").json()["formats"]["JPEG"]
+    for reads in (True, False):
+        known = [replace(each, codec=lambda: reads) if each.name == "HEIC" else each for each in FORMATS]  # noqa: B023
+        monkeypatch.setattr(server, "FORMATS", known)
+        assert ("HEIC" in client.get("/setup").json()["formats"]) == reads
 
 
 def hinted(client, photo: dict, hints: list[dict], version=1) -> httpx.Response:
