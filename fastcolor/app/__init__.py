@@ -1,9 +1,15 @@
 """`fastcolor app`: a page that colours photos in a browser, and shows runs while they train.
 
-    command.py  `fastcolor app`: the address, and how it ends
+    command.py  `fastcolor app`: what is said, and how it ends
+    addresses.py  the addresses under which others reach the page, and their QR code
     server.py   what is answered to which request
+    zipping.py  a zip file, made while it is sent
     guard.py    who may ask
-    desk.py     the photos that were handed in, and the thread that colours them one after the other
+    limits.py   what slow and greedy clients may take
+    desk.py     the photos that were handed in, and the thread that works on them one after the other
+    handed.py   one of these photos
+    looks.py    what the page shows of it
+    own.py      its points of colour
     page/       the page itself: plain HTML, CSS and JavaScript, nothing from elsewhere
 
 What is in run folders is read by `fastcolor.runs.listing`.

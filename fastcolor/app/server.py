@@ -1,15 +1,16 @@
 """What is answered to which request. Names from a browser are looked up in lists, and never become a path here.
 
 A photo is handed in as the plain body of `POST /photos?name=...`, so that it goes to disk piece by piece, and is cut
-off when it becomes too large. Errors are answered as `{"sentence": ...}`.
+off when it becomes too large, or comes too slowly. Errors are answered as `{"sentence": ...}`.
 """
 
 import asyncio
 import json
+import math
+import re
 import tempfile
-import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -24,23 +25,28 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 import fastcolor
-from fastcolor.app.desk import KEPT_SECONDS, MOST_BYTES, SIZES, Busy, Desk, Handed, download_name, unique
+from fastcolor.app import own
+from fastcolor.app.desk import KEPT_SECONDS, MOST_BYTES, SIZES, Busy, Desk
 from fastcolor.app.guard import Guard
+from fastcolor.app.handed import BESIDE, RESULT, Handed, clean_name, download_name, unique
+from fastcolor.app.limits import address_of, body_of
+from fastcolor.app.looks import SIDES, Box
+from fastcolor.app.zipping import zipped
+from fastcolor.colorize.hints import RADIUS
 from fastcolor.errors import UserError
+from fastcolor.photo.formats import FORMATS
 from fastcolor.runs.folder import RunFolder
 from fastcolor.runs.listing import describe, pictures, run_folders, weights_found
 from fastcolor.scenes.landscapes import draw_scene
 
 PAGE = Path(__file__).parent / "page"
-FILES = ("page.css", "page.js", "common.js", "photos.js", "training.js", "charts.js")  # beside index.html
-EXAMPLES = (20, 30, 17, 27)  # seeds of drawn scenes that weights for photos give natural colours
+FILES = [path.name for path in PAGE.iterdir() if path.suffix in (".css", ".js")]  # beside index.html
+EXAMPLES = {"1": 20, "2": 30, "3": 17, "4": 27}  # seeds of drawn scenes that weights for photos give natural colours
 EXAMPLE_SIDE = 512
-LONGEST_UPLOAD = 600  # seconds: 200 MB at 3 Mbit/s; after that the sender has most likely gone
 SWEEP_SECONDS = 20
-PIECE = 1 << 20  # bytes of a zip file sent at a time
 
 
-def build(runs: Path, host: str = "127.0.0.1") -> Starlette:
+def build(runs: Path, host: str = "127.0.0.1", password: str | None = None) -> Starlette:
     """The page as an ASGI application that answers requests to `host`; photos are deleted when it ends."""
 
     @asynccontextmanager
@@ -58,24 +64,31 @@ def build(runs: Path, host: str = "127.0.0.1") -> Starlette:
         Route("/", _file("index.html")),
         *(Route(f"/{name}", _file(name)) for name in FILES),
         Route("/setup", show_setup),
-        Route("/examples/{number:int}", show_example),
+        Route("/examples/{number}", show_example),
         Route("/photos", show_photos),
         Route("/photos", hand_in, methods=["POST"]),
-        Route("/photos/remove", remove_several, methods=["POST"]),
+        Route("/photos/leave", leave, methods=["POST"]),
         Route("/photos/{id}", order, methods=["POST"]),
         Route("/photos/{id}", remove, methods=["DELETE"]),
+        Route("/photos/{id}/hints", give_hints, methods=["PUT"]),
+        Route("/photos/{id}/like", bring_colors, methods=["PUT"]),
+        Route("/photos/{id}/suggestions", suggest),
+        Route("/field/{lightness}", show_field),
         Route("/photos/{id}/{what}", show_picture),
+        Route("/photos/{id}/{what}/download", download),
         Route("/zip", download_all),
         Route("/runs", show_runs),
         Route("/runs/{name}", show_run),
         Route("/runs/{name}/{picture}", show_run_picture),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, host=host)],
+        middleware=[Middleware(Guard, host=host, password=password)],
         exception_handlers={HTTPException: _refused, UserError: _unusable, Busy: _busy},
     )
+    app.router.redirect_slashes = False  # one address for each thing
+    return app
 
 
 async def _sweep(desk: Desk) -> None:
@@ -108,19 +121,21 @@ def show_setup(request: Request) -> Response:
             "version": fastcolor.__version__,
             "weights": [{"name": name, "size": each.size, "keeps_light": each.keeps_light} for name, each in weights],
             "sizes": SIZES,
-            "examples": [f"/examples/{number}" for number in range(len(EXAMPLES))],
+            "examples": [f"/examples/{number}" for number in EXAMPLES],
+            "formats": {format.name: format.suffixes for format in FORMATS if format.codec is None or format.codec()},
             "most_bytes": MOST_BYTES,
             "kept_seconds": KEPT_SECONDS,
+            "reach": RADIUS,
         }
     )
 
 
 def show_example(request: Request) -> Response:
     """A drawn scene in grey."""
-    number = request.path_params["number"]
-    if number >= len(EXAMPLES):
+    seed = EXAMPLES.get(request.path_params["number"])
+    if seed is None:
         raise HTTPException(404, "There is no such example.")
-    return Response(_example(EXAMPLES[number]), media_type="image/jpeg")
+    return Response(_example(seed), media_type="image/jpeg")
 
 
 @cache
@@ -132,33 +147,30 @@ def _example(seed: int) -> bytes:
 
 async def hand_in(request: Request) -> Response:
     """Take a photo in: its name and how to colour it are in the query, the file is the body."""
-    desk, query = _desk(request), request.query_params
+    desk, query, address = _desk(request), request.query_params, address_of(request.client)
     name = query.get("name", "")
     settings = await run_in_threadpool(desk.read_settings, dict(query))
-    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
-        raise _too_large()
-    try:
-        with desk.receive() as folder:
-            with anyio.fail_after(LONGEST_UPLOAD):
-                await _save(request, folder / "upload")
-            photo = await run_in_threadpool(desk.take, folder, name, settings)
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody will read it
-    except TimeoutError:
-        raise HTTPException(408, f"The photo took longer than {LONGEST_UPLOAD // 60} minutes to arrive.") from None
-    except OSError as error:
-        raise HTTPException(507, f"There is no room for the photo on the server ({error.strerror}).") from None
+    with desk.receive(address) as folder:
+        await _receive(request, folder / "upload")
+        photo = await run_in_threadpool(desk.take, folder, name, settings, address)
     return JSONResponse(desk.describe(photo), 201)
 
 
-async def _save(request: Request, path: Path) -> None:
+async def _receive(request: Request, path: Path) -> None:
+    """Write the body of a request into a file. Raises HTTPException if it is too large, or comes too slowly."""
+    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
+        raise _too_large()
     size = 0
-    async with await anyio.open_file(path, "wb") as file:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > MOST_BYTES:
-                raise _too_large()
-            await file.write(piece)
+    try:
+        with _on_disk():
+            async with await anyio.open_file(path, "wb") as file:
+                async for piece in body_of(request):
+                    size += len(piece)
+                    if size > MOST_BYTES:
+                        raise _too_large()
+                    await file.write(piece)
+    except ClientDisconnect:
+        raise HTTPException(400, "The photo did not arrive.") from None  # nobody will read it
 
 
 def _too_large() -> HTTPException:
@@ -173,15 +185,14 @@ def show_photos(request: Request) -> Response:
 
 
 async def order(request: Request) -> Response:
-    """Colour a photo by other settings, or, with `"beside": true`, write it beside its coloured version."""
-    desk, photo = _desk(request), _photo(request)
-    try:
-        given = dict(json.loads(await _text(request)))
-    except (ValueError, TypeError):
-        raise HTTPException(400, "Settings must be a JSON object.") from None
-    beside = given.get("beside") is True
-    settings = photo.settings if beside else await run_in_threadpool(desk.read_settings, given)
-    desk.order(photo, settings, beside)
+    """Colour a photo by other settings, or make what is to be downloaded: `{"make": "result"}`, or "beside"."""
+    desk, photo, given = _desk(request), _photo(request), await _json(request)
+    if (what := given.get("make")) is None:
+        desk.change(photo, await run_in_threadpool(desk.read_settings, given))
+    elif what in (RESULT, BESIDE):
+        desk.order(photo, photo.settings, what)
+    else:
+        raise HTTPException(422, f'"make" must be "{RESULT}" or "{BESIDE}".')
     return JSONResponse(desk.describe(photo), 202)
 
 
@@ -191,65 +202,108 @@ def remove(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def remove_several(request: Request) -> Response:
-    """Forget the photos whose keys are the body: a page sends this when it is closed."""
+async def leave(request: Request) -> Response:
+    """The page that has the photos whose keys are the body is closed, or loaded again: then it soon asks for them."""
     for id in _keys(await _text(request)):
-        await run_in_threadpool(_desk(request).remove, id)
+        _desk(request).leave(id)
     return Response(status_code=204)
 
 
+async def give_hints(request: Request) -> Response:
+    """Give a photo its points of colour, in the layout of `PHOTO.hints.json`; answers when its colours can be seen."""
+    desk, photo = _desk(request), _photo(request)
+    text = await _text(request)
+    with _on_disk():
+        hints = await run_in_threadpool(desk.hint, photo, text)
+    return JSONResponse({**desk.describe(photo), "hints": hints})
+
+
+async def bring_colors(request: Request) -> Response:
+    """The colours of the photo in the body, as points for a photo that shows something alike."""
+    desk, photo = _desk(request), _photo(request)
+    with desk.receive(address_of(request.client)) as folder:
+        reference = folder / clean_name(request.query_params.get("name", ""))
+        await _receive(request, reference)
+        try:
+            with _on_disk():
+                hints = await run_in_threadpool(desk.like, photo, reference)
+        except UserError as error:
+            raise UserError(str(error).replace(str(reference), reference.name)) from None
+    return JSONResponse({"hints": [vars(hint) for hint in hints]})
+
+
+def suggest(request: Request) -> Response:
+    """The likeliest colours of a place of a photo, `x` and `y` as shares of its width and height."""
+    try:
+        x, y = (float(request.query_params.get(name, "nan")) for name in ("x", "y"))
+    except ValueError:
+        x = y = math.nan
+    return JSONResponse(_desk(request).suggest(_photo(request), x, y))
+
+
+def show_field(request: Request) -> Response:
+    """All colours of one lightness, 0 to 100; see `own.field`."""
+    lightness = request.path_params["lightness"]
+    if not re.fullmatch(r"\d{1,3}", lightness, re.ASCII) or int(lightness) > 100:
+        raise HTTPException(404, "There is no such lightness.")
+    return Response(own.field(int(lightness)).picture, media_type="image/png")
+
+
 def show_picture(request: Request) -> Response:
-    """A photo's pictures: before and after, reduced, to look at; result and beside, at full size, to download."""
+    """A photo before or after, to look at: all of it or a `box` of its pixels, at most `side` pixels wide or high."""
+    photo, what, query = _photo(request), request.path_params["what"], request.query_params
+    if what not in ("before", "after"):
+        raise HTTPException(404, "There is no such picture.")
+    box, (side,) = _numbers(query.get("box", ""), (0, 4)), _numbers(query.get("side", str(SIDES[1])), (1,))
+    with _on_disk():
+        picture = _desk(request).picture(photo, what == "after", _box(box, photo), min(max(side, SIDES[0]), SIDES[1]))
+    return Response(picture, media_type="image/jpeg")
+
+
+def _numbers(text: str, counts: tuple[int, ...]) -> list[int]:
+    parts = text.split(",") if text else []
+    if len(parts) not in counts or not all(re.fullmatch(r"\d{1,9}", part, re.ASCII) for part in parts):
+        raise HTTPException(422, "A part of a picture is asked for as box=left,top,right,bottom in pixels.")
+    return [int(part) for part in parts]
+
+
+def _box(numbers: list[int], photo: Handed) -> Box | None:
+    """A part of a photo that has pixels; None for all of it."""
+    if not numbers or photo.shape is None:
+        return None
+    box, (width, height) = Box(*numbers), photo.shape
+    if not (box.left < box.right <= width and box.top < box.bottom <= height):
+        raise HTTPException(422, "This part lies outside the photo.")
+    return box
+
+
+def download(request: Request) -> Response:
+    """What was made of a photo, at full size: its result, or that beside the photo as it was; or its points."""
     photo, what = _photo(request), request.path_params["what"]
-    path = {"before": photo.before, "after": photo.after, "result": photo.result, "beside": photo.beside}.get(what)
-    if path is None or not path.exists():
-        raise HTTPException(404, "There is no such picture yet.")
-    if what in ("before", "after"):
-        return FileResponse(path, media_type="image/jpeg")
-    return FileResponse(path, filename=download_name(photo, beside=what == "beside"))
+    if what == "hints" and own.kept(photo).exists():
+        return FileResponse(own.kept(photo), filename=own.name(photo))
+    if not (path := photo.ready(what)):
+        raise HTTPException(404, "This is not made yet.")
+    return FileResponse(path, filename=download_name(photo, what))
 
 
 def download_all(request: Request) -> Response:
-    """The results of the photos with the keys in the query as a zip file, made while it is sent."""
+    """The results of the photos with the keys in the query as a zip file, made while it is sent.
+
+    All of them must have been made by the settings of now: old and new colours are never mixed.
+    """
     found = [_desk(request).find(id) for id in _keys(request.query_params.get("ids", ""))]
-    done = [photo for photo in found if photo and photo.result]
-    if not done:
+    photos = [photo for photo in found if photo]
+    if not photos:
         raise HTTPException(404, "None of these photos is there any more.")
-    names = unique([download_name(photo) for photo in done])
-    pieces = zipped([(name, photo.result) for name, photo in zip(names, done, strict=True)])
+    made = [photo.ready(RESULT) for photo in photos]
+    if None in made:
+        raise HTTPException(409, f"{made.count(None)} of these photos are not made yet.")
+    hinted = [photo for photo in photos if photo.settings.hints]
+    names = unique([*map(download_name, photos), *map(own.name, hinted)])
+    pieces = zipped(list(zip(names, [*made, *map(own.kept, hinted)], strict=True)))
     disposition = {"content-disposition": 'attachment; filename="coloured.zip"'}
     return StreamingResponse(pieces, media_type="application/zip", headers=disposition)
-
-
-def zipped(files: list[tuple[str, Path]]) -> Iterator[bytes]:
-    """A zip file of files under other names, piece by piece; not compressed, as photos already are."""
-    through = _Through()
-    with zipfile.ZipFile(through, "w") as archive:
-        for name, path in files:
-            with archive.open(name, "w") as target, open(path, "rb") as source:
-                while piece := source.read(PIECE):
-                    target.write(piece)
-                    yield through.taken()
-    yield through.taken()
-
-
-class _Through:
-    """A file that can only be written; what was written is taken out again at once."""
-
-    def __init__(self):
-        self.pieces: list[bytes] = []
-
-    def write(self, piece: bytes) -> int:
-        self.pieces.append(bytes(piece))
-        return len(piece)
-
-    def flush(self) -> None:
-        pass
-
-    def taken(self) -> bytes:
-        whole = b"".join(self.pieces)
-        self.pieces.clear()
-        return whole
 
 
 def show_runs(request: Request) -> Response:
@@ -273,11 +327,24 @@ def show_run_picture(request: Request) -> Response:
 async def _text(request: Request) -> str:
     """The body of a request that needs no long one: a hundred bytes of settings, or some thousands of keys."""
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > 100_000:
-            raise HTTPException(413, "The request is too long.")
+    try:
+        async for piece in body_of(request):
+            body += piece
+            if len(body) > 100_000:
+                raise HTTPException(413, "The request is too long.")
+    except TimeoutError:
+        raise HTTPException(408, "The request came too slowly.") from None
     return body.decode("utf-8", "replace")
+
+
+async def _json(request: Request) -> dict:
+    try:
+        given = json.loads(await _text(request))
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise HTTPException(422, "The request must be a JSON object.")
+    return given
 
 
 def _desk(request: Request) -> Desk:
@@ -287,8 +354,25 @@ def _desk(request: Request) -> Desk:
 def _photo(request: Request) -> Handed:
     photo = _desk(request).find(request.path_params["id"])
     if photo is None:
-        raise HTTPException(404, "The photo is not there any more.")
+        raise _gone()
     return photo
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """What goes wrong with files in the block, or with the body that is to become one, is answered as what it is."""
+    try:
+        yield
+    except FileNotFoundError:  # its folder
+        raise _gone() from None
+    except TimeoutError:  # an OSError, too
+        raise HTTPException(408, "The photo came too slowly: try again with a better connection.") from None
+    except OSError as error:
+        raise HTTPException(507, f"There is no room for the photo on the server ({error.strerror}).") from None
+
+
+def _gone() -> HTTPException:
+    return HTTPException(404, "The photo is not there any more.")
 
 
 def _run(request: Request) -> RunFolder:

@@ -3,6 +3,7 @@
 import errno
 import os
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ def main(
     strength: float = 1.0,  # 0 (the photo as it is) to 1 (the network's colours)
     chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
     device: str = "auto",  # cpu, cuda, mps, auto
+    like: str | None = None,  # a photo in colour: alike things get its colours
     overwrite: bool = False,  # colour again what was made with other settings, or from another version of the photo
     skip_colour: bool = False,  # leave photos that are in colour already
     tolerant: bool = False,  # colour what there is of truncated photos
@@ -49,6 +51,9 @@ def main(
     made_by = weights_of(weights)
     settings = {"weights": made_by.digest, "size": size, "strength": strength, "chroma": chroma, "quality": quality}
     settings |= {"side_by_side": side_by_side, "mark": not no_mark}
+    if like is not None:
+        check(Path(like))
+        settings["like"] = weights_of(like).digest  # of any file's content
     record = Record(None if is_one_file(Out, len(planned.jobs)) else Path(Out), settings)
     said = Report(others=planned.others)
     for source, reason in planned.failures:
@@ -69,7 +74,8 @@ def main(
                 print(f"{colorizer.engine.weights}, run by {colorizer.engine.name}")
             how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
             said.begin(len(waiting))
-            _color(waiting, colorizer.pixels, how, record, said)
+            paint = colorizer.pixels if like is None else partial(colorizer.pixels, like=colorizer.reference(like))
+            _color(waiting, paint, how, record, said)
     except KeyboardInterrupt:
         said.write(report)
         raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from fastcolor.colorize.hints import Hint, hints_file, read_hints
 from fastcolor.errors import UserError
 from fastcolor.photo.folders import find_photos
 from fastcolor.photo.formats import RAW, SUFFIXES
@@ -19,6 +20,7 @@ class Job(NamedTuple):
     source: Path
     target: Path
     was_found: bool = False  # in a folder, not given by name: then it may be a result of ours
+    hints: tuple[Hint, ...] = ()
 
 
 @dataclass
@@ -65,6 +67,7 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
     jobs = [Job(source, target, walked) for (source, _, walked), target in zip(found, targets, strict=True)]
     made.jobs = _with_names_of_their_own(jobs, out)
     refuse_to_overwrite(made)
+    _read_hints(made)
     return made
 
 
@@ -73,6 +76,17 @@ def _developed_already(names: list[Path]) -> set[Path]:
     raw = {name for name in names if SUFFIXES[name.suffix.lower()] is RAW}
     photos = {os.path.normcase(name.with_suffix("")) for name in names if name not in raw}
     return {name for name in raw if os.path.normcase(name.with_suffix("")) in photos}
+
+
+def _read_hints(made: Plan) -> None:
+    """Give the jobs the hints that lie beside their photos; those whose hints can't be read become failures."""
+    jobs, made.jobs = made.jobs, []
+    for job in jobs:
+        file = hints_file(job.source)
+        try:
+            made.jobs.append(job._replace(hints=tuple(read_hints(file))) if os.path.lexists(file) else job)
+        except UserError as error:
+            made.failures.append((job.source, str(error)))
 
 
 def _matches(given: str, made: Plan) -> list[Path]:

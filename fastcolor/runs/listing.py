@@ -1,10 +1,10 @@
 """What the web page shows of run folders: weights to choose from, histories, pictures.
 
-A name that comes from a browser is only looked up in these lists. It is never made into a path.
+A name that comes from a browser is only looked up in these lists. It is never made into a path. Who can write into a
+run folder must not make the page show other files, or wait for ever: see `written_inside`.
 """
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from fastcolor.errors import UserError
 from fastcolor.runs.folder import RunFolder
 from fastcolor.weights import BUNDLED
+
+MOST_TEXT = 10_000_000  # bytes of a config.json or history.csv: a row has some hundred, and an hour some hundred rows
 
 SHIPPED = "bundled"
 """The page's name for the weights that come with fastcolor; a run's are called RUN/FILE."""
@@ -33,7 +35,8 @@ def run_folders(runs: Path) -> dict[str, RunFolder]:
     try:
         for path in runs.iterdir():
             folder = RunFolder(path)
-            written = [file.stat().st_mtime for file in (folder.history_file, folder.config_file) if file.is_file()]
+            dates = (written_inside(path, file) for file in (folder.history_file, folder.config_file))
+            written = [date for date in dates if date is not None]
             if written and path.name.isprintable():  # others can't be shown
                 found.append((max(written), path.name, folder))
     except OSError:  # there is no such folder, or it has just gone
@@ -46,15 +49,13 @@ def weights_found(runs: Path) -> dict[str, Weights]:
     found = {SHIPPED: read_weights(BUNDLED)._replace(path=None)}
     for name, folder in run_folders(runs).items():
         for file in sorted(folder.path.glob("*.safetensors")):
-            if weights := read_weights(file):
+            if written_inside(folder.path, file) and (weights := read_weights(file)):
                 found[f"{name}/{file.stem}"] = weights
     return found
 
 
 def read_weights(path: Path) -> Weights | None:
     """What a weights file says about itself; None unless it holds a generator."""
-    if not os.path.isfile(path):  # a pipe would be waited for
-        return None
     try:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {}).get("fastcolor", "{}"))
@@ -82,11 +83,13 @@ def describe(folder: RunFolder) -> dict:
     A damaged file is left out.
     """
     stages, history = [], []
-    with suppress(UserError, OSError):
-        folder.read()
-        stages = [{"name": name, "finished": about["finished"]} for name, about in folder.config["stages"].items()]
-    with suppress(UserError, OSError):
-        history = [{name: value or "" for name, value in row.items()} for row in folder.history()]
+    if _is_text_inside(folder.path, folder.config_file):
+        with suppress(UserError, OSError):
+            folder.read()
+            stages = [{"name": name, "finished": about["finished"]} for name, about in folder.config["stages"].items()]
+    if _is_text_inside(folder.path, folder.history_file):
+        with suppress(UserError, OSError):
+            history = [{name: value or "" for name, value in row.items()} for row in folder.history()]
     return {
         "stages": stages,
         "history": history,
@@ -104,8 +107,16 @@ def pictures(folder: RunFolder) -> dict[str, Path]:
     return {path.name: path for path in [*(path for _, path in grids), *sheets] if path.name.isprintable()}
 
 
+def _is_text_inside(folder: Path, path: Path) -> bool:
+    """Whether a text file of a run may be read: inside it, and of a size that a run's own has."""
+    return written_inside(folder, path) is not None and path.stat().st_size <= MOST_TEXT
+
+
 def written_inside(folder: Path, path: Path) -> float | None:
-    """When a file was written, in seconds since 1970; None if there is none, or if links lead out of `folder`."""
+    """When a file was written, in seconds since 1970; None if there is none, or if links lead out of `folder`.
+
+    None also for a pipe, a socket or a device, which would be waited for.
+    """
     try:
         real = path.resolve()
         return real.stat().st_mtime if real.is_relative_to(folder.resolve()) and real.is_file() else None

@@ -27,3 +27,22 @@ export function notice(sentence = "") {
   if ($("notice").textContent !== sentence) $("notice").textContent = sentence;
   $("notice").hidden = !sentence;
 }
+
+/** What this tab keeps when the page is loaded again; `fallback` if there is nothing. */
+export function kept(name, fallback, where = sessionStorage) {
+  try {
+    return JSON.parse(where.getItem(name)) ?? fallback;
+  } catch {
+    return fallback; // nothing can be kept here, or something else has written it
+  }
+}
+
+export function keep(name, value, where = sessionStorage) {
+  try {
+    where.setItem(name, JSON.stringify(value));
+  } catch {
+    // the browser keeps nothing, or it is full: the page works all the same
+  }
+}
+
+export const percent = (share) => `${Math.round(100 * share)} %`;

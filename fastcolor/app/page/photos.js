@@ -1,108 +1,70 @@
-// Photos: handed in, followed through the queue, shown before and after, coloured again when the settings change.
+// Photos and how far they are: handed in, followed through the queue, looked at, made for a download, removed.
 
-import { $, ask, element, notice } from "/common.js";
+import { ask, element, keep, kept, notice } from "/common.js";
+import { settings } from "/settings.js";
 
 const IN_FLIGHT = 4; // photos of this page that are being sent or wait at the server, so that other users' get a turn
 const OFTEN = 400, SELDOM = 60_000; // ms between two requests: while something happens, and only to keep the photos
 
-const photos = [];
+/** All photos, in the order in which they are shown. */
+export const photos = [];
+const watchers = [];
 let setup, timer;
 
-export async function startPhotos() {
-  $("choose").onclick = () => $("files").click();
-  $("files").onchange = () => {
-    add($("files").files);
-    $("files").value = "";
-  };
-  $("remove-all").onclick = () => [...photos].forEach(remove);
-  $("strength").oninput = showStrength;
-  $("settings").onchange = colorAgain;
-  $("settings").onsubmit = (event) => event.preventDefault();
-  takeDrops();
-  addEventListener("paste", (event) => add(event.clipboardData.files));
-  addEventListener("pagehide", forget);
-  addEventListener("pageshow", (event) => event.persisted && location.reload()); // its photos are forgotten
-  setup = await ask("/setup");
-  showSetup();
+/** Calls `watcher(photo)` when one changes, and `watcher()` when the list of them does. */
+export const watch = (watcher) => watchers.push(watcher);
+
+export function changed(photo) {
+  if (photo) for (const call of photo.waiting.splice(0)) call();
+  for (const watcher of watchers) watcher(photo);
+  keepAll();
 }
 
-function showSetup() {
-  const { weights, sizes, examples, most_bytes, kept_seconds } = setup;
-  $("limits").textContent = `JPEG, PNG, TIFF, WebP, HEIC, AVIF, PSD and others, up to ${most_bytes / 1e6} MB each; or paste one`;
-  $("kept").textContent =
-    "Photos stay on the machine that serves this page, and are deleted there when you remove them, " +
-    `close the page, or leave it for ${kept_seconds / 60} minutes.`;
-  $("weights").append(...weights.map(({ name }) => new Option(name === "bundled" ? "fastcolor’s own" : name, name)));
-  const showSizes = () => {
-    const { size, keeps_light } = weights.find(({ name }) => name === $("weights").value);
-    const own = new Option(keeps_light ? `as trained (${size} px)` : "the photo’s own", "");
-    const kept = $("size").value;
-    $("size").replaceChildren(own, ...sizes.map((each) => new Option(`${each} px`, each)));
-    $("size").value = kept;
-  };
-  $("weights").oninput = showSizes;
-  showSizes();
-  showStrength();
-  examples.forEach((source, n) => {
-    const name = `drawing-${n + 1}.jpg`;
-    const button = element("button", { type: "button", ariaLabel: `Colour ${name}` }, element("img", { src: source, alt: "" }));
-    button.onclick = async () => add([new File([await (await fetch(source)).blob()], name)]);
-    $("examples").lastElementChild.append(button);
-  });
-}
-
-function showStrength() {
-  $("strength-shown").textContent = `${Math.round(100 * $("strength").value)} %`;
-}
-
-function takeDrops() {
-  let depth = 0;
-  const over = (change) => $("drop").classList.toggle("over", (depth += change) > 0);
-  addEventListener("dragenter", () => over(1));
-  addEventListener("dragleave", () => over(-1));
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    over(-depth);
-    const isFolder = (item) => item.webkitGetAsEntry?.()?.isDirectory;
-    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
-    notice(items.some(isFolder) ? "A folder can’t be dropped here: drop its photos, or use `fastcolor colorize`." : "");
-    add(items.filter((item) => !isFolder(item)).map((item) => item.getAsFile()));
-  });
-}
-
-const settings = () => ({
-  weights: $("weights").value,
-  size: Number($("size").value) || null,
-  strength: Number($("strength").value),
-});
-
-// ---- the states of a photo: new, sending, then those that the server tells; one that failed can be tried again
-
-function add(files) {
-  if (!setup) return;
-  for (const file of files) {
-    const card = $("photo").content.firstElementChild.cloneNode(true);
-    const photo = { file, card, state: "new" };
-    const part = (name) => card.querySelector(`.${name}`);
-    part("name").textContent = file.name;
-    part("remove").onclick = () => remove(photo);
-    part("again").onclick = () => begin(photo);
-    part("beside").onclick = () => wantBeside(photo);
-    part("remove").ariaLabel = `Remove ${file.name}`;
-    part("divide").ariaLabel = `How far ${file.name} is shown as it was before`;
-    slide(part("stack"), part("divide"));
-    photos.push(photo);
-    $("photos").append(card);
-    if (file.size > setup.most_bytes) {
-      fail(photo, `This file is larger than ${setup.most_bytes / 1e6} MB: make the photo smaller first.`);
-    }
-    draw(photo);
+/** Begin with the photos that this tab had before it was loaded again. */
+export async function startPhotos(given) {
+  setup = given;
+  for (const old of kept("photos", [])) {
+    photos.push({ ...fresh(old.name), ...old, hints: old.hints.length ? old.hints : NONE, state: "waiting" });
   }
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", (event) => event.persisted && location.reload()); // the server forgets its photos soon
+  addEventListener("beforeunload", (event) => photos.some(isAtRisk) && event.preventDefault());
+  changed();
+  if (photos.length) await follow();
+}
+
+const NONE = []; // no points: what the server knows of a new photo
+const fresh = (name) => ({ name, state: "new", own: {}, hints: NONE, heard: NONE, past: [], future: [], notes: [], ready: [], waiting: [], version: 0, ticket: 0 });
+const KEPT = ["id", "name", "own", "hints", "past", "future", "saved"];
+
+function keepAll() {
+  keep("photos", photos.filter((photo) => photo.id).map((photo) => Object.fromEntries(KEPT.map((name) => [name, photo[name]]))));
+}
+
+export function add(files, points) {
+  for (const file of files) {
+    const photo = { ...fresh(file.name), file, given: points.get(file.name) };
+    photos.push(photo);
+    if (file.size > setup.most_bytes) {
+      Object.assign(photo, { state: "failed", isHopeless: true });
+      photo.sentence = `This file is larger than ${setup.most_bytes / 1e6} MB: make the photo smaller first.`;
+    }
+  }
+  changed();
   goOn();
 }
 
-const isSettled = (photo) => photo.state === "done" || photo.state === "failed";
+/** How a photo is to be coloured: as all, but for what was chosen for it alone. */
+export const settingsOf = (photo) => ({ ...settings(), ...photo.own });
+export const isSettled = (photo) => photo.state === "done" || photo.state === "failed";
+export const isDone = (photo) => Boolean(photo.id && photo.version && photo.state === "done");
+
+/** Whether trying again can help: not where the file itself is wrong. */
+export const canTryAgain = (photo) => photo.state === "failed" && !photo.isHopeless && Boolean(photo.id || photo.file);
+
+/** All that a download of a photo depends on. */
+const wantedOf = (photo) => JSON.stringify([settingsOf(photo), photo.hints]);
+const isAtRisk = (photo) => !isSettled(photo) || (isDone(photo) && photo.saved !== wantedOf(photo));
 
 /** Send as many photos as may be in flight, and ask for the state of the others. */
 function goOn() {
@@ -111,29 +73,30 @@ function goOn() {
   clearTimeout(timer);
   const waits = photos.some((photo) => photo.id && !isSettled(photo));
   if (photos.some((photo) => photo.id)) timer = setTimeout(follow, waits ? OFTEN : SELDOM);
-  drawAll();
 }
 
-function begin(photo) {
-  if (photo.id) colorOne(photo);
+export function tryAgain(photo) {
+  if (photo.id) order(photo, settingsOf(photo));
   else Object.assign(photo, { state: "new", sentence: null });
-  draw(photo);
+  changed(photo);
   goOn();
 }
 
 function send(photo) {
-  const sent = settings();
-  const query = new URLSearchParams({ name: photo.file.name, weights: sent.weights, size: sent.size ?? "", strength: sent.strength });
+  const sent = settingsOf(photo);
+  const query = new URLSearchParams({ name: photo.name, weights: sent.weights, size: sent.size ?? "", strength: sent.strength });
   const request = (photo.request = new XMLHttpRequest()); // fetch does not tell how much has been sent
   request.open("POST", `/photos?${query}`);
   request.responseType = "json";
-  request.upload.onprogress = ({ loaded, total }) => draw(Object.assign(photo, { share: loaded / total }));
+  request.upload.onprogress = ({ loaded, total }) => changed(Object.assign(photo, { share: loaded / total }));
   request.onload = () => {
-    if (request.status !== 201) fail(photo, request.response?.sentence ?? `The server failed (${request.status}).`);
-    else if (!photos.includes(photo)) drop(request.response.id);
+    if (request.status !== 201) {
+      photo.isHopeless = request.status === 413 || request.status === 422;
+      fail(photo, request.response?.sentence ?? `The server failed (${request.status}).`);
+    } else if (!photos.includes(photo)) drop(request.response.id);
     else {
       take(photo, request.response);
-      if (JSON.stringify(sent) !== JSON.stringify(settings())) colorOne(photo); // changed meanwhile
+      if (differs(photo)) order(photo, settingsOf(photo)); // changed meanwhile
     }
     goOn();
   };
@@ -142,7 +105,7 @@ function send(photo) {
     goOn();
   };
   Object.assign(photo, { state: "sending", share: 0 });
-  draw(photo);
+  changed(photo);
   request.send(photo.file);
 }
 
@@ -162,24 +125,26 @@ async function follow() {
 }
 
 /** Take over what the server says of a photo. */
-function take(photo, said) {
-  if (photo.ticket > said.ticket) return; // said before the latest order
-  Object.assign(photo, said);
-  if (photo.wantsBeside && photo.state === "done" && photo.beside) {
-    photo.wantsBeside = false;
-    element("a", { href: `/photos/${photo.id}/beside`, download: "" }).click();
-  }
-  draw(photo);
+export function take(photo, said) {
+  if (photo.ticket > said.ticket || photo.version > said.version) return; // said before the latest order
+  const before = JSON.stringify([photo.state, photo.version, photo.ahead, photo.sentence, photo.ready]);
+  const { settings: known, ...rest } = said;
+  Object.assign(photo, rest, { known });
+  if (JSON.stringify([photo.state, photo.version, photo.ahead, photo.sentence, photo.ready]) !== before) changed(photo);
 }
 
 function forgotten(photo) {
   photo.id = null;
+  photo.version = photo.ticket = 0;
+  photo.heard = NONE;
+  photo.refused = null;
+  photo.isHopeless = !photo.file;
   fail(photo, "The server has deleted this photo, because this page was inactive for too long.");
 }
 
 function fail(photo, sentence) {
   Object.assign(photo, { state: "failed", sentence });
-  draw(photo);
+  changed(photo);
 }
 
 async function order(photo, what) {
@@ -192,103 +157,77 @@ async function order(photo, what) {
   goOn();
 }
 
-function colorOne(photo) {
-  photo.wantsBeside = false;
-  order(photo, settings());
+const differs = (photo) => JSON.stringify(photo.known) !== JSON.stringify(settingsOf(photo));
+
+/** Colour photos anew after their settings have changed. Strength is blended here; the server hears of it at download. */
+export function colorAnew(which, name) {
+  if (name !== "strength") which.filter((photo) => photo.id && differs(photo)).forEach((photo) => order(photo, settingsOf(photo)));
+  which.forEach(changed);
 }
 
-function colorAgain() {
-  photos.filter((photo) => photo.id).forEach(colorOne);
+/** Have what is downloaded made by the settings of now; whether that went well. */
+async function make(photo, what) {
+  while (photo.id && photos.includes(photo)) {
+    if (!isSettled(photo) || photo.pushing) await new Promise((resolve) => photo.waiting.push(resolve));
+    else if (photo.state === "failed") return false;
+    else if (photo.heard !== photo.hints) return false; // the server could not be told: the photo says why
+    else if (differs(photo)) await order(photo, settingsOf(photo));
+    else if (photo.ready.includes(what)) return true;
+    else await order(photo, { make: what });
+  }
+  return false;
 }
 
-function wantBeside(photo) {
-  photo.wantsBeside = true;
-  if (photo.beside) take(photo, photo);
-  else order(photo, { beside: true });
+/** Make a photo's result, or it beside the photo as it was, and save it; its points of colour come with it. */
+export async function download(photo, what = "result") {
+  if (!(await make(photo, what))) return;
+  save(`/photos/${photo.id}/${what}/download`);
+  if (photo.hints.length) save(`/photos/${photo.id}/hints/download`);
+  if (what === "result") photo.saved = wantedOf(photo);
+  changed(photo);
 }
 
-function remove(photo) {
-  photo.request?.abort();
-  if (photo.id) drop(photo.id);
-  photos.splice(photos.indexOf(photo), 1);
-  photo.card.remove();
+/** Make the results of all photos that were coloured, and save them as one file; `tell(made, count)` says how far it is. */
+export async function downloadAll(tell) {
+  const all = photos.filter(isDone), queue = [...all];
+  let made = 0;
+  const work = async () => {
+    for (let photo; (photo = queue.shift()); tell(++made, all.length)) await make(photo, "result");
+  };
+  tell(0, all.length);
+  await Promise.all(Array.from({ length: IN_FLIGHT }, work));
+  for (const photo of all) await make(photo, "result"); // those whose settings have changed meanwhile
+  const ready = all.filter((photo) => photos.includes(photo) && isDone(photo));
+  if (!ready.length) return;
+  save(`/zip?ids=${ready.map((photo) => photo.id).join(",")}`);
+  for (const photo of ready) photo.saved = wantedOf(photo);
+  changed();
+}
+
+const save = (href) => element("a", { href, download: "" }).click();
+
+/** Take photos off the page; `drop` or `putBack` decides what becomes of them. Gives them with their places. */
+export function takeOff(which) {
+  const places = which.map((photo) => [photos.indexOf(photo), photo]);
+  for (const photo of which) {
+    photo.request?.abort();
+    if (photo.state === "sending") photo.state = "new";
+    photos.splice(photos.indexOf(photo), 1);
+  }
+  changed();
+  goOn();
+  return places;
+}
+
+export function putBack(places) {
+  for (const [place, photo] of places) photos.splice(place, 0, photo);
+  changed();
   goOn();
 }
 
-const drop = (id) => ask(`/photos/${id}`, { method: "DELETE" }).catch(() => {}); // if this fails, the server deletes it later
+export const drop = (id) => id && ask(`/photos/${id}`, { method: "DELETE" }).catch(() => {}); // if this fails, the server deletes it later
 
-function forget() {
+function leave() {
   const ids = photos.map((photo) => photo.id).filter(Boolean);
-  if (ids.length) navigator.sendBeacon("/photos/remove", ids.join(","));
-}
-
-// ---- what the page shows
-
-function drawAll() {
-  document.body.classList.toggle("has-photos", photos.length > 0);
-  const done = photos.filter((photo) => photo.id && photo.version);
-  $("all").hidden = photos.length < 2;
-  $("count").textContent = `${photos.filter((photo) => photo.state === "done").length} of ${photos.length} photos coloured`;
-  $("download-all").hidden = done.length < 2;
-  $("download-all").href = `/zip?ids=${done.map((photo) => photo.id).join(",")}`;
-}
-
-function draw(photo) {
-  const { card, id, state, version } = photo;
-  const part = (name) => card.querySelector(`.${name}`);
-  const text = sentenceOf(photo);
-  if (part("state").textContent !== text) part("state").textContent = text;
-  card.classList.toggle("failed", state === "failed");
-  card.querySelector("progress").hidden = isSettled(photo);
-  if (state === "sending") card.querySelector("progress").value = 100 * photo.share;
-  else card.querySelector("progress").removeAttribute("value");
-  part("again").hidden = state !== "failed" || photo.file.size > setup.most_bytes;
-  const shown = id && version ? `${id} ${version}` : "";
-  for (const name of ["frame", "download", "beside"]) part(name).hidden = !shown;
-  if (shown && photo.shown !== shown) {
-    photo.shown = shown;
-    part("stack").style.setProperty("--shape", photo.shape[0] / photo.shape[1]);
-    part("before").src = `/photos/${id}/before`;
-    part("after").src = `/photos/${id}/after?${version}`;
-    part("before").alt = `${photo.file.name}, before`;
-    part("after").alt = `${photo.file.name}, coloured`;
-    part("download").href = `/photos/${id}/result`;
-    part("notes").replaceChildren(...photo.notes.map((note) => element("li", { textContent: note })));
-  }
-}
-
-function sentenceOf(photo) {
-  const { state, sentence, file, ahead, shape, share, wantsBeside } = photo;
-  switch (state) {
-    case "new": return "Waiting to be sent";
-    case "sending": return share < 1 ? `Sending, ${Math.round(100 * share)} %` : "Sent";
-    case "waiting": return ahead ? `Waiting for ${ahead} other ${ahead > 1 ? "photos" : "photo"}` : "Next in line";
-    case "reading": return "Reading …";
-    case "colouring": return "Colouring …";
-    case "writing": return wantsBeside ? "Writing it side by side …" : "Writing …";
-    case "done": return `${shape[0].toLocaleString("en")} × ${shape[1].toLocaleString("en")} pixels, in colour`;
-    default: return sentence.startsWith(`${file.name}: `) ? `This file ${sentence.slice(file.name.length + 2)}.` : sentence;
-  }
-}
-
-/** Divide before from after where the pointer is, or where the (unseen) range input is, which the keyboard moves. */
-function slide(stack, divide) {
-  const show = () => {
-    stack.style.setProperty("--at", `${divide.value}%`);
-    divide.setAttribute("aria-valuetext", `${divide.value} % as before, ${100 - divide.value} % coloured`);
-  };
-  const follow = (event) => {
-    const { left, width } = stack.getBoundingClientRect();
-    divide.value = (100 * (event.clientX - left)) / width;
-    show();
-  };
-  stack.onpointerdown = (event) => {
-    stack.setPointerCapture(event.pointerId);
-    divide.focus({ preventScroll: true });
-    follow(event);
-    event.preventDefault();
-  };
-  stack.onpointermove = (event) => event.buttons && follow(event);
-  divide.oninput = show;
-  show();
+  if (ids.length) navigator.sendBeacon("/photos/leave", ids.join(","));
 }
