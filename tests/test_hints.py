@@ -255,6 +255,12 @@ def test_a_preview_shows_what_the_full_size_will_be(colorizer):
     assert prepared.suggest(0.5, 0.8) == colorizer.suggest(scene.resize((1024, 1024)), 0.5, 0.8)
 
 
+def test_a_photo_that_was_prepared_stays_as_it_is(colorizer):
+    photo = draw_scene(20, 96)
+    colorizer.prepare(photo, side=32)
+    assert photo.size == (96, 96)
+
+
 def test_colors_of_a_reference_come_over_where_both_show_alike_things(colorizer):
     scene = draw_scene(3, 224)
     reference = Image.fromarray(np.roll(np.asarray(scene), 24, axis=1))
