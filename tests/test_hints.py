@@ -17,6 +17,7 @@ from fastcolor.colorize.hints import MOST_HINTS, hints_file, pulled_in, read_hin
 from fastcolor.colorize.listening import suggestions
 from fastcolor.colorize.reach import contained, cover, points_of
 from fastcolor.errors import UserError
+from fastcolor.evaluate.hints import counts_of, draw_curve, drawn_hints
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.weights import LEAN
 
@@ -254,6 +255,12 @@ def test_a_preview_shows_what_the_full_size_will_be(colorizer):
     assert prepared.suggest(0.5, 0.8) == colorizer.suggest(scene.resize((1024, 1024)), 0.5, 0.8)
 
 
+def test_a_photo_that_was_prepared_stays_as_it_is(colorizer):
+    photo = draw_scene(20, 96)
+    colorizer.prepare(photo, side=32)
+    assert photo.size == (96, 96)
+
+
 def test_colors_of_a_reference_come_over_where_both_show_alike_things(colorizer):
     scene = draw_scene(3, 224)
     reference = Image.fromarray(np.roll(np.asarray(scene), 24, axis=1))
@@ -357,3 +364,25 @@ def test_a_reference_that_is_none_ends_the_command(like, message, album, capsys)
     assert color(album, "-o", "out", "--like", like) == 2
     assert message in capsys.readouterr().err
     assert not os.path.exists("out")
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1,,3", "1000", "1.5"])
+def test_numbers_of_hints_that_make_no_sense_are_refused(text):
+    with pytest.raises(UserError, match="--hints must be numbers from 0 to 500"):
+        counts_of(text)
+    assert counts_of("3,1") == [0, 1, 3] and counts_of(None) == [0]
+
+
+def test_drawn_hints_have_the_real_color_of_their_place_and_are_always_the_same(scene):
+    real = np.asarray(scene.convert("RGB"))
+    hints = drawn_hints(real, 10)
+    assert drawn_hints(real, 3) == hints[:3]
+    for hint in hints:  # 6 px of 256 are 4 of 192
+        top, left = round(hint.y * 192 - 2), round(hint.x * 192 - 2)
+        expected = rgb2lab(real[top : top + 4, left : left + 4])[..., 1:].mean((0, 1))
+        np.testing.assert_allclose(hint.ab, expected, atol=0.05)
+
+
+def test_the_curve_is_a_picture(tmp_path):
+    draw_curve(tmp_path / "hints.png", {"bundled": {0: {"psnr": 24, "ciede2000": 9}, 3: {"psnr": 26, "ciede2000": 8}}})
+    assert Image.open(tmp_path / "hints.png").width == 800
