@@ -22,6 +22,7 @@ from torchvision.transforms import functional as transforms
 from fastcolor.cli import run_command
 from fastcolor.color.lab import grey_of
 from fastcolor.colorize.colorizer import Colorizer
+from fastcolor.colorize.hints import Hint
 from fastcolor.errors import UserError
 from fastcolor.evaluate import command as evaluate
 from fastcolor.evaluate import judge as perceptual
@@ -76,8 +77,8 @@ class Painter:
     def __init__(self, weights=None, size=None, strength=1.0, chroma="auto", device="auto"):
         self.color = np.array([60, 0, 0] if weights is None else [0, 0, int(Path(weights).stem)])
 
-    def pixels(self, pixels: np.ndarray) -> np.ndarray:
-        assert pixels.ndim == 2 and pixels.dtype == np.uint8
+    def pixels(self, pixels: np.ndarray, hints: list[Hint]) -> np.ndarray:
+        assert pixels.ndim == 2 and pixels.dtype == np.uint8 and not hints
         return np.clip(pixels[..., None] + self.color, 0, 255).astype(np.uint8)
 
 

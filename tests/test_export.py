@@ -45,7 +45,7 @@ def test_onnxruntime_gives_the_networks_colors_at_any_size_and_batch(shape, weig
 
 def test_photos_are_colored_by_an_onnx_model_as_by_its_weights(weights, model, monkeypatch):
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)).resize((90, 70))
-    monkeypatch.setattr(onnx, "graph_of", lambda config: None)
+    monkeypatch.setattr(onnx, "graph_of", lambda *_: None)
     colorizers = Colorizer(weights), Colorizer(model)
     assert [each.engine.name.split()[0] for each in colorizers] == ["torch", "onnxruntime"]
     by_torch, by_onnx = (np.asarray(each(photo), int) for each in colorizers)

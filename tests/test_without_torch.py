@@ -31,13 +31,16 @@ from starlette.testclient import TestClient
 from fastcolor.app.server import build
 with TestClient(build(Path("runs")), base_url="http://localhost") as page:
     photo = page.post("/photos", params={"name": "old.png"}, content=Path(sys.argv[1]).read_bytes()).json()
-    for _ in range(600):
-        found = page.get("/photos", params={"ids": photo["id"]}).json()[photo["id"]]
-        if found["state"] in ("done", "failed"):
-            break
-        time.sleep(0.1)
-    assert found["sentence"] is None, found
-    Path(sys.argv[2]).write_bytes(page.get(f"/photos/{photo['id']}/result").content)
+    for orders in ({"make": "result"}, None):
+        for _ in range(600):
+            found = page.get("/photos", params={"ids": photo["id"]}).json()[photo["id"]]
+            if found["state"] in ("done", "failed"):
+                break
+            time.sleep(0.1)
+        assert found["sentence"] is None, found
+        if orders:
+            page.post(f"/photos/{photo['id']}", json=orders)
+    Path(sys.argv[2]).write_bytes(page.get(f"/photos/{photo['id']}/result/download").content)
 """
 
 
