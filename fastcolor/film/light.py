@@ -61,8 +61,13 @@ class Light(NamedTuple):
         low, span, _ = _range(self.full, self.bits)
         return ((small - low) * (255 / span) + 0.5).clip(0, 255).astype(np.uint8)
 
-    def colored(self, grey: np.ndarray, ab: np.ndarray, shape: tuple[int, int]) -> Planes:
-        """The planes of a frame with this grey plane and these a and b, `(h, w, 2)` float32; `shape` is chroma's."""
+    def colored(
+        self, grey: np.ndarray, ab: np.ndarray, shape: tuple[int, int], own: Planes | None = None, strength: float = 1.0
+    ) -> Planes:
+        """The planes of a frame with this grey plane and these a and b, `(h, w, 2)` float32; `shape` is chroma's.
+
+        `strength` below 1 mixes them with the chroma of the frame's `own` planes.
+        """
         size = shape[::-1]
         part = grey if grey.shape == shape else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         level = self._coarse(part)
@@ -72,6 +77,11 @@ class Light(NamedTuple):
         y = cv2.LUT(level, pages // ACROSS * NODES) + nodes[..., 1]
         chroma = cv2.remap(_chroma_table(*self), x, y, cv2.INTER_LINEAR)
         blue, red = cv2.split(chroma.astype(grey.dtype))
+        if own is not None:
+            blue, red = (
+                cv2.addWeighted(new, strength, old, 1 - strength, 0)
+                for new, old in zip((blue, red), own[1:], strict=True)
+            )
         planes = Planes(grey, blue, red)
         return planes._replace(luma=self._with(planes, _luma_table(*self)))
 
