@@ -18,8 +18,10 @@ from fastcolor.colorize.options import check_options
 from fastcolor.colorize.record import mark_of, weights_of
 from fastcolor.colorize.tiles import translated
 from fastcolor.errors import UserError
+from fastcolor.film.kinds import check_packages
 from fastcolor.photo.metadata import told_of_result
 from fastcolor.photo.read import as_rgb, open_photo
+from fastcolor.photo.xmp import Mark
 from fastcolor.weights import weights_file
 
 CHROMA = {"auto": "bilinear", "bilinear": "bilinear", "guided": "guided"}
@@ -162,6 +164,53 @@ class Colorizer:
           UserError: As in `__call__`.
         """
         return self._colored([pixels], size, strength)[0]
+
+    def film(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        codec: str | None = None,
+        crf: int | None = None,
+        deinterlace: bool = False,
+        settings: dict | None = None,
+        mark: Mark | None = None,
+    ) -> "Made":  # noqa: F821 (imported when a film is coloured)
+        """Colour a film, a picture that moves, or a folder of numbered frames. Needs `pip install 'fastcolor[video]'`.
+
+        A stopped call can be made again: it goes on with what is finished, and ends in the same frames.
+
+        Arguments:
+          source (str or Path): A film of any kind that ffmpeg reads, a moving GIF, PNG or WebP, or a folder whose
+            photos are the frames, in the order of the numbers in their names.
+          target (str or Path): The coloured film: .mp4, .m4v, .mov, .mkv or .webm. Of a moving picture also .gif, .png
+            or .webp, of a folder a folder.
+          codec (str or None): "h264", "hevc", "vp9", "av1" or "ffv1". Default None: "h264", in .webm "vp9".
+          crf (int or None): Quality, 0 is best. Default None: the one at which the codec looks like the source.
+          deinterlace (bool): Put the two fields of interlaced frames together. Default False.
+          settings (dict or None): What else the colours depend on: another call goes on only if it is the same.
+          mark (Mark or None): What the film says of who coloured it. Default None: as for photos.
+
+        Returns:
+          (Made): How many frames, of what size, and notes on what is not as in the source.
+
+        Raises:
+          UnreadablePhoto: The source is missing, or is no film.
+          UserError: A package is missing, the weights repaint the light, or the film can't be written as asked.
+          OSError: The disk is full.
+        """
+        check_packages()
+        if not self.keeps_light:
+            raise UserError(f"{self.engine.weights} repaints a photo's light: films need weights that keep it")
+        from fastcolor.film.make import HowFilm, Network, color_job
+
+        def paint(grey: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(np.moveaxis(self.engine(lightness_of(grey)[None, None])[0], 0, -1))
+
+        network = Network(paint, lambda height, width: working_size(height, width, self.size))
+        settings = {"size": self.size, "weights": self._mark.version, **(settings or {})}
+        how = HowFilm(codec, crf, deinterlace, self.strength, mark or self._mark, settings)
+        return color_job(Path(source), Path(target), network, how)
 
     def _colored(self, photos: list[np.ndarray], size: int | None, strength: float | None) -> list[np.ndarray]:
         size = self.size if size is None else size

@@ -2,9 +2,10 @@
 
     small greys ─ motion ─▶ spans between key frames ─ network at key frames ─▶ colours, averaged along the motion
 
-A span lies between two key frames, which the network sees. A key frame's colours are averaged with those of earlier key
-frames and of the next one, along the motion. A frame inside takes those of both ends, each moved to where its things are
-now; the nearer end counts more. What one end doesn't show takes its colours from the other. Nothing crosses a cut.
+A span lies between two key frames, which the network sees. A key frame's colours are averaged with those of earlier
+key frames and of the next one, along the motion. A frame inside takes those of both ends, each moved to where its
+things are now; the nearer end counts more. What one end doesn't show takes its colours from the other. Nothing crosses
+a cut.
 
 Colours are a and b of CIE Lab, `(h, w, 2)` float32, greys `(h, w)` uint8, both small and upright.
 """
@@ -55,7 +56,9 @@ class _Span:
     ahead: list[Way]  # of the key frame before and of each frame but the last, to the next key frame
 
 
-def follow(greys: Iterator[np.ndarray], paint: Paint, start: Key | None = None) -> Iterator[tuple[np.ndarray, Key | None]]:
+def follow(
+    greys: Iterator[np.ndarray], paint: Paint, start: Key | None = None
+) -> Iterator[tuple[np.ndarray, Key | None]]:
     """The colours of each frame of a film, and at key frames from where one can go on, else None.
 
     With `start`, `greys` are the frames that come after it. Up to 2 * LONGEST + 1 frames are read ahead.
@@ -78,7 +81,7 @@ def follow(greys: Iterator[np.ndarray], paint: Paint, start: Key | None = None) 
 
 
 class _Scene:
-    """The frames up to the next cut, cut into spans. `following`, once there are no more: the next scene's first frame."""
+    """The frames up to the next cut, in spans. `following`, once there are no more: the next scene's first frame."""
 
     def __init__(self, first: np.ndarray, greys: Iterator[np.ndarray], paint: Paint):
         self._last, self._greys, self._paint = first, greys, paint

@@ -1,4 +1,4 @@
-"""The kinds of films: all that the package knows of a container or a codec stands in its row. Needs neither av nor cv2."""
+"""The kinds of films: what the package knows of a container or a codec stands in its row. Needs neither av nor cv2."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ OTHERS = {  # what is only read, and what is written instead: mp4 keeps times ex
 }
 FILMS = (*WRITTEN, *OTHERS)
 """Suffixes of films."""
-MOVING = (".gif", ".webp", ".png", ".apng")
+MOVING = (".gif", ".webp", ".png")
 """Suffixes of pictures that may move."""
 
 
@@ -32,8 +32,8 @@ class Codec(NamedTuple):
 _8 = ("yuv420p", "yuv422p", "yuv444p")
 _10 = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 CODECS = {
-    "h264": Codec("libx264", 18, _8 + _10, {"preset": "medium"}),
-    "hevc": Codec("libx265", 20, _8 + _10, {"preset": "medium", "x265-params": "log-level=error"}),
+    "h264": Codec("libx264", 18, _8 + _10, {"preset": "faster"}),
+    "hevc": Codec("libx265", 20, _8 + _10, {"preset": "fast", "x265-params": "log-level=error"}),
     "vp9": Codec("libvpx-vp9", 24, _8, {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}, most=63),
     "av1": Codec("libsvtav1", 24, ("yuv420p", "yuv420p10le"), {"preset": "8"}, most=63),
     "ffv1": Codec("ffv1", None, _8 + _10, {"level": "3", "slices": "4"}),
@@ -51,7 +51,7 @@ def codec_for(path: Path, name: str | None) -> str:
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file is a film by its name, or a picture that moves. Without `av` and `cv2` such pictures are photos."""
+    """Whether a file is a film by its name, or a picture that moves. Without av and cv2 such pictures are photos."""
     suffix = path.suffix.lower()
     return suffix in FILMS or (suffix in MOVING and can_color_films() and is_moving(path))
 

@@ -2,9 +2,9 @@
 
     planes ─ `grey` ─▶ grey plane ─ `small` ─▶ network ─▶ a, b ─ `colored`, with the grey plane ─▶ planes
 
-Luma is no lightness: a blue has less luma than a grey of the same lightness. So chroma is read from a table of grey, a and
-b, at the size at which the film stores it; then each place gets the luma that, together with the chroma that a player
-shows there, has its lightness of before. That comes from a table, too.
+Luma is no lightness: a blue has less luma than a grey of the same lightness. So chroma is read from a table of grey, a
+and b, at the size at which the film stores it; then each place gets the luma that, together with the chroma that a
+player shows there, has its lightness of before. That comes from a table, too.
 
 Samples are uint8, or uint16 of 10 bits. R'G'B' counts as sRGB, as players show it, whatever curve a film names.
 """
@@ -108,7 +108,7 @@ def _range(full: bool, bits: int) -> tuple[float, float, float]:
 
 
 def _luminance(matrix: str, luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
-    """Luminance, 0..1, of luma (0..1) and chroma (-0.5..0.5), as a player shows them: beyond sRGB, values are cut off."""
+    """Luminance, 0..1, of luma (0..1) and chroma (-0.5..0.5), as a player shows them: cut off beyond sRGB."""
     of_red, of_blue = MATRICES[matrix]
     red, blue = luma + 2 * (1 - of_red) * red, luma + 2 * (1 - of_blue) * blue
     green = (luma - of_red * red - of_blue * blue) / (1 - of_red - of_blue)
@@ -160,7 +160,7 @@ def _grey_table(matrix: str, full: bool, bits: int) -> np.ndarray:
 def _table(full: bool, bits: int, added) -> np.ndarray:
     """What `added(luma, blue, red)` says, in steps of so many bits: `(2**24,)` int16, of 8-bit luma, blue and red.
 
-    It is asked at NODES values of each chroma, of luma 0..1 `(n, 1, 1)` and chroma -0.5..0.5 `(1, NODES, 1)` and `(1, 1, NODES)`.
+    It is asked at NODES values of each chroma, with luma 0..1 and chroma -0.5..0.5, arrays `(n, NODES, NODES)`.
     """
     low, span, chroma_span = _range(full, 8)
     nodes = np.linspace(0, 256, NODES, dtype=np.float32)

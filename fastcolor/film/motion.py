@@ -1,6 +1,6 @@
 """How a film moves between small greys: dense flow, where it can be trusted, and cuts.
 
-A flow `(h, w, 2)` float32 tells for each place of one frame how far away, in pixels (x, y), the same thing lies in another.
+A flow `(h, w, 2)` float32 tells for each place of one frame how far away the same thing lies in another: pixels, x, y.
 Trust `(h, w)` float32 is 0 to 1: 0 where something is hidden in the other frame, or has changed.
 """
 
@@ -10,8 +10,9 @@ from functools import cache
 import cv2
 import numpy as np
 
-LIGHT = 24.0  # 8-bit levels that a thing's light may change between two frames: old films flicker, and prints have grain
-SAME = 6.0  # mean 8-bit levels between two frames below which no cut is looked for
+LIGHT = (
+    24.0  # 8-bit levels that a thing's light may change between two frames: old films flicker, and prints have grain
+)
 EXPLAINED = 0.45  # of a frame: if motion explains less of it from the frame before, there is a cut between them
 
 
@@ -43,7 +44,7 @@ def chained(first: np.ndarray, then: np.ndarray) -> np.ndarray:
 
 
 def moved(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """What lies where a flow leads: a picture `(h, w)` or `(h, w, c)` float32 or uint8, brought to the flow's places."""
+    """What lies where a flow leads, of a picture `(h, w)` or `(h, w, c)`, float32 or uint8: at the flow's places."""
     return cv2.remap(picture, *_places(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -66,7 +67,9 @@ def _trust(flow: np.ndarray, other: np.ndarray, here: np.ndarray, there: np.ndar
 
 def _places(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     height, width = flow.shape[:2]
-    return flow[..., 0] + np.arange(width, dtype=np.float32), flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    return flow[..., 0] + np.arange(width, dtype=np.float32), flow[..., 1] + np.arange(height, dtype=np.float32)[
+        :, None
+    ]
 
 
 @cache

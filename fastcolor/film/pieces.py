@@ -26,9 +26,9 @@ class Pieces:
 
     def __init__(self, target: Path, settings: dict):
         self.folder, self._settings = target.with_name(f"{UNFINISHED}{target.name}"), settings
-        self._lock = FileLock(self.folder.with_suffix(".lock"))
+        self._lock = FileLock(self.folder / ".lock")
 
-    def __enter__(self) -> "Pieces":
+    def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
@@ -70,7 +70,7 @@ class Pieces:
         return [self._path(number) for number in range(count)]
 
     def last(self) -> tuple[int, int, Key] | None:
-        """How many frames are done, the time of the last one, and its colours. None if nothing is. Drops broken pieces."""
+        """How many frames are done, the time of the last, and its colours; None for none. Drops broken pieces."""
         done, found = 0, None
         for path in self.paths():
             try:

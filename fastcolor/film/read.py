@@ -18,7 +18,10 @@ from fastcolor.photo.page import TURNS
 
 MOST_PIXELS = 8192 * 4320  # of a frame: an 8K film
 LEAST_SIDE = 16
-HD = (1280, 576)  # from this width, or above this height, films that don't say so have BT.709's matrix, as players assume
+HD = (
+    1280,
+    576,
+)  # from this width, or above this height, films that don't say so have BT.709's matrix, as players assume
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}  # ITU-T H.273
 NUMBERS = {"bt709": 1, "fcc": 4, "bt601": 6, "smpte240m": 7, "bt2020": 9}
 """The numbers of matrices: ITU-T H.273, table 4."""
@@ -148,7 +151,9 @@ def look_at(path: Path, formats: tuple[str, ...]) -> About:
 
 def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
-        raise UnreadablePhoto(path, f"has frames of {width:,} x {height:,} pixels, too large to colour: make it smaller first")
+        raise UnreadablePhoto(
+            path, f"has frames of {width:,} x {height:,} pixels, too large to colour: make it smaller first"
+        )
     if 0 < min(width, height) < LEAST_SIDE:
         raise UnreadablePhoto(path, f"has frames of {width} x {height} pixels, too small to show anything")
 
@@ -190,8 +195,8 @@ def read_frames(
 ) -> Iterator[Frame]:
     """The frames of a film in their order; with `after`, from that time on. To `wind` there is faster than to read all.
 
-    `small` is the upright size, height and width, at which the network sees them. Where the file is damaged, what can be
-    decoded comes, and `about.notes` says so.
+    `small` is the upright size, height and width, at which the network sees them. Where the file is damaged, what can
+    be decoded comes, and `about.notes` says so.
     """
     damaged: list[str] = []
     with closing(open_film(path)) as container:
@@ -268,7 +273,9 @@ def _through(graph: "av.filter.Graph", frame: av.VideoFrame | None) -> Iterator[
         yield done
 
 
-def _taken(frame: av.VideoFrame, pts: int, duration: int, about: About, small: tuple[int, int], keep_own: bool) -> Frame:
+def _taken(
+    frame: av.VideoFrame, pts: int, duration: int, about: About, small: tuple[int, int], keep_own: bool
+) -> Frame:
     planes = _planes(frame, about)
     grey = about.light.grey(planes)
     height, width = small if about.rotation % 180 == 0 else small[::-1]
@@ -286,7 +293,7 @@ def _planes(frame: av.VideoFrame, about: About) -> Planes:
         luma = _plane(frame, 0, "u2" if bits > 8 else "u1", height, width)[:, :: len(kind.components)]
         luma = luma >> (bits - depth) if bits > depth else luma
         luma = _padded(luma.astype(np.uint16 if depth > 8 else np.uint8), (about.height, about.width))
-        return Planes(luma, *(np.full(about.chroma, about.light.neutral, luma.dtype) for _ in "br"))
+        return Planes(luma, *(np.full(about.chroma, 1 << (depth - 1), luma.dtype) for _ in "br"))
     if not is_same_size or kind.name.replace("yuvj", "yuv") != about.format:
         ranged = av.video.reformatter.ColorRange.JPEG if about.light.full else av.video.reformatter.ColorRange.MPEG
         to = {"dst_colorspace": _TO_YUV[about.light.matrix]} if is_rgb else {"src_color_range": ranged}

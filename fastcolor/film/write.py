@@ -82,9 +82,16 @@ def _frame(planes: Planes, about: About) -> av.VideoFrame:
 
 
 def write_film(
-    source: Path, target: Path, film: Path, about: About, encoded: Iterable[Encoded], codec: str, crf: int | None, mark: Mark | None
+    source: Path,
+    target: Path,
+    film: Path,
+    about: About,
+    encoded: Iterable[Encoded],
+    codec: str,
+    crf: int | None,
+    mark: Mark | None,
 ) -> list[str]:
-    """Write into `target` what was encoded, and all else that the `source` has; `film` is its name to be. Gives notes."""
+    """Write into `target` what was encoded, and all else that the `source` has; `film` will be its name. Gives notes."""
     notes, container_name = [], WRITTEN[film.suffix.lower()]
     flags = {"movflags": "+faststart"} if container_name in ("mp4", "mov") else {}
     with closing(open_film(source)) as old, av.open(str(target), "w", format=container_name, options=flags) as new:
@@ -163,7 +170,11 @@ def _told(metadata: dict[str, str], mark: Mark | None, container: str) -> dict[s
     """What the film says of itself, with the mark of a machine where the container holds tags of any name."""
     kept = {name: value for name, value in metadata.items() if name not in _OF_THE_FILE}
     if mark and container in ("matroska", "webm"):
-        kept |= {"DIGITAL_SOURCE_TYPE": SOURCE_TYPE, "AI_SYSTEM_USED": mark.system, "AI_SYSTEM_VERSION_USED": mark.version}
+        kept |= {
+            "DIGITAL_SOURCE_TYPE": SOURCE_TYPE,
+            "AI_SYSTEM_USED": mark.system,
+            "AI_SYSTEM_VERSION_USED": mark.version,
+        }
     return kept
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,16 @@ from fastcolor.photo.formats import SUFFIXES, format_of
 
 
 def find_photos(
-    folder: str | Path, unreadable: Callable[[OSError], None] | None = None, others: Counter[str] | None = None
+    folder: str | Path,
+    unreadable: Callable[[OSError], None] | None = None,
+    others: Counter[str] | None = None,
+    also: Collection[str] = (),
 ) -> list[Path]:
     """All files below `folder` with a suffix of a photo, as sorted paths relative to it.
 
     Links to folders are not followed; hidden files and folders (.thumbnails) are left out. `unreadable` is called with
-    the error for each folder that can't be read; `others` counts the other files by suffix. Raises UserError if
-    `folder` is missing, is a file, can't be read, or holds no photo.
+    the error for each folder that can't be read; `others` counts the other files by suffix. Files with suffixes in
+    `also` are found, too. Raises UserError if `folder` is missing, is a file, can't be read, or holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -30,8 +33,9 @@ def find_photos(
         Path(root, name).relative_to(folder) for root, _, names in os.walk(folder, onerror=unreadable) for name in names
     ]
     found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
-    photos = [path for path in found if path.suffix.lower() in SUFFIXES]
-    kinds = Counter(path.suffix.lower() or "without suffix" for path in found if path.suffix.lower() not in SUFFIXES)
+    wanted = {*SUFFIXES, *also}
+    photos = [path for path in found if path.suffix.lower() in wanted]
+    kinds = Counter(path.suffix.lower() or "without suffix" for path in found if path.suffix.lower() not in wanted)
     if others is not None:
         others.update(kinds)
     if not photos:

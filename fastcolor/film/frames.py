@@ -1,0 +1,114 @@
+"""Frames on their way through the network: read ahead, followed, and handed on with their colours."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from fastcolor.film.follow import Key, Paint, follow
+from fastcolor.film.progress import Progress
+from fastcolor.photo.xmp import Mark
+
+AHEAD = 4  # frames that wait between two threads
+Frame = TypeVar("Frame")
+"""Whatever has `small`, a grey as the network sees it."""
+
+
+class Network(NamedTuple):
+    """What colours: `paint` gives a and b of a small grey, `size` its height and width for those of a frame."""
+
+    paint: Paint
+    size: Callable[[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class HowFilm:
+    """How films are coloured and written; see the command's flags. `settings`: further ones, of the network."""
+
+    codec: str | None = None
+    crf: int | None = None
+    deinterlace: bool = False
+    strength: float = 1.0
+    mark: Mark | None = None
+    settings: dict = field(default_factory=dict)
+
+
+@dataclass
+class Made:
+    """What became of a film."""
+
+    frames: int
+    width: int
+    height: int
+    notes: list[str]
+
+
+def colored_frames(
+    frames: Iterator[Frame], network: Network, start: Key | None, total: int, done: int = 0
+) -> Iterator[tuple[Frame, np.ndarray, Key | None]]:
+    """Frames with their colours, see `follow`, and progress to be seen; of about `total` frames, `done` were before."""
+    waiting: deque[Frame] = deque()
+
+    def smalls() -> Iterator[np.ndarray]:
+        with closing(_ahead(frames)) as coming:
+            for frame in coming:
+                waiting.append(frame)
+                yield frame.small
+
+    def followed() -> Iterator[tuple[Frame, np.ndarray, Key | None]]:
+        with closing(smalls()) as greys:
+            for ab, key in follow(greys, network.paint, start):
+                yield waiting.popleft(), ab, key
+
+    progress = Progress(total, done)
+    try:
+        with closing(_ahead(followed())) as coming:
+            for each in coming:
+                yield each
+                progress.add()
+    finally:
+        progress.end()
+
+
+def _ahead(items: Iterator) -> Iterator:
+    """The items, which a thread of their own makes, a few ahead of whoever takes them."""
+    made: Queue = Queue(AHEAD)
+    is_over = Event()
+
+    def put(item: object) -> bool:
+        while not is_over.is_set():
+            try:
+                made.put(item, timeout=0.1)
+                return True
+            except Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    if not put((item, None)):
+                        return
+            put((None, None))
+        except BaseException as error:  # noqa: BLE001 (it is raised where the items are taken)
+            put((None, error))
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+    finally:
+        is_over.set()
+        thread.join()
