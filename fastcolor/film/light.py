@@ -9,7 +9,7 @@ player shows there, has its lightness of before. That comes from a table, too.
 Samples are uint8, or uint16 of 10 bits. R'G'B' counts as sRGB, as players show it, whatever curve a film names.
 """
 
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -30,6 +30,7 @@ MATRICES = {
 AB = 110.0  # the largest a and b of the tables: sRGB has no larger ones
 NODES = 33  # values of a, b, and each chroma, in the tables; what lies between is read bilinearly
 ACROSS = 16  # the pages of `_chroma_table`, one for each of 256 levels, lie in so many columns and rows
+KINDS = 2  # of films whose tables are kept: 33 MB each
 HALVINGS = 14  # of the interval in which a luma is looked for: to 1/100 of an 8-bit step
 
 
@@ -119,7 +120,7 @@ def _deep(values: np.ndarray) -> np.ndarray:
     return (values.clip(0, 1) * 65535 + 0.5).astype(np.uint16)
 
 
-@cache
+@lru_cache(KINDS)
 def _chroma_table(matrix: str, full: bool, bits: int) -> np.ndarray:
     """Chroma, blue and red, of a, b and level: `(ACROSS * NODES, ACROSS * NODES, 2)` int16, pages of NODES x NODES."""
     low, span, _ = _range(full, 8)
@@ -133,7 +134,7 @@ def _chroma_table(matrix: str, full: bool, bits: int) -> np.ndarray:
     return np.rint(parts * _range(full, bits)[2] + (1 << (bits - 1))).astype(np.int16)
 
 
-@cache
+@lru_cache(KINDS)
 def _luma_table(matrix: str, full: bool, bits: int) -> np.ndarray:
     """What is added to a grey's luma so that with this chroma it has the grey's lightness: see `_table`."""
 
@@ -151,7 +152,7 @@ def _luma_table(matrix: str, full: bool, bits: int) -> np.ndarray:
     return _table(full, bits, added)
 
 
-@cache
+@lru_cache(KINDS)
 def _grey_table(matrix: str, full: bool, bits: int) -> np.ndarray:
     """What is added to a colour's luma to get that of a grey of its lightness: see `_table`."""
     return _table(full, bits, lambda luma, blue, red: gamma_of(_luminance(matrix, luma, blue, red)) - luma)

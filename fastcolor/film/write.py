@@ -91,7 +91,7 @@ def write_film(
     crf: int | None,
     mark: Mark | None,
 ) -> list[str]:
-    """Write into `target` what was encoded, and all else that the `source` has; `film` will be its name. Gives notes."""
+    """Write into `target` what was encoded, and all else of the `source`; its name will be `film`. Gives notes."""
     notes, container_name = [], WRITTEN[film.suffix.lower()]
     flags = {"movflags": "+faststart"} if container_name in ("mp4", "mov") else {}
     with closing(open_film(source)) as old, av.open(str(target), "w", format=container_name, options=flags) as new:
@@ -120,7 +120,7 @@ def _copied_streams(old, new, notes: list[str]) -> dict[int, "av.stream.Stream"]
     """The streams of the new film for what is copied of the old one, by the old one's index."""
     copied, picture = {}, picture_of(old)
     for stream in old.streams:
-        if stream is picture:
+        if stream is picture or (stream.type == "data" and old.chapters()):  # how mp4 and mov store chapters' titles
             continue
         try:
             if stream.type == "attachment":
