@@ -13,18 +13,18 @@ from PIL import Image, ImageSequence
 
 av = pytest.importorskip("av")
 
-from film_files import decoded, greys, packets, times, write_clip  # noqa: E402
+from film_files import decoded, greys, packets, times, write_clip
 
-from fastcolor.cli import run_command  # noqa: E402
-from fastcolor.color.cie import lightness_of, lightness_of_root, luminance_of, root_of  # noqa: E402
-from fastcolor.colorize import folder  # noqa: E402
-from fastcolor.errors import UnreadablePhoto, UserError  # noqa: E402
-from fastcolor.film import make  # noqa: E402
-from fastcolor.film.frames import HowFilm, Network  # noqa: E402
-from fastcolor.photo.xmp import Mark  # noqa: E402
-from fastcolor.scenes.clips import draw_clip  # noqa: E402
+from fastcolor.cli import run_command
+from fastcolor.color.cie import lightness_of, lightness_of_root, luminance_of, root_of
+from fastcolor.colorize import folder
+from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.film import make
+from fastcolor.film.frames import HowFilm, Network
+from fastcolor.photo.xmp import Mark
+from fastcolor.scenes.clips import draw_clip
 
-LOSSLESS = HowFilm("ffv1")
+DEFAULT, LOSSLESS = HowFilm(), HowFilm("ffv1")
 CHAPTERS = [
     {"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "Morning"}},
     {"id": 2, "start": 400, "end": 800, "time_base": Fraction(1, 1000), "metadata": {"title": "Noon"}},
@@ -41,7 +41,7 @@ def by_light(grey: np.ndarray) -> np.ndarray:
 NETWORK = Network(by_light, lambda height, width: (48, max(1, round(48 * width / height))))
 
 
-def colored(source: Path, target: Path, how: HowFilm = HowFilm(), network: Network = NETWORK):
+def colored(source: Path, target: Path, how: HowFilm = DEFAULT, network: Network = NETWORK):
     return make.color_job(source, target, network, how)
 
 

@@ -94,12 +94,11 @@ def test_colours_follow_a_thing_that_moves_and_leave_no_trail():
 
 
 def test_nothing_crosses_a_cut():
-    parts = [clip(seed, 9)[0] for seed in (20, 4, 7, 20)]
+    parts = [clip(seed, 9)[0] for seed in (20, 4, 7, 9)]
     hue = {grey.tobytes(): 20.0 * i for i, part in enumerate(parts) for grey in part}
-    colors = [ab for ab, _ in follow(iter(sum(parts, [])), lambda g: np.full((*g.shape, 2), hue[g.tobytes()], np.float32))]
-    for i, ab in enumerate(colors):
-        assert np.abs(ab - 20 * (i // 9)).max() < 1e-3 or i // 9 == 3
-    assert np.abs(colors[27] - colors[26]).max() > 5
+    frames = [grey for part in parts for grey in part]
+    for i, (ab, _) in enumerate(follow(iter(frames), lambda g: np.full((*g.shape, 2), hue[g.tobytes()], np.float32))):
+        assert np.abs(ab - 20 * (i // 9)).max() < 1e-3
 
 
 def test_cuts_are_found_and_motion_and_flashes_of_grain_are_none():
@@ -114,8 +113,12 @@ def test_cuts_are_found_and_motion_and_flashes_of_grain_are_none():
 def test_where_nothing_moves_the_network_sees_few_frames():
     grey = clip(20, 1)[0][0]
     calls = []
-    colors = [ab for ab, _ in follow(iter([grey] * 100), lambda g: calls.append(1) or np.ones((*g.shape, 2), np.float32))]
-    assert len(colors) == 100
+
+    def paint(grey: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        return np.ones((*grey.shape, 2), np.float32)
+
+    assert len(list(follow(iter([grey] * 100), paint))) == 100
     assert len(calls) <= 2 + 100 // LONGEST
 
 

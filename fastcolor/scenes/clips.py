@@ -21,7 +21,7 @@ def camera(seed: int, count: int) -> np.ndarray:
 
 
 def draw_clip(seed: int, count: int, size: int = 128) -> Iterator[Image.Image]:
-    """The frames of a clip, RGB, `size` x `size` pixels: the scene of the seed, seen by a camera that moves and zooms."""
+    """The frames of a clip, RGB, `size` x `size` pixels: the seed's scene, seen by a camera that moves and zooms."""
     scene = draw_scene(seed, round(AROUND * size))
     for left, top, side in camera(seed, count) * size:
         box = (left, top, left + side, top + side)
