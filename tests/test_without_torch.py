@@ -21,6 +21,8 @@ colorizer = fastcolor.Colorizer()
 print(colorizer.engine.name)
 fastcolor.predict(sys.argv[1]).save(sys.argv[2])
 colorizer.batch([sys.argv[1]] * 2)[1].save(sys.argv[3])
+colorizer(sys.argv[1], hints=[fastcolor.Hint(0.5, 0.5, "#2b4c9b")], like=sys.argv[4]).save(sys.argv[5])
+print(len(colorizer.suggest(sys.argv[1], 0.5, 0.5)))
 """
 PAGE = """
 import time
@@ -50,9 +52,10 @@ def run(code: str, *arguments: str, cwd, returncode: int = 0) -> subprocess.Comp
 
 @pytest.fixture
 def photo(tmp_path):
-    """A drawn landscape in grey, which the weights that ship give colours."""
+    """A drawn landscape in grey, which the weights that ship give colours; and one in colour beside it."""
     from fastcolor.scenes.landscapes import draw_scene
 
+    draw_scene(21, 96).save(tmp_path / "reference.png")
     draw_scene(20, 96).convert("L").save(tmp_path / "old.png")
     return tmp_path / "old.png"
 
@@ -68,10 +71,11 @@ def test_the_command_colors(photo, tmp_path):
 
 
 def test_python_colors(photo, tmp_path):
-    done = run(PREDICT, photo, "one.png", "two.png", cwd=tmp_path)
+    done = run(PREDICT, photo, "one.png", "two.png", "reference.png", "own.png", cwd=tmp_path)
     assert done.stdout.startswith("onnxruntime")
     assert is_colored(tmp_path / "one.png")
     assert np.array_equal(Image.open(tmp_path / "one.png"), Image.open(tmp_path / "two.png"))
+    assert not np.array_equal(Image.open(tmp_path / "one.png"), Image.open(tmp_path / "own.png"))
 
 
 def test_the_page_colors(photo, tmp_path):

@@ -94,6 +94,12 @@ def ab_of_roots(fx, fy, fz) -> tuple:
     return A_SCALE * (fx - fy), B_SCALE * (fy - fz)
 
 
+def ab_of(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """sRGB `(..., 3)`, uint8 or uint16, to a and b of CIE Lab, `(...)` float32 each."""
+    roots = root_of(linear_table(rgb.dtype).take(rgb) @ (RGB_TO_XYZ / WHITE[:, None]).T)
+    return ab_of_roots(*np.moveaxis(roots, -1, 0))
+
+
 def lightness_of(grey: np.ndarray) -> np.ndarray:
     """Neutral greys, sRGB of any shape, uint8 or uint16, to their L, float32."""
     return lightness_of_root(root_table(grey.dtype)).take(grey)

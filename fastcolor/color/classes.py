@@ -9,24 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastcolor.color import ab_grid
 from fastcolor.color.cie import AB_RANGE
 
-GRID = 10
-"""The width of a cell, in units of a and b."""
-
-# For each a, from -90 on, the first and last b whose cell holds a colour of sRGB (all 256^3 were tried). Zhang et al.
-# list 313 cells, with those at the edge that hold none.
-EDGES = (
-    (80, 80), (40, 80), (20, 90), (0, 90), (-20, 90), (-30, 90), (-40, 90), (-40, 90), (-50, 90), (-60, 90),
-    (-70, 80), (-70, 80), (-80, 80), (-90, 80), (-90, 70), (-100, 70), (-110, 70), (-110, 70), (-90, 0), (-70, -50),
-)  # fmt: skip
-CENTRES = torch.tensor(
-    [
-        (float(a), float(b))
-        for a, (first, last) in zip(range(-90, 101, GRID), EDGES, strict=True)
-        for b in range(first, last + GRID, GRID)
-    ]
-)
+CENTRES = torch.from_numpy(ab_grid.CENTRES)
 """a and b of the middle of each class, `(CLASSES, 2)`."""
 CLASSES = len(CENTRES)
 

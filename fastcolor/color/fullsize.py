@@ -12,6 +12,8 @@ from PIL import Image
 from fastcolor.color.cie import (
     A_SCALE,
     B_SCALE,
+    L_AT_0,
+    L_SCALE,
     LINE_OFFSET,
     RGB_TO_XYZ,
     STEPS,
@@ -83,6 +85,25 @@ def recolor(pixels: np.ndarray, chroma: np.ndarray, strength: float = 1.0) -> np
     for _ in in_threads(strip, range(0, height, rows)):
         pass
     return colored
+
+
+def ab_in_gamut(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """Colours as far as sRGB has them: of L `(n,)` and ab `(2, n)` the ab `(2, n)`, float32, of the same hue."""
+    f = np.float32((lightness + L_AT_0) / L_SCALE)
+    x, z = np.float32(ab * _ROOTS)
+    outside = np.flatnonzero(~_fits(_linear(cube_of(f), f, x, z)))
+    fitting = np.array(ab, np.float32)
+    if len(outside):
+        fitting[:, outside] *= _largest_share(*(each.take(outside) for each in (f, x, z)))
+    return fitting
+
+
+def rgb_of(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """sRGB `(n, 3)` uint8 of L `(n,)` and ab `(2, n)`; colours outside sRGB lose chroma."""
+    f = np.float32((lightness + L_AT_0) / L_SCALE)
+    rgb = np.empty((len(f), 3), np.uint8)
+    _encode(_linear_in_gamut(cube_of(f), f, *np.float32(ab * _ROOTS)), rgb)
+    return rgb
 
 
 def _stretched(planes: np.ndarray, width: int) -> np.ndarray:

@@ -5,23 +5,30 @@ onnxruntime or torch.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
+from warnings import warn
 
 import numpy as np
 from PIL import Image
 
 from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
+from fastcolor.colorize.engine import Engine
+from fastcolor.colorize.hints import Hint, check_hints, pulled_in
+from fastcolor.colorize.like import Reference, hints_like, reference_of
+from fastcolor.colorize.listening import Suggestion, listen
 from fastcolor.colorize.load import load_engine
 from fastcolor.colorize.options import check_options
+from fastcolor.colorize.prepared import Prepared
 from fastcolor.colorize.record import mark_of, weights_of
 from fastcolor.colorize.tiles import translated
 from fastcolor.errors import UserError
 from fastcolor.film.kinds import check_packages
 from fastcolor.photo.metadata import told_of_result
 from fastcolor.photo.read import as_rgb, open_photo
-from fastcolor.photo.xmp import Mark
+from fastcolor.photo.tone import is_in_color
 from fastcolor.weights import weights_file
 
 CHROMA = {"auto": "bilinear", "bilinear": "bilinear", "guided": "guided"}
@@ -36,6 +43,8 @@ def predict(
     strength: float = 1.0,
     chroma: str = "auto",
     device: str = "auto",
+    hints: Sequence[Hint] = (),
+    like: str | Path | Image.Image | None = None,
 ) -> Image.Image:
     """Colour one photo. For several, make one `Colorizer` and call that: it loads the network only once.
 
@@ -43,6 +52,7 @@ def predict(
       photo (str, Path or PIL.Image.Image): A photo's file, of any kind that `fastcolor colorize` reads, or an image of
         any mode.
       weights, size, strength, chroma, device: See `Colorizer`.
+      hints, like: See `Colorizer.__call__`.
 
     Returns:
       (PIL.Image.Image): The coloured photo, 8-bit RGB (sRGB), upright, in the photo's own size. Its `info` holds EXIF,
@@ -54,7 +64,7 @@ def predict(
       UserError: The weights can't be used, or an option has a value that does not exist.
     """
     colorizer = Colorizer(weights, size=size, strength=strength, chroma=chroma, device=device)
-    return colorizer(photo)
+    return colorizer(photo, hints=hints, like=like)
 
 
 class Colorizer:
@@ -98,13 +108,25 @@ class Colorizer:
             raise UserError(f"chroma {chroma!r} is unknown: choose {', '.join(CHROMA)}")
         check_options(size, strength)
         self.engine = load_engine(weights_file(weights), device)
+        self._device = device
         self._mark = mark_of(weights_of(weights))
         self.keeps_light = self.engine.keeps_light
         self.size = size or (self.engine.size if self.keeps_light else None)
         self.strength, self.chroma = strength, CHROMA[chroma]
 
+    @cached_property
+    def listener(self) -> Engine:
+        """The same weights, run so that they take hints; loaded when first needed. Raises UserError if they can't."""
+        return load_engine(self.engine.weights, self._device, listens=True)
+
     def __call__(
-        self, photo: str | Path | Image.Image, *, size: int | None = None, strength: float | None = None
+        self,
+        photo: str | Path | Image.Image,
+        *,
+        size: int | None = None,
+        strength: float | None = None,
+        hints: Sequence[Hint] = (),
+        like: str | Path | Image.Image | Reference | None = None,
     ) -> Image.Image:
         """Colour one photo.
 
@@ -113,15 +135,28 @@ class Colorizer:
             mode.
           size (int or None): As for the class, for this call alone. Default None: the Colorizer's own.
           strength (float or None): Likewise.
+          hints (sequence of Hint): Colours of places, of which the network makes the rest. A later one covers earlier
+            ones. Of a colour that does not exist at the photo's lightness there, a warning tells.
+          like (a photo as above, in colour, or a Reference): Colours like those of this photo, where both show alike
+            things. Hints come on top.
 
         Returns:
           (PIL.Image.Image): The coloured photo, 8-bit RGB (sRGB), upright, in the photo's own size.
 
         Raises:
           UnreadablePhoto: The file is missing, broken, or not a photo.
-          UserError: `size` or `strength` is out of range, or the network gives no colours.
+          UserError: `size` or `strength` is out of range, the network gives no colours or takes no hints, or `like` has
+            no colours.
         """
-        return self.batch([photo], size=size, strength=strength)[0]
+        if not hints and like is None:
+            return self.batch([photo], size=size, strength=strength)[0]
+        image, notes = _opened(photo), []
+        pixels = self.pixels(
+            np.asarray(image), size=size, strength=strength, hints=hints, like=like, notes=notes
+        )
+        for note in notes:
+            warn(note, stacklevel=2)
+        return self._finished(image, pixels)
 
     def batch(
         self,
@@ -142,20 +177,33 @@ class Colorizer:
         Raises:
           UnreadablePhoto, UserError: As in `__call__`. Nothing is returned then.
         """
-        images = [as_rgb(photo) if isinstance(photo, Image.Image) else open_photo(photo) for photo in photos]
+        images = [_opened(photo) for photo in photos]
         colored = self._colored([np.asarray(image) for image in images], size, strength)
-        results = [Image.fromarray(pixels) for pixels in colored]
-        for image, result in zip(images, results, strict=True):
-            result.info = told_of_result(image.info, image.size, self._mark)
-        return results
+        return [self._finished(image, pixels) for image, pixels in zip(images, colored, strict=True)]
 
-    def pixels(self, pixels: np.ndarray, *, size: int | None = None, strength: float | None = None) -> np.ndarray:
+    def _finished(self, image: Image.Image, pixels: np.ndarray) -> Image.Image:
+        """The result of a photo, with what is kept of it."""
+        result = Image.fromarray(pixels)
+        result.info = told_of_result(image.info, image.size, self._mark)
+        return result
+
+    def pixels(
+        self,
+        pixels: np.ndarray,
+        *,
+        size: int | None = None,
+        strength: float | None = None,
+        hints: Sequence[Hint] = (),
+        like: str | Path | Image.Image | Reference | None = None,
+        notes: list[str] | None = None,
+    ) -> np.ndarray:
         """Colour one photo that is an array, at 8 or 16 bits.
 
         Arguments:
           pixels (np.ndarray): sRGB, `(H, W)` or `(H, W, 3)`, uint8 (0..255) or uint16 (0..65535). Of colours only the
             lightness is used, where `keeps_light` is True.
-          size, strength: As in `__call__`.
+          size, strength, hints, like: As in `__call__`.
+          notes (list of str): Gets a sentence for each hint whose colour does not exist at the photo's lightness there.
 
         Returns:
           (np.ndarray): sRGB, `(H, W, 3)`, of the same dtype.
@@ -163,7 +211,18 @@ class Colorizer:
         Raises:
           UserError: As in `__call__`.
         """
-        return self._colored([pixels], size, strength)[0]
+        if not hints and like is None:
+            return self._colored([pixels], size, strength)[0]
+        check_hints(hints)
+        size, strength = self._options(size, strength)
+        lightness = self._light(pixels, size)
+        if notes is not None:
+            notes += pulled_in(hints, lightness)
+        if like is not None:
+            reference = like if isinstance(like, Reference) else self.reference(like)
+            hints = [*hints_like(self.listener, lightness, reference), *hints]
+        ab = listen(self.listener, lightness, hints).ab
+        return recolor(pixels, self._maps(lightness[None, None], ab[None])[0], strength)
 
     def film(
         self,
@@ -173,8 +232,9 @@ class Colorizer:
         codec: str | None = None,
         crf: int | None = None,
         deinterlace: bool = False,
+        like: str | Path | Image.Image | Reference | None = None,
         settings: dict | None = None,
-        mark: Mark | None = None,
+        mark: bool = True,
     ) -> "Made":  # noqa: F821 (imported when a film is coloured)
         """Colour a film, a picture that moves, or a folder of numbered frames. Needs `pip install 'fastcolor[video]'`.
 
@@ -188,8 +248,9 @@ class Colorizer:
           codec (str or None): "h264", "hevc", "vp9", "av1" or "ffv1". Default None: "h264", in .webm "vp9".
           crf (int or None): Quality, 0 is best. Default None: the one at which the codec looks like the source.
           deinterlace (bool): Put the two fields of interlaced frames together. Default False.
+          like (a photo in colour, or a Reference): See `__call__`; its colours are for the whole film.
           settings (dict or None): What else the colours depend on: another call goes on only if it is the same.
-          mark (Mark or None): What the film says of who coloured it. Default None: as for photos.
+          mark (bool): Say in the film that a machine coloured it. Default True.
 
         Returns:
           (Made): How many frames, of what size, and notes on what is not as in the source.
@@ -204,18 +265,65 @@ class Colorizer:
             raise UserError(f"{self.engine.weights} repaints a photo's light: films need weights that keep it")
         from fastcolor.film.make import HowFilm, Network, color_job
 
+        reference = like if like is None or isinstance(like, Reference) else self.reference(like)
+
         def paint(grey: np.ndarray) -> np.ndarray:
-            return np.ascontiguousarray(np.moveaxis(self.engine(lightness_of(grey)[None, None])[0], 0, -1))
+            lightness = lightness_of(grey)
+            if reference is None:
+                ab = self.engine(lightness[None, None])[0]
+            else:
+                ab = listen(self.listener, lightness, hints_like(self.listener, lightness, reference)).ab
+            return np.ascontiguousarray(np.moveaxis(ab, 0, -1))
 
         network = Network(paint, lambda height, width: working_size(height, width, self.size))
         settings = {"size": self.size, "weights": self._mark.version, **(settings or {})}
-        how = HowFilm(codec, crf, deinterlace, self.strength, mark or self._mark, settings)
+        how = HowFilm(codec, crf, deinterlace, self.strength, self._mark if mark else None, settings)
         return color_job(Path(source), Path(target), network, how)
 
-    def _colored(self, photos: list[np.ndarray], size: int | None, strength: float | None) -> list[np.ndarray]:
+    def suggest(self, photo: str | Path | Image.Image, x: float, y: float, n: int = 9) -> list[Suggestion]:
+        """The likeliest colours of a place, at most `n`, the likeliest first; `x` and `y` are those of `Hint`.
+
+        Raises UserError for a place outside, and for weights that take no hints.
+        """
+        return self.prepare(photo).suggest(x, y, n)
+
+    def prepare(self, photo: str | Path | Image.Image, side: int = 1280) -> Prepared:
+        """A photo for many changes of its hints: previews of at most `side` pixels on the long side, suggestions.
+
+        Raises UserError for a photo that can't be read, and for weights that take no hints.
+        """
+        image = _opened(photo)
+        lightness = self._light(np.asarray(image), self.size)
+        image.thumbnail((side, side))
+        return Prepared(self.listener, np.asarray(image), lightness, self._maps, self.strength)
+
+    def reference(self, photo: str | Path | Image.Image) -> Reference:
+        """A photo in colour, ready to be given to many others as `like`. Raises UserError if it is grey or toned."""
+        image = _opened(photo)
+        pixels = np.asarray(image)
+        if not is_in_color(pixels):
+            name = "the reference" if isinstance(photo, Image.Image) else photo
+            raise UserError(f"{name} has no colours to take over: give a reference photo that is in colour")
+        lightness = self._light(pixels, self.size)
+        small = image.convert("RGB").resize(lightness.shape[::-1], Image.Resampling.BOX)
+        return reference_of(self.listener, np.asarray(small), lightness)
+
+    def _options(self, size: int | None, strength: float | None) -> tuple[int | None, float]:
         size = self.size if size is None else size
         strength = self.strength if strength is None else strength
         check_options(size, strength)
+        return size, strength
+
+    def _light(self, pixels: np.ndarray, size: int | None) -> np.ndarray:
+        """L, `(h, w)` float32, as the network sees a photo."""
+        self.listener  # noqa: B018 (it raises for weights that see photos otherwise)
+        return lightness_of(small_grey(pixels, *working_size(*pixels.shape[:2], size)))
+
+    def _maps(self, lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
+        return guided(lightness, ab) if self.chroma == "guided" else ab
+
+    def _colored(self, photos: list[np.ndarray], size: int | None, strength: float | None) -> list[np.ndarray]:
+        size, strength = self._options(size, strength)
         if not self.keeps_light:
             return [translated(each, self.engine, size, strength) for each in photos]
         lights = [lightness_of(small_grey(each, *working_size(*each.shape[:2], size)))[None] for each in photos]
@@ -225,11 +333,14 @@ class Colorizer:
         for rows in alike.values():
             for part in (rows[k : k + BATCH] for k in range(0, len(rows), BATCH)):
                 lightness = np.stack([lights[i] for i in part])
-                ab = self.engine(lightness)
-                maps = guided(lightness, ab) if self.chroma == "guided" else ab
+                maps = self._maps(lightness, self.engine(lightness))
                 for i, one in zip(part, maps, strict=True):
                     photos[i] = recolor(photos[i], one, strength)
         return photos
+
+
+def _opened(photo: str | Path | Image.Image) -> Image.Image:
+    return as_rgb(photo) if isinstance(photo, Image.Image) else open_photo(photo)
 
 
 def working_size(height: int, width: int, size: int) -> tuple[int, int]:

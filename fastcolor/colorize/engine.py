@@ -58,3 +58,9 @@ class Engine(ABC):
     @abstractmethod
     def _run(self, inputs: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """The outputs of all inputs."""
+
+
+def deaf(weights: Path) -> UserError:
+    """What to raise for weights of a network that does not listen."""
+    what = "takes no hints and no colours of another photo"
+    return UserError(f"{weights} {what}: use the weights that come with fastcolor")

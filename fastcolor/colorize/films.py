@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fastcolor.colorize.flow import STOPPING, Outcome
+from fastcolor.colorize.flow import STOPPING, How, Outcome
+from fastcolor.colorize.like import Reference
 from fastcolor.colorize.plan import Job
 from fastcolor.errors import UserError, one_line, printable
 from fastcolor.film.kinds import CODECS, check_packages
 from fastcolor.flags import one_of
-from fastcolor.photo.xmp import Mark
 
 
 class FilmFlags(NamedTuple):
@@ -43,14 +43,18 @@ def color_films(
     colorizer: "Colorizer",  # noqa: F821 (not imported here: that loads what runs networks)
     flags: FilmFlags,
     settings: dict,
-    mark: Mark | None,
+    how: How,
+    like: Reference | None = None,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Colour films, and give each job with what became of it. Raises OSError where no later film could be written."""
     for job in jobs:
         begun, outcome = time.monotonic(), Outcome()
         try:
-            made = colorizer.film(job.source, job.target, **flags._asdict(), settings=settings, mark=mark)
+            more = {"settings": settings, "mark": how.mark is not None, "like": like}
+            made = colorizer.film(job.source, job.target, **flags._asdict(), **more)
             outcome.frames, outcome.shape, outcome.notes = made.frames, (made.width, made.height), made.notes
+            if how.side_by_side:
+                outcome.notes.append("--side-by-side is for photos: films are written alone")
         except UserError as error:
             outcome.failure = str(error).removeprefix(printable(f"{job.source}: "))
         except MemoryError:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -29,8 +30,8 @@ READING, COLOURING, WRITING = "reading", "colouring", "writing"
 STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a file that all later files would meet, too."""
 
-Paint = Callable[[np.ndarray], np.ndarray]
-"""Colours an array: see `Colorizer.pixels`."""
+Paint = Callable[..., np.ndarray]
+"""Colours an array: see `Colorizer.pixels`; `hints` and `notes` are given for photos that have hints."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _pass_on(step: _Step, paint: Paint, how: How, tell: Callable[[Job, str], Non
         if work.outcome.was_in_color and how.skip_color:
             work.outcome.left_out = IN_COLOR
             return
-    page = _colored(page, paint, how)
+    page = _colored(page, _with_hints(paint, work), how)
     work.outcome.pages += 1
     work.given.append(step.written)
     work.inbox.put(page)
@@ -195,6 +196,16 @@ def _pass_on(step: _Step, paint: Paint, how: How, tell: Callable[[Job, str], Non
         work.inbox.put(None)
     if work.writing is None:
         work.writing = writer.submit(_write, work, how, tell)
+
+
+def _with_hints(paint: Paint, work: _Work) -> Paint:
+    """What colours the next page: hints are for the first one."""
+    hints = work.job.hints
+    if not hints or work.outcome.pages:
+        return paint
+    if len(work.needs) > 1:
+        work.photo.notes.append("its hints are for the first page")
+    return partial(paint, hints=hints, notes=work.photo.notes)
 
 
 def _finish(step: _Step) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,7 @@ def main(
     strength: float = 1.0,  # 0 (the photo as it is) to 1 (the network's colours)
     chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
     device: str = "auto",  # cpu, cuda, mps, auto
+    like: str | None = None,  # a photo in colour: alike things get its colours
     overwrite: bool = False,  # colour again what was made with other settings, or from another version of the photo
     skip_colour: bool = False,  # leave photos that are in colour already
     tolerant: bool = False,  # colour what there is of truncated photos
@@ -61,6 +63,9 @@ def main(
     made_by = weights_of(weights)
     settings = {"weights": made_by.digest, "size": size, "strength": strength, "chroma": chroma, "quality": quality}
     settings |= {"side_by_side": side_by_side, "mark": not no_mark}
+    if like is not None:
+        check(Path(like))
+        settings["like"] = weights_of(like).digest  # of any file's content
     settings |= flags._asdict() if planned.films else {}
     record = Record(None if frames or is_one_file(Out, len(planned.jobs + planned.films)) else Path(Out), settings)
     said = Report(others=planned.others)
@@ -81,11 +86,14 @@ def main(
                 print(f"{colorizer.engine.weights}, run by {colorizer.engine.name}")
             how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
             said.begin(len(waiting))
+            reference = None if like is None else colorizer.reference(like)
+            paint = colorizer.pixels if like is None else partial(colorizer.pixels, like=reference)
             photos = [job for job in waiting if job not in films]
-            with closing(color_all(photos, colorizer.pixels, how)) as results:
+            with closing(color_all(photos, paint, how)) as results:
                 # a film shows how far it is by itself
                 results = progress_bar(results, total=len(photos), unit="photos") if photos else results
-                _note(chain(results, color_films(films, colorizer, flags, settings, how.mark)), waiting, record, said)
+                moving = color_films(films, colorizer, flags, settings, how, reference)
+                _note(chain(results, moving), waiting, record, said)
     finally:
         said.write(report)
     said.print()

@@ -12,20 +12,31 @@ from pathlib import Path
 
 from fastcolor.cli import run_command
 from fastcolor.colorize.export import check_same, load_painter, note, traced
-from fastcolor.colorize.onnx import PREFIX, graph_name, open_weights
+from fastcolor.colorize.onnx import HINTS, PREFIX, graph_name, open_weights
 from fastcolor.files import write_whole
+from fastcolor.networks.painter import Listener, Painter
 from fastcolor.weights import BUNDLED, GRAPHS
 
 
 def main(
     weights: Path = BUNDLED,  # a generator's weights, of the network whose graph is written
 ):
-    """Write the ONNX graph of a network, without its weights, and check that onnxruntime gives the same colours."""
+    """Write the ONNX graphs of a network, without its weights, and check that onnxruntime gives the same colours.
+
+    A network that listens has two: for colouring alone, and for hints.
+    """
+    painter, _ = load_painter(weights)
+    write(painter, weights, ".onnx")
+    if getattr(painter.network, "hears", False):
+        write(Listener(painter.network).eval(), weights, HINTS)
+
+
+def write(painter: Painter, weights: Path, suffix: str) -> None:
+    """Write the graph of a painter with its weights' file, under its network's name. Raises UserError."""
     import onnx_ir as ir
 
-    painter, _ = load_painter(weights)
     config = asdict(painter.network.config)
-    out = GRAPHS / graph_name(config)
+    out = GRAPHS / graph_name(config, suffix)
     program = traced(painter, optimize=False)
     take_weights_out(program.model)
     note(program, config=config)
@@ -33,7 +44,7 @@ def main(
     del model.graph.value_info[:]  # shapes in between, which onnxruntime finds by itself
     with write_whole(out) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        apart = check_same(painter, open_weights(weights, temporary), out)
+        apart = check_same(painter, open_weights(weights, temporary, suffix == HINTS), out)
     print(f"{out}: {out.stat().st_size:,} bytes, at most {apart:.1g} units of ab from torch's result")
 
 

@@ -12,15 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from fastcolor.colorize.engine import Engine
+from fastcolor.colorize.engine import Engine, deaf
 from fastcolor.errors import UserError, missing, one_line
 from fastcolor.files import cores
 from fastcolor.networks.tensors import check_kind, check_size, does_not_fit, load_tensors, read_metadata
 from fastcolor.weights import GRAPHS
 
 PREFIX = "network."  # of the weights' names in a graph: `Painter.network`
-UNUSED = re.compile(r"(ears|classes)\.|rebalance$|.*\.num_batches_tracked$")
-"""Tensors that no graph has: the ears and the second head of a network that listens, and counters of training."""
+UNUSED = re.compile(r".*\.num_batches_tracked$")
+"""Tensors that no graph has: counters of training."""
+FOR_HINTS = re.compile(r"(ears|classes)\.|rebalance$")
+"""Those that only the graph for hints has, of a network that listens: its ears and its second head."""
+HINTS = ".hints.onnx"
+"""How the names of graphs for hints end (`Listener`); the one for colouring alone (`Painter`) is faster."""
 
 
 class OnnxEngine(Engine):
@@ -68,15 +72,17 @@ def open_model(path: Path) -> OnnxEngine:
         raise UserError(f"{path} {why}: write it again with `fastcolor export`") from error
 
 
-def open_weights(path: Path, graph: Path | None = None) -> OnnxEngine | None:
+def open_weights(path: Path, graph: Path | None = None, listens: bool = False) -> OnnxEngine | None:
     """The engine of a generator's `.safetensors` file; None if there is no graph of its network, or it is no network.
 
-    `graph` is its network's, by default the one that ships. Raises UserError for what `load_tensors` refuses, a critic,
-    and weights that don't fit the graph.
+    `graph` is its network's, by default the one that ships: with `listens`, the one for hints. Raises UserError for
+    what `load_tensors` refuses, a critic, weights that don't fit the graph, and a network that does not listen.
     """
     about = read_metadata(path, "generator weights")
     check_kind(path, about, "generator")
-    graph = graph or graph_of(about.get("config"))
+    graph = graph or graph_of(about.get("config"), HINTS if listens else ".onnx")
+    if graph is None and graph_of(about.get("config")):
+        raise deaf(path)
     if graph is None or about.get("keeps_light", True) is not True:
         return None
     _needed()
@@ -84,7 +90,7 @@ def open_weights(path: Path, graph: Path | None = None) -> OnnxEngine | None:
     try:
         check_size(about.get("size"))
         # each is let go as soon as it is converted: at this moment memory is at its peak
-        values = {PREFIX + name: _value(name, tensors.pop(name)) for name in [*tensors] if not UNUSED.match(name)}
+        values = {PREFIX + name: _value(name, tensors.pop(name)) for name in [*tensors] if _is_in_graph(name, listens)}
         session, _ = _opened(graph.read_bytes(), values)
     except MemoryError:
         raise
@@ -93,17 +99,21 @@ def open_weights(path: Path, graph: Path | None = None) -> OnnxEngine | None:
     return OnnxEngine(path, session, about["size"])
 
 
-def graph_of(config: object) -> Path | None:
-    """The graph of the network of a config, which may come from a file; None if none ships."""
+def graph_of(config: object, suffix: str = ".onnx") -> Path | None:
+    """The graph of the network of a config, which may come from a file; None if none ships. See HINTS."""
     if not isinstance(config, dict) or not all(isinstance(value, str | int) for value in config.values()):
         return None
-    name = graph_name(config)
+    name = graph_name(config, suffix)
     return GRAPHS / name if name in os.listdir(GRAPHS) else None
 
 
-def graph_name(config: dict) -> str:
+def graph_name(config: dict, suffix: str = ".onnx") -> str:
     """The file name of a network's graph: unet-lab-resnet18-4-3.onnx."""
-    return f"{'-'.join(str(value) for value in config.values())}.onnx"
+    return f"{'-'.join(str(value) for value in config.values())}{suffix}"
+
+
+def _is_in_graph(name: str, listens: bool) -> bool:
+    return not UNUSED.match(name) and (listens or not FOR_HINTS.match(name))
 
 
 def _value(name: str, value: np.ndarray) -> np.ndarray:

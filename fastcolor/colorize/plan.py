@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from fastcolor.colorize.hints import Hint, hints_file, read_hints
 from fastcolor.errors import UserError
 from fastcolor.film.kinds import FILMS, MOVING, OTHERS, WRITTEN, is_film
 from fastcolor.photo.folders import find_photos
@@ -19,6 +20,7 @@ class Job(NamedTuple):
     source: Path
     target: Path
     was_found: bool = False  # in a folder, not given by name: then it may be a result of ours
+    hints: tuple[Hint, ...] = ()
 
 
 @dataclass
@@ -61,7 +63,8 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
     made.jobs = _with_names_of_their_own(jobs, out)
     refuse_to_overwrite(made)
     made.films = [job for job in made.jobs if is_film(job.source)]
-    made.jobs = [job for job in made.jobs if job not in set(made.films)]
+    made.jobs = [job for job in made.jobs if job not in made.films]
+    _read_hints(made)
     return made
 
 
@@ -79,6 +82,17 @@ def plan_frames(inputs: list[str], out: str) -> Plan:
     refuse_to_overwrite(made)
     made.films, made.jobs = made.jobs, []
     return made
+
+
+def _read_hints(made: Plan) -> None:
+    """Give the jobs the hints that lie beside their photos; those whose hints can't be read become failures."""
+    jobs, made.jobs = made.jobs, []
+    for job in jobs:
+        file = hints_file(job.source)
+        try:
+            made.jobs.append(job._replace(hints=tuple(read_hints(file))) if os.path.lexists(file) else job)
+        except UserError as error:
+            made.failures.append((job.source, str(error)))
 
 
 def _matches(given: str, made: Plan) -> list[Path]:

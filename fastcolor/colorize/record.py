@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import astuple
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,4 +87,6 @@ class Record:
             source = {"bytes": found.st_size, "time": found.st_mtime_ns}
         except OSError:
             source = {}
-        return {"result": self._name(job), "source": source, "settings": self.settings}
+        line = {"result": self._name(job), "source": source, "settings": self.settings}
+        told = repr([astuple(hint) for hint in job.hints]).encode()
+        return {**line, "hints": hashlib.sha256(told).hexdigest()[:12]} if job.hints else line

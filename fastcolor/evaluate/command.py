@@ -3,6 +3,7 @@
     fastcolor evaluate --data PHOTOS                                     # the weights that come with fastcolor
     fastcolor evaluate --data PHOTOS --weights MINE --against OTHERS     # two, side by side
     fastcolor evaluate --data PHOTOS --names runs/NAME/split.csv         # only the test photos of that run
+    fastcolor evaluate --data PHOTOS --hints 0,1,3,10                    # with so many hints of the real colours
     fastcolor evaluate --data PHOTOS --weights photo_to_monet.safetensors --target PAINTINGS   # without pairs
 
 Photos are coloured and compared at their own size, as upright 8-bit sRGB; those above a megapixel are reduced to one
@@ -28,6 +29,7 @@ from fastcolor.color.fullsize import recolor
 from fastcolor.color.lab import grey_of, rgb_to_lab
 from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.evaluate.hints import counts_of, draw_curve, drawn_hints
 from fastcolor.files import progress_bar, write_csv, write_whole
 from fastcolor.flags import at_least
 from fastcolor.photo.folders import find_photos, write_unreadable
@@ -37,7 +39,7 @@ from fastcolor.training.report import print_table, sheet
 from fastcolor.weights import weights_file
 
 SEED = 42  # of --limit
-RESULTS = ("evaluation.json", "evaluation.csv", "contact_sheet.png")
+RESULTS = ("evaluation.json", "evaluation.csv", "contact_sheet.png", "hints.png")
 COLUMNS = {  # figure, as it is called in JSON and CSV: its head in the table, its format
     "psnr": ("PSNR dB", ".2f"),
     "ssim": ("SSIM", ".3f"),
@@ -79,6 +81,7 @@ def main(
     strength: float = 1.0,  # of the colours: 0 leaves the photo grey
     chroma: str = "auto",  # how colour is enlarged to full size: bilinear, guided (by the photo's edges), auto
     target: str | None = None,  # folder of pictures that results should be like, for cyclegan: paintings, unpaired
+    hints: str | None = None,  # numbers of hints with the real colour, 0,1,3,10: how much they help
     aged: bool = False,  # make the photos look like old prints first: faded, grainy, scratched
     force: bool = False,  # replace the results of an earlier evaluation in --out
 ):
@@ -89,6 +92,7 @@ def main(
         missing = error.name.partition(".")[0]
         raise UserError(f"evaluating needs {missing}: run `pip install 'fastcolor[evaluate]'`") from None
     at_least(1, limit=limit)
+    counts = counts_of(hints)
     if data is None:
         raise UserError("no photos to evaluate on: give a folder of photos with --data")
     if Path(out).resolve().is_relative_to(Path(data).resolve()):
@@ -102,7 +106,7 @@ def main(
     judge = Judge(lpips, frechet)
     wanted = target_features(target, limit, judge)
     look = {"size": size, "strength": strength, "chroma": chroma}
-    systems = painters_of(weights, against, **look)
+    systems = painters_of(weights, against, counts, **look)
     Path(out).mkdir(parents=True, exist_ok=True)  # before all the work, not after
     rows, unreadable = judge_photos(Path(data), photos, systems, judge, aged)
     write_unreadable(Path(out, "unreadable.csv"), unreadable)
@@ -112,11 +116,13 @@ def main(
     total = summary(rows, judge.frechet_name, wanted)
     by_folder = {f"{name}/": summary(its, judge.frechet_name, wanted) for name, its in grouped(rows, folder_of).items()}
     about = {"data": data, "names": names, "part": part if names else None, "limit": limit}
-    about |= {"target": target, "weights": weights, "against": against, **look, "aged": aged}
+    about |= {"target": target, "weights": weights, "against": against, **look, "hints": hints, "aged": aged}
     about |= {"fastcolor": fastcolor.__version__, "date": str(date.today()), "missing": judge.missing}
     write_json(Path(out, "evaluation.json"), {"settings": about, **total, "folders": by_folder})
     write_rows(Path(out, "evaluation.csv"), rows)
     save_photo(contact_sheet(Path(data), rows, systems, aged), Path(out, "contact_sheet.png"))
+    if len(counts) > 1:
+        draw_curve(Path(out, "hints.png"), by_count(total["systems"], counts))
     print_figures({"all": total, **(by_folder if len(by_folder) > 1 else {})})
     print_remarks(judge, rows, unreadable)
     print(f"see {Path(out, 'contact_sheet.png')}, {Path(out, 'evaluation.json')} and {Path(out, 'evaluation.csv')}")
@@ -146,21 +152,40 @@ def listed_photos(names: Path, part: str) -> list[Path]:
     return photos
 
 
-def painters_of(weights: str | None, against: str | None, **options) -> dict[str, Painter]:
-    """What is judged, by name: grey, the weights, the weights `against`, real."""
+def painters_of(
+    weights: str | None, against: str | None, counts: Sequence[int] = (0,), **options
+) -> dict[str, Painter]:
+    """What is judged, by name: grey, the weights and the weights `against` with each number of hints, real."""
     if against is not None and _same_file(weights_file(against), weights_file(weights)):
         raise UserError(f"{against} would be compared with itself: give other weights as --against")
 
-    def colored_by(file: str | None) -> Painter:
-        colorizer = Colorizer(file, **options)
-        return lambda grey, real: colorizer.pixels(grey if colorizer.keeps_light else real)
+    def colored_by(colorizer: Colorizer, count: int) -> Painter:
+        if count:
+            colorizer.listener  # noqa: B018 (it raises for weights that take no hints)
+        return lambda grey, real: colorizer.pixels(
+            grey if colorizer.keeps_light else real, hints=drawn_hints(real, count)
+        )
 
     files = {"bundled" if weights is None else weights: weights, **({against: against} if against else {})}
     short = {name: "/".join(Path(name).with_suffix("").parts[-2:]) for name in files}
     labels = short if len(set(short.values())) == len(files) else {name: name for name in files}
     grey_and_real = {"grey": lambda grey, real: np.dstack([grey] * 3), "real": lambda grey, real: real}
-    colored = {labels[name]: colored_by(file) for name, file in files.items()}
+    loaded = {labels[name]: Colorizer(file, **options) for name, file in files.items()}
+    colored = {
+        with_hints(name, count): colored_by(colorizer, count) for name, colorizer in loaded.items() for count in counts
+    }
     return {"grey": grey_and_real["grey"], **colored, "real": grey_and_real["real"]}
+
+
+def with_hints(name: str, count: int) -> str:
+    """What weights with a number of hints are called."""
+    return f"{name}, {count} hint{'s' * (count > 1)}" if count else name
+
+
+def by_count(figures: dict[str, dict], counts: Sequence[int]) -> dict[str, dict[int, dict]]:
+    """The figures of each weights by their number of hints."""
+    weights = [name for name in figures if with_hints(name, counts[-1]) in figures]
+    return {name: {count: figures[with_hints(name, count)] for count in counts} for name in weights}
 
 
 def _same_file(first: Path, second: Path) -> bool:

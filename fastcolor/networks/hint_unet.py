@@ -95,8 +95,7 @@ class HintUNet(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """The decoder's features `(N, 64, H / 4, W / 4)` of the input, for both heads; H and W are multiples of 32."""
         points = [reduced(x[:, 1:], factor) for factor in (4, 8, 16, 32)] if x.shape[1] > 1 else []
-        grey = (x[:, :1] * L_SPREAD + L_CENTRE) / 100
-        y, skips = (grey - self.encoder.mean) / self.encoder.std, []
+        y, skips = self._seen(x), []
         for i, level in enumerate(self.encoder.levels):
             y = level(y)
             if i and points:
@@ -109,6 +108,17 @@ class HintUNet(nn.Module):
             y = up(y, skips.pop(), context(whole)[:, :, None, None])
             y = self.near(y) if up is ups[0] else y
         return y + self.ears[-1](points[0]) if points else y  # near a point, its own colour
+
+    def likeness(self, x: Tensor) -> Tensor:
+        """The encoder's features of the light, `(N, C, H / 16, W / 16)`, sides rounded up: alike for like things."""
+        y = self._seen(pad_to_multiple(x, 32))
+        for level in self.encoder.levels[:4]:
+            y = level(y)
+        return y[..., : (x.shape[2] + 15) // 16, : (x.shape[3] + 15) // 16]
+
+    def _seen(self, x: Tensor) -> Tensor:
+        grey = (x[:, :1] * L_SPREAD + L_CENTRE) / 100
+        return (grey - self.encoder.mean) / self.encoder.std
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The image `(N, 3, H, W)`, and logits of the ab classes `(N, CLASSES, H / 4, W / 4)`, sides rounded up."""

@@ -68,3 +68,16 @@ class Painter(nn.Module):
         with self.autocast():
             image = self.network(self.space.image(rgb[:, :1], rgb))
         return self.space.to_rgb(image)
+
+
+class Listener(Painter):
+    """A generator that listens, with all that it can be asked: for colouring by points of colour."""
+
+    inputs: ClassVar[dict[str, int]] = {"lightness": 1, "points": 3}
+    outputs: ClassVar[tuple[str, ...]] = ("ab", "classes", "likeness")
+
+    def forward(self, lightness: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Both of `heads`, and the encoder's features at 1/16 of the size (see `HintUNet.likeness`)."""
+        with self.autocast():
+            likeness = self.network.likeness(self.space.inputs(lightness=lightness))
+        return *self.heads(lightness, points), likeness.float()

@@ -10,6 +10,9 @@ from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.files import in_threads, progress_bar, write_csv
 from fastcolor.photo.formats import SUFFIXES, format_of
 
+HINTS = ".hints.json"
+"""How the names of files end that keep a photo's hints (see `colorize.hints`): they belong to the photo."""
+
 
 def find_photos(
     folder: str | Path,
@@ -30,7 +33,10 @@ def find_photos(
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UserError(f"{folder} can't be read: check its permissions")
     found = [
-        Path(root, name).relative_to(folder) for root, _, names in os.walk(folder, onerror=unreadable) for name in names
+        Path(root, name).relative_to(folder)
+        for root, _, names in os.walk(folder, onerror=unreadable)
+        for name in names
+        if not name.endswith(HINTS)
     ]
     found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     wanted = {*SUFFIXES, *also}

@@ -1,0 +1,216 @@
+"""Your own colours: hints, the files that keep them, and what a network is told of them.
+
+    hints = [Hint(0.4, 0.6, "#2b4c9b"), Hint(0.1, 0.2, "white", radius=0.1)]
+    fastcolor.predict("old.jpg", hints=hints)
+    write_hints(hints_file("old.jpg"), hints)    # `fastcolor colorize` reads it by itself
+
+`PHOTO.hints.json`, beside the photo, keeps them: UTF-8 JSON, one object with `version`, 1, and `hints`, a list of
+objects with `x`, `y`, `color` and `radius` as in `Hint`; a and b are a list of two numbers, `radius` may be left out.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageColor
+
+from fastcolor.color.cie import AB_RANGE, ab_of
+from fastcolor.color.fullsize import ab_in_gamut
+from fastcolor.errors import UserError, one_line
+from fastcolor.files import write_whole
+from fastcolor.photo.folders import HINTS
+
+VERSION = 1
+"""The version of the layout of `PHOTO.hints.json`; a file with a newer one is refused."""
+MOST_HINTS = 500
+"""Of one photo: as the network sees it, there is no room for more."""
+MOST_BYTES = 1 << 20  # of a file: MOST_HINTS take a tenth
+RADIUS = 0.1
+"""The default reach of a hint, a share of the photo's short side."""
+PLACE = 3 / 256  # half the side of the square that a hint covers in any case, likewise, as in Zhang et al. 2017
+LIKE = 8.0  # units of L by which places may differ from the hint's own to be covered, too
+PULLED = 0.95  # a colour that keeps less of its chroma than this at a photo's lightness was pulled in, and it is said
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A colour at a place of a photo. Its own lightness plays no part: the photo keeps its light.
+
+    `x` and `y` are shares of the width and height of the upright photo, 0 to 1, from its left upper corner. `color` is
+    hex ("#2b4c9b"), a CSS name ("navy"; greys are colours too), or (a, b) of CIE Lab. `radius` is how far it reaches
+    over what has the same light, as a share of the short side, up to 1. Raises UserError for anything else.
+    """
+
+    x: float
+    y: float
+    color: str | tuple[float, float]
+    radius: float = RADIUS
+
+    def __post_init__(self):
+        check_place(self.x, self.y)
+        if not _is_number(self.radius, 0, 1):
+            raise UserError(f"a hint's radius must be a number from 0 to 1, not {one_line(self.radius)}")
+        if isinstance(self.color, list):  # as JSON has it
+            object.__setattr__(self, "color", tuple(self.color))
+        self.ab  # noqa: B018 (it raises)
+
+    @property
+    def ab(self) -> tuple[float, float]:
+        """a and b of CIE Lab of its colour."""
+        color = self.color
+        if isinstance(color, str):
+            try:
+                return tuple(float(each) for each in ab_of(np.uint8(ImageColor.getrgb(color)[:3])))
+            except ValueError:
+                pass
+        elif isinstance(color, tuple) and [_is_number(each, -AB_RANGE, AB_RANGE) for each in color] == [True, True]:
+            return float(color[0]), float(color[1])
+        what = f"hex (#2b4c9b), a CSS name (navy), or a and b from -{AB_RANGE:g} to {AB_RANGE:g}"
+        raise UserError(f"a hint's colour must be {what}, not {one_line(color)}")
+
+
+def check_place(x: float, y: float) -> None:
+    """Raise UserError for a place outside the photo, or none."""
+    for name, value in (("x", x), ("y", y)):
+        if not _is_number(value, 0, 1):
+            what = "a number from 0 to 1, a share of the photo's side"
+            raise UserError(f"a hint's {name} must be {what}, not {one_line(value)}")
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and least <= value <= most
+
+
+def check_hints(hints: Sequence[Hint]) -> None:
+    """Raise UserError for too many hints, or things that are none."""
+    if len(hints) > MOST_HINTS:
+        raise UserError(f"{len(hints):,} hints are too many for one photo: give at most {MOST_HINTS}")
+    for hint in hints:
+        if not isinstance(hint, Hint):
+            raise UserError(f"hints must be a list of fastcolor.Hint, not of {type(hint).__name__}")
+
+
+def hints_file(photo: str | Path) -> Path:
+    """Where a photo's hints are kept: `PHOTO.hints.json`, beside it."""
+    return Path(f"{os.fspath(photo)}{HINTS}")
+
+
+def read_hints(path: str | Path) -> list[Hint]:
+    """The hints in a file that `write_hints` wrote. Raises UserError for a missing, damaged, foreign or newer one."""
+    try:
+        if not os.path.isfile(path):  # reading a pipe would wait for ever
+            raise UserError(f"{path} is no file: give a {HINTS} file")
+        if os.path.getsize(path) > MOST_BYTES:
+            raise ValueError("it is too large")
+        held = json.loads(Path(path).read_text(encoding="utf-8"))
+        version, hints = held["version"], held["hints"]
+        if type(version) is int and version > VERSION:
+            raise UserError(f"{path} was written by a newer fastcolor: upgrade this one to use it")
+        if type(version) is not int or version != VERSION or not isinstance(hints, list):
+            raise ValueError("version or hints are wrong")
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({one_line(error.strerror or error)}): check its permissions") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{path} holds no hints ({one_line(error)}): {_REMEDY}") from None
+    try:
+        made = [Hint(**each) for each in hints]
+        check_hints(made)
+    except TypeError:
+        what = "each hint needs x, y and color, may have radius, and nothing else"
+        raise UserError(f"{path}: {what}: {_REMEDY}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return made
+
+
+_REMEDY = "mend or delete it"
+
+
+def write_hints(path: str | Path, hints: Sequence[Hint]) -> None:
+    """Write hints into a file, whole or not at all; see the top of this module. Raises UserError for too many."""
+    check_hints(hints)
+    content = {"version": VERSION, "hints": [asdict(hint) for hint in hints]}
+    with write_whole(path, lasting=True) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def points_of(hints: Sequence[Hint], covers: Sequence[np.ndarray], lightness: np.ndarray) -> np.ndarray:
+    """Hints as the planes a, b, mask that a network takes: `(3, h, w)` float32, of its lightness `(h, w)`.
+
+    `covers` are those of `cover`. A later hint covers earlier ones. Each pixel gets the hint's colour as far as sRGB
+    has it at the lightness there.
+    """
+    points = np.zeros((3, *lightness.shape), np.float32)
+    for hint, covered in zip(hints, covers, strict=True):
+        light = lightness[covered]
+        points[:2, covered] = ab_in_gamut(light, np.repeat(np.float32(hint.ab)[:, None], len(light), axis=1))
+        points[2, covered] = 1
+    return points
+
+
+def cover(hint: Hint, lightness: np.ndarray) -> np.ndarray:
+    """Which pixels of a photo's lightness `(h, w)` a hint covers: a mask `(h, w)`.
+
+    A small square, and what is joined to it within the hint's radius and has nearly its light: the network hears that
+    better than the square alone, and the things around are left out.
+    """
+    place = _square(hint, min(hint.radius, PLACE), lightness.shape)
+    box = _square(hint, hint.radius, lightness.shape)
+    like = np.zeros(lightness.shape, bool)
+    like[box] = np.abs(lightness[box] - np.median(lightness[place])) < LIKE
+    like[place] = True
+    like, covered = np.pad(like[box], 1), np.zeros(lightness.shape, bool)
+    covered[place] = True
+    grown, count = np.pad(covered[box], 1), 0
+    while grown.sum() > count:
+        count = grown.sum()
+        for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            grown |= np.roll(grown, step, axis) & like
+    covered[box] = grown[1:-1, 1:-1]
+    return covered
+
+
+def _square(hint: Hint, radius: float, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The pixels whose middle is within a radius of a hint, along both axes; at least one."""
+    reach = max(0.5, radius * min(shape))
+    return tuple(_span(share * side, reach, side) for share, side in zip((hint.y, hint.x), shape, strict=True))
+
+
+def _span(middle: float, reach: float, side: int) -> slice:
+    first = min(max(0, math.ceil(middle - reach - 0.5)), side - 1)
+    return slice(first, max(first + 1, min(side, math.floor(middle + reach - 0.5) + 1)))
+
+
+def corrected(ab: np.ndarray, points: np.ndarray, hints: Sequence[Hint], covers: Sequence[np.ndarray]) -> np.ndarray:
+    """The network's ab `(2, h, w)`, moved so that each hint's place has its colour; less and less up to its radius.
+
+    `points` are those of `points_of`.
+    """
+    shape, ab = ab.shape[1:], ab.copy()
+    for hint, covered in zip(hints, covers, strict=True):
+        place = (slice(None), *_square(hint, min(hint.radius, PLACE), shape))
+        wrong = (points[:2][place] - ab[place]).mean((1, 2))
+        rows, columns = np.nonzero(covered)
+        far = np.maximum(abs(rows + 0.5 - hint.y * shape[0]), abs(columns + 0.5 - hint.x * shape[1])) / min(shape)
+        share = np.clip(1 - (far - PLACE) / max(hint.radius - PLACE, PLACE), 0, 1)
+        ab[:, rows, columns] += wrong[:, None] * share
+    return ab
+
+
+def pulled_in(hints: Sequence[Hint], lightness: np.ndarray) -> list[str]:
+    """A sentence for each hint whose colour does not exist at the photo's lightness there, `(h, w)`."""
+    height, width = lightness.shape
+    notes = []
+    for hint in hints:
+        light = lightness[min(int(hint.y * height), height - 1), min(int(hint.x * width), width - 1)]
+        wanted = np.float32(hint.ab)[:, None]
+        found = ab_in_gamut(np.float32([light]), wanted)
+        if np.hypot(*found) < PULLED * np.hypot(*wanted):
+            color = hint.color if isinstance(hint.color, str) else "a {:.0f}, b {:.0f}".format(*hint.color)
+            what = f"the photo is too {'dark' if light < 50 else 'light'} for {color} at {hint.x:.2f}, {hint.y:.2f}"
+            notes.append(f"{what}: the colour became paler")
+    return notes
