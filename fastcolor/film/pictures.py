@@ -33,7 +33,7 @@ class Picture(NamedTuple):
     page: Page
     small: np.ndarray
     notes: list[str]
-    seconds: float = 0.0  # how long a moving picture shows it
+    shown: float = 0.0  # milliseconds for which a moving picture shows it
 
 
 def color_frames(folder: Path, target: Path, network: Network, how: HowFilm) -> Made:
@@ -97,7 +97,7 @@ def color_moving(source: Path, target: Path, network: Network, how: HowFilm) -> 
                 if page.alpha is not None:
                     picture.putalpha(Image.fromarray(page.alpha))
                 images.append(picture)
-                times.append(frame.seconds)
+                times.append(frame.shown)
     format, notes = format_of(target), []
     told = Metadata(xmp=marked(None, how.mark, notes) if how.mark and "xmp" in format.holds else None)
     if how.mark and not told.xmp:
@@ -117,10 +117,11 @@ def _moments(source: Path, image: Image.Image, small: tuple[int, int]) -> Iterat
     has_alpha = "A" in image.mode or "transparency" in image.info
     try:
         for number, moment in enumerate(ImageSequence.Iterator(image)):
-            seconds = moment.info.get("duration", 0)
+            moment.load()  # a WebP's durations are known only then
+            shown = moment.info.get("duration", 0)
             values = np.asarray(moment.convert("RGBA" if has_alpha else "RGB"))
             page = Page(np.ascontiguousarray(values[..., :3]), values[..., 3] if has_alpha else None)
-            yield Picture(number, page, small_grey(page.pixels, *small), [], seconds)
+            yield Picture(number, page, small_grey(page.pixels, *small), [], shown)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise UnreadablePhoto(source, f"is damaged ({one_line(error)}): save it again") from error
 
