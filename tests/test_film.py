@@ -32,7 +32,7 @@ CHAPTERS = [
 VARIABLE = np.cumsum([0] + [1001, 3003, 500, 60, 1001] * 3).tolist()
 
 
-def by_light(grey: np.ndarray) -> np.ndarray:
+def by_light(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Colours of all hues, that follow the light: bright is yellow, dark is blue, red to the right."""
     across = np.broadcast_to(np.linspace(-30, 30, grey.shape[1], dtype=np.float32), grey.shape)
     return np.stack([across, (grey.astype(np.float32) - 128) / 3], axis=-1)
@@ -112,7 +112,7 @@ def test_strength_mixes_old_and_new_colours(tmp_path):
 def test_the_network_sees_an_upright_film_and_its_rotation_stays(rotation, tmp_path):
     old = write_clip(tmp_path / "old.mov", greys(4), rotation=rotation)
     seen = []
-    network = Network(lambda grey: seen.append(grey) or by_light(grey), NETWORK.size)
+    network = Network(lambda grey, points: seen.append(grey) or by_light(grey, points), NETWORK.size)
     colored(old, new := tmp_path / "new.mov", network=network)
     upright = np.rot90(greys(4)[0][..., 0], rotation // 90)
     assert seen[0].shape == NETWORK.size(*upright.shape)
@@ -188,18 +188,18 @@ def test_a_stopped_film_goes_on_to_the_same_frames(suffix, codec, tmp_path, monk
     for calls in (4, 3):
         left = [calls]
 
-        def paint(grey, left=left):
+        def paint(grey, points, left=left):
             left[0] -= 1
             if left[0] < 0:
                 raise Killed
-            return by_light(grey)
+            return by_light(grey, points)
 
         with pytest.raises(Killed):
             colored(old, new, network=Network(paint, NETWORK.size))
         assert not new.exists()
         assert list((tmp_path / ".part-new.mp4").glob("*.npz"))
     seen = []
-    colored(old, new, network=Network(lambda grey: seen.append(1) or by_light(grey), NETWORK.size))
+    colored(old, new, network=Network(lambda grey, points: seen.append(1) or by_light(grey, points), NETWORK.size))
     assert packets(new, "video") == packets(whole, "video")
     assert packets(new, "audio") == packets(whole, "audio")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([old.name, "whole.mp4", "new.mp4"])
@@ -212,11 +212,11 @@ from pathlib import Path
 from test_film import NETWORK, Network, by_light, colored, make
 make.PIECE = 10
 calls = []
-def paint(grey):
+def paint(grey, points):
     calls.append(1)
     if len(calls) > 4:
         os.kill(os.getpid(), signal.SIGKILL)
-    return by_light(grey)
+    return by_light(grey, points)
 colored(Path(sys.argv[1]), Path(sys.argv[2]), network=Network(paint, NETWORK.size))
 """
 
@@ -241,11 +241,11 @@ def test_pieces_of_other_settings_and_damaged_ones_are_not_gone_on_with(tmp_path
     def stopped(how):
         calls = []
 
-        def paint(grey):
+        def paint(grey, points):
             calls.append(1)
             if len(calls) > 4:
                 raise Killed
-            return by_light(grey)
+            return by_light(grey, points)
 
         with pytest.raises(Killed):
             colored(old, tmp_path / "new.mp4", how, Network(paint, NETWORK.size))
@@ -377,10 +377,10 @@ def test_numbered_frames_are_coloured_in_their_order_under_their_names(tmp_path,
 def test_two_processes_do_not_work_on_one_film(tmp_path):
     old = write_clip(tmp_path / "old.mp4", greys(3))
 
-    def paint(grey):
+    def paint(grey, points):
         with pytest.raises(UserError, match="another process colours into"):
             colored(old, tmp_path / "new.mp4")
-        return by_light(grey)
+        return by_light(grey, points)
 
     colored(old, tmp_path / "new.mp4", network=Network(paint, NETWORK.size))
     assert os.listdir(tmp_path).count("new.mp4") == 1

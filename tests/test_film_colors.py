@@ -9,7 +9,7 @@ from PIL import Image
 cv2 = pytest.importorskip("cv2")
 
 from fastcolor.color.cie import grey_of
-from fastcolor.film.follow import LONGEST, follow
+from fastcolor.film.follow import LONGEST, NO_POINTS, follow
 from fastcolor.film.light import Light, Planes
 from fastcolor.film.motion import moved, step_between, trust_of
 from fastcolor.scenes.clips import camera, draw_clip
@@ -51,7 +51,7 @@ class Moody:
         self.truth = {grey.tobytes(): ab for grey, ab in zip(greys, truth, strict=True)}
         self.rng, self.calls = np.random.default_rng(0), 0
 
-    def __call__(self, grey: np.ndarray) -> np.ndarray:
+    def __call__(self, grey: np.ndarray, points: object = None) -> np.ndarray:
         self.calls += 1
         mood = self.rng.normal(0, 6, (4, 4, 2)).astype(np.float32)
         return self.truth[grey.tobytes()] + cv2.resize(mood, grey.shape[::-1])
@@ -85,7 +85,7 @@ def test_colours_follow_a_thing_that_moves_and_leave_no_trail():
         greys.append(grey)
         masks.append(mask)
     red = {grey.tobytes(): mask[..., None] * np.float32([60, 40]) for grey, mask in zip(greys, masks, strict=True)}
-    for (ab, _), mask in zip(follow(iter(greys), lambda grey: red[grey.tobytes()]), masks, strict=True):
+    for (ab, _), mask in zip(follow(iter(greys), lambda grey, _: red[grey.tobytes()]), masks, strict=True):
         inside = cv2.erode(mask.astype(np.uint8), np.ones((9, 9))) > 0
         outside = cv2.dilate(mask.astype(np.uint8), np.ones((13, 13))) == 0
         assert ab[inside, 0].mean() > 50
@@ -97,7 +97,9 @@ def test_nothing_crosses_a_cut():
     parts = [clip(seed, 9)[0] for seed in (20, 4, 7, 9)]
     hue = {grey.tobytes(): 20.0 * i for i, part in enumerate(parts) for grey in part}
     frames = [grey for part in parts for grey in part]
-    for i, (ab, _) in enumerate(follow(iter(frames), lambda g: np.full((*g.shape, 2), hue[g.tobytes()], np.float32))):
+    for i, (ab, _) in enumerate(
+        follow(iter(frames), lambda g, _: np.full((*g.shape, 2), hue[g.tobytes()], np.float32))
+    ):
         assert np.abs(ab - 20 * (i // 9)).max() < 1e-3
 
 
@@ -114,7 +116,7 @@ def test_where_nothing_moves_the_network_sees_few_frames():
     grey = clip(20, 1)[0][0]
     calls = []
 
-    def paint(grey: np.ndarray) -> np.ndarray:
+    def paint(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
         calls.append(1)
         return np.ones((*grey.shape, 2), np.float32)
 
@@ -125,11 +127,11 @@ def test_where_nothing_moves_the_network_sees_few_frames():
 def test_a_film_gone_on_with_from_a_key_frame_has_the_same_colours():
     greys, truth = clip(20, 40)
     exact = {grey.tobytes(): ab for grey, ab in zip(greys, truth, strict=True)}
-    whole = list(follow(iter(greys), lambda grey: exact[grey.tobytes()]))
+    whole = list(follow(iter(greys), lambda grey, _: exact[grey.tobytes()]))
     places = [i for i, (_, key) in enumerate(whole) if key is not None]
     assert places[0] == 0 and places[-1] == 39 and len(places) > 2
     middle = places[len(places) // 2]
-    rest = list(follow(iter(greys[middle + 1 :]), lambda grey: exact[grey.tobytes()], whole[middle][1]))
+    rest = list(follow(iter(greys[middle + 1 :]), lambda grey, _: exact[grey.tobytes()], whole[middle][1]))
     for (ab, _), (again, _) in zip(whole[middle + 1 :], rest, strict=True):
         assert np.array_equal(ab, again)
 
@@ -137,7 +139,7 @@ def test_a_film_gone_on_with_from_a_key_frame_has_the_same_colours():
 @pytest.mark.parametrize("count", [0, 1, 2, LONGEST, LONGEST + 1])
 def test_films_of_any_length_have_colours_for_each_frame(count):
     greys = clip(20, max(1, count))[0][:count]
-    assert len(list(follow(iter(greys), lambda grey: np.zeros((*grey.shape, 2), np.float32)))) == count
+    assert len(list(follow(iter(greys), lambda grey, _: np.zeros((*grey.shape, 2), np.float32)))) == count
 
 
 def test_frames_without_colour_keep_their_luma_to_the_last_bit():
@@ -163,3 +165,32 @@ def test_chroma_is_that_of_another_library():
         before = cv2.cvtColor(grey_rgb.to_ndarray(format="rgb24").astype(np.float32) / 255, cv2.COLOR_RGB2Lab)[16, 16]
         assert np.abs(lab - (before[0], a, b)).max() < 1.5
         assert Image.fromarray(rgb).size == (32, 32)
+
+
+def test_a_told_colour_goes_along_with_its_thing_until_the_cut():
+    scenes = [clip(seed, 30)[0] for seed in (20, 4)]
+    frames, heard, begun = [grey for scene in scenes for grey in scene], {}, 10
+    read = []
+
+    def greys():
+        for grey in frames:
+            read.append(grey)
+            yield grey
+
+    def told() -> np.ndarray:
+        return np.float32([[48, 48, 7]]) if len(read) == begun + 1 else NO_POINTS
+
+    def paint(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
+        heard[next(i for i, frame in enumerate(frames) if frame is grey)] = points
+        return np.full((*grey.shape, 2), 50 if len(points) else 0, np.float32)
+
+    colors = [ab for ab, _ in follow(greys(), paint, told=told)]
+    assert {i for i, points in heard.items() if len(points)} == {i for i in heard if begun <= i < 30}
+    assert begun in heard and max(i for i in heard if i < 30) == 29
+    left, top, side = camera(20, 30)[begun]
+    x, y = left + 48.5 / SIZE * side, top + 48.5 / SIZE * side
+    left, top, side = camera(20, 30)[29]
+    assert np.abs(heard[29][0, :2] + 0.5 - np.array([x - left, y - top]) / side * SIZE).max() < 3
+    assert heard[29][0, 2] == 7
+    assert all(np.allclose(ab, 50) for ab in colors[begun:30])
+    assert all(np.allclose(ab, 0) for ab in colors[30:])

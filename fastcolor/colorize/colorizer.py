@@ -7,6 +7,7 @@ onnxruntime or torch.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from warnings import warn
 
@@ -16,7 +17,7 @@ from PIL import Image
 from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.colorize.engine import Engine
-from fastcolor.colorize.hints import Hint, check_hints, pulled_in
+from fastcolor.colorize.hints import FilmHint, Hint, check_hints, pulled_in
 from fastcolor.colorize.like import Reference, hints_like, reference_of
 from fastcolor.colorize.listening import Suggestion, listen
 from fastcolor.colorize.load import load_engine
@@ -232,6 +233,7 @@ class Colorizer:
         codec: str | None = None,
         crf: int | None = None,
         deinterlace: bool = False,
+        hints: Sequence[FilmHint] = (),
         like: str | Path | Image.Image | Reference | None = None,
         settings: dict | None = None,
         mark: bool = True,
@@ -248,6 +250,7 @@ class Colorizer:
           codec (str or None): "h264", "hevc", "vp9", "av1" or "ffv1". Default None: "h264", in .webm "vp9".
           crf (int or None): Quality, 0 is best. Default None: the one at which the codec looks like the source.
           deinterlace (bool): Put the two fields of interlaced frames together. Default False.
+          hints (sequence of FilmHint): Colours of places, each from a moment on until the cut.
           like (a photo in colour, or a Reference): See `__call__`; its colours are for the whole film.
           settings (dict or None): What else the colours depend on: another call goes on only if it is the same.
           mark (bool): Say in the film that a machine coloured it. Default True.
@@ -267,16 +270,22 @@ class Colorizer:
 
         reference = like if like is None or isinstance(like, Reference) else self.reference(like)
 
-        def paint(grey: np.ndarray) -> np.ndarray:
+        check_hints(hints)
+
+        def paint(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
             lightness = lightness_of(grey)
-            if reference is None:
-                ab = self.engine(lightness[None, None])[0]
-            else:
-                ab = listen(self.listener, lightness, hints_like(self.listener, lightness, reference)).ab
+            told = [] if reference is None else hints_like(self.listener, lightness, reference)
+            for place, number in zip((points[:, :2] / grey.shape[::-1]).clip(0, 1), points[:, 2], strict=True):
+                hint = hints[int(number)]
+                told.append(Hint(*map(float, place), hint.color, hint.radius))
+            ab = listen(self.listener, lightness, told).ab if told else self.engine(lightness[None, None])[0]
             return np.ascontiguousarray(np.moveaxis(ab, 0, -1))
 
-        network = Network(paint, lambda height, width: working_size(height, width, self.size))
+        moments = [(hint.time, hint.x, hint.y) for hint in hints]
+        network = Network(paint, lambda height, width: working_size(height, width, self.size), moments)
         settings = {"size": self.size, "weights": self._mark.version, **(settings or {})}
+        settings["hints"] = list(map(repr, hints))
+        settings |= {} if reference is None else {"like": sha256(reference.ab.tobytes()).hexdigest()[:12]}
         how = HowFilm(codec, crf, deinterlace, self.strength, self._mark if mark else None, settings)
         return color_job(Path(source), Path(target), network, how)
 

@@ -50,7 +50,7 @@ def color_films(
     for job in jobs:
         begun, outcome = time.monotonic(), Outcome()
         try:
-            more = {"settings": settings, "mark": how.mark is not None, "like": like}
+            more = {"settings": settings, "mark": how.mark is not None, "like": like, "hints": job.hints}
             made = colorizer.film(job.source, job.target, **flags._asdict(), **more)
             outcome.frames, outcome.shape, outcome.notes = made.frames, (made.width, made.height), made.notes
             if how.side_by_side:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from fastcolor.colorize.hints import Hint, hints_file, read_hints
+from fastcolor.colorize.hints import FilmHint, Hint, hints_file, read_hints
 from fastcolor.errors import UserError
 from fastcolor.film.kinds import FILMS, MOVING, OTHERS, WRITTEN, is_film
 from fastcolor.photo.folders import find_photos
@@ -62,9 +62,9 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
     jobs = [Job(source, target, walked) for (source, _, walked), target in zip(found, targets, strict=True)]
     made.jobs = _with_names_of_their_own(jobs, out)
     refuse_to_overwrite(made)
+    _read_hints(made)
     made.films = [job for job in made.jobs if is_film(job.source)]
     made.jobs = [job for job in made.jobs if job not in made.films]
-    _read_hints(made)
     return made
 
 
@@ -80,6 +80,7 @@ def plan_frames(inputs: list[str], out: str) -> Plan:
     targets = [Path(out)] if len(found) == 1 else [Path(out) / folder.resolve().name for folder in found]
     made.jobs = [Job(source, target) for source, target in zip(found, targets, strict=True)]
     refuse_to_overwrite(made)
+    _read_hints(made)
     made.films, made.jobs = made.jobs, []
     return made
 
@@ -90,7 +91,8 @@ def _read_hints(made: Plan) -> None:
     for job in jobs:
         file = hints_file(job.source)
         try:
-            made.jobs.append(job._replace(hints=tuple(read_hints(file))) if os.path.lexists(file) else job)
+            kind = FilmHint if job.source.is_dir() or is_film(job.source) else Hint
+            made.jobs.append(job._replace(hints=tuple(read_hints(file, kind))) if os.path.lexists(file) else job)
         except UserError as error:
             made.failures.append((job.source, str(error)))
 

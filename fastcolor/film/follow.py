@@ -7,6 +7,9 @@ key frames and of the next one, along the motion. A frame inside takes those of 
 things are now; the nearer end counts more. What one end doesn't show takes its colours from the other. Nothing crosses
 a cut.
 
+Points, with which somebody tells colours from a moment on, go along with what they lie on until the cut. The network
+sees the frame of that moment, and from then on colours begin anew.
+
 Colours are a and b of CIE Lab, `(h, w, 2)` float32, greys `(h, w)` uint8, both small and upright.
 """
 
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fastcolor.film.motion import chained, moved, step_between, trust_of
+from fastcolor.film.motion import Step, chained, moved, step_between, trust_of
 
 LONGEST = 16  # frames of a span; twice as many wait in memory at full size
 SEEN = 0.8  # of a frame that the key frame before must show, or the network sees this one
@@ -24,8 +27,10 @@ PAST = 4.0  # key frames, at most, as which the average of all earlier ones coun
 HIDDEN = 1e-3  # weight of what lies around a place that neither key frame shows
 AROUND = 31  # pixels, across, of what lies around
 
-Paint = Callable[[np.ndarray], np.ndarray]
-"""The network's colours of a small grey."""
+Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""The network's colours of a small grey with points `(n, 3)` float32: x and y, in pixels, and the number of each."""
+Told = Callable[[], np.ndarray]
+"""The points that begin with the frame that was read last."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,14 @@ class Key:
     """A key frame that has its colours: from here a film can be gone on with.
 
     `past` are the colours of this and all earlier key frames of the scene, `weight` `(h, w)` float32 as how many they
-    count, place by place; `ab` the colours that the frame gets.
+    count, place by place; `ab` the colours that the frame gets; `points` `(n, 3)` where told colours are.
     """
 
     grey: np.ndarray
     past: np.ndarray
     weight: np.ndarray
     ab: np.ndarray
+    points: np.ndarray
 
 
 Way = tuple[np.ndarray, np.ndarray]
@@ -51,13 +57,18 @@ class _Span:
     """The frames after a key frame up to the next, which the network has seen, and where their places lie in both."""
 
     last: np.ndarray  # the next key frame's grey
+    points: np.ndarray  # in it
+    is_told: bool  # whether some of these are new
     seen: np.ndarray  # what the network says of it
     back: list[Way]  # of each frame, to the key frame before
     ahead: list[Way]  # of the key frame before and of each frame but the last, to the next key frame
 
 
+NO_POINTS = np.zeros((0, 3), np.float32)
+
+
 def follow(
-    greys: Iterator[np.ndarray], paint: Paint, start: Key | None = None
+    greys: Iterator[np.ndarray], paint: Paint, start: Key | None = None, told: Told = lambda: NO_POINTS
 ) -> Iterator[tuple[np.ndarray, Key | None]]:
     """The colours of each frame of a film, and at key frames from where one can go on, else None.
 
@@ -65,15 +76,16 @@ def follow(
     """
     key, first = start, start.grey if start else next(greys, None)
     while first is not None:
-        scene = _Scene(first, greys, paint)
-        own = paint(first) if key is None else None
+        points = told() if key is None else key.points
+        scene = _Scene(first, greys, paint, told, points)
+        own = paint(first, points) if key is None else None
         span = scene.next_span()
         if key is None:
-            key = _colored(first, own, np.ones(first.shape, np.float32), span)
+            key = _colored(first, points, own, np.ones(first.shape, np.float32), span)
             yield key.ab, key
         while span:
             following = scene.next_span()
-            after = _colored(span.last, *_averaged(key, span), following)
+            after = _colored(span.last, span.points, *_averaged(key, span), following)
             yield from ((ab, None) for ab in _between(key, after, span))
             yield after.ab, after
             key, span = after, following
@@ -83,15 +95,15 @@ def follow(
 class _Scene:
     """The frames up to the next cut, in spans. `following`, once there are no more: the next scene's first frame."""
 
-    def __init__(self, first: np.ndarray, greys: Iterator[np.ndarray], paint: Paint):
-        self._last, self._greys, self._paint = first, greys, paint
+    def __init__(self, first: np.ndarray, greys: Iterator[np.ndarray], paint: Paint, told: Told, points: np.ndarray):
+        self._last, self._greys, self._paint, self._told, self._points = first, greys, paint, told, points
         self._is_over, self.following = False, None
 
     def next_span(self) -> _Span | None:
         """The next span; None where the scene ends."""
         first = here = self._last
-        steps, back = [], [_nowhere(first)]
-        while not self._is_over and len(steps) < LONGEST and back[-1][1].mean() >= SEEN:
+        steps, back, is_told = [], [_nowhere(first)], False
+        while not (self._is_over or is_told) and len(steps) < LONGEST and back[-1][1].mean() >= SEEN:
             grey = next(self._greys, None)
             step = None if grey is None else step_between(here, grey)
             if step is None or step.is_cut:
@@ -99,16 +111,28 @@ class _Scene:
                 break
             steps.append(step)
             flow, trust = back[-1]
-            flow, trust = chained(step.back, flow), step.trust_back * moved(trust, step.back)
+            flow, trust = chained(step.back, flow), np.minimum(step.trust_back, moved(trust, step.back))
             back.append((flow, trust * trust_of(flow, grey, first)))
-            here = grey
+            here, new = grey, self._told()
+            self._points, is_told = np.concatenate([_carried(self._points, step), new]), len(new) > 0
         if not steps:
             return None
         self._last, ahead = here, [_nowhere(here)]
         for step in reversed(steps):
             flow, trust = ahead[-1]
-            ahead.append((chained(step.ahead, flow), step.trust_ahead * moved(trust, step.ahead)))
-        return _Span(here, self._paint(here), back[1:], ahead[:0:-1])
+            ahead.append((chained(step.ahead, flow), np.minimum(step.trust_ahead, moved(trust, step.ahead))))
+        return _Span(here, self._points, is_told, self._paint(here, self._points), back[1:], ahead[:0:-1])
+
+
+def _carried(points: np.ndarray, step: Step) -> np.ndarray:
+    """Points, in the next frame; without those that leave the picture, or whose things get hidden."""
+    if not len(points):
+        return points
+    height, width = step.trust_ahead.shape
+    x, y = np.rint(points[:, :2].T).astype(int).clip(0, [[width - 1], [height - 1]])
+    there = points + np.pad(step.ahead[y, x], ((0, 0), (0, 1)))
+    inside = (there[:, :2] >= -0.5).all(axis=1) & (there[:, :2] < (width - 0.5, height - 0.5)).all(axis=1)
+    return there[inside & (step.trust_ahead[y, x] > 0)]
 
 
 def _nowhere(grey: np.ndarray) -> Way:
@@ -118,16 +142,18 @@ def _nowhere(grey: np.ndarray) -> Way:
 def _averaged(key: Key, span: _Span) -> tuple[np.ndarray, np.ndarray]:
     """The colours of a span's last frame together with all earlier ones, and as how many they count."""
     flow, trust = span.back[-1]
-    weight = trust * np.minimum(moved(key.weight, flow), PAST)
+    weight = trust * np.minimum(moved(key.weight, flow), PAST) * (not span.is_told)
     return _mixed(moved(key.past, flow), weight, span.seen, np.ones_like(weight)), weight + 1
 
 
-def _colored(grey: np.ndarray, past: np.ndarray, weight: np.ndarray, following: _Span | None) -> Key:
+def _colored(
+    grey: np.ndarray, points: np.ndarray, past: np.ndarray, weight: np.ndarray, following: _Span | None
+) -> Key:
     """A key frame, whose colours are those of the past and of the key frame that follows it in its scene."""
-    if following is None:
-        return Key(grey, past, weight, past)
+    if following is None or following.is_told:
+        return Key(grey, past, weight, past, points)
     flow, trust = following.ahead[0]
-    return Key(grey, past, weight, _mixed(past, weight, moved(following.seen, flow), trust))
+    return Key(grey, past, weight, _mixed(past, weight, moved(following.seen, flow), trust), points)
 
 
 def _between(before: Key, after: Key, span: _Span) -> Iterator[np.ndarray]:

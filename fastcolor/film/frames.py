@@ -1,7 +1,7 @@
 """Frames on their way through the network: read ahead, followed, and handed on with their colours."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from queue import Full, Queue
@@ -16,14 +16,18 @@ from fastcolor.photo.xmp import Mark
 
 AHEAD = 4  # frames that wait between two threads
 Frame = TypeVar("Frame")
-"""Whatever has `small`, a grey as the network sees it."""
+"""Whatever has `small`, a grey as the network sees it, and `time`, in seconds."""
 
 
 class Network(NamedTuple):
-    """What colours: `paint` gives a and b of a small grey, `size` its height and width for those of a frame."""
+    """What colours: `paint` gives a and b of a small grey, `size` its height and width for those of a frame.
+
+    `moments` are where colours are told: the time, in seconds, and x and y, as shares of width and height.
+    """
 
     paint: Paint
     size: Callable[[int, int], tuple[int, int]]
+    moments: Sequence[tuple[float, float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -49,20 +53,31 @@ class Made:
 
 
 def colored_frames(
-    frames: Iterator[Frame], network: Network, start: Key | None, total: int, done: int = 0
+    frames: Iterator[Frame], network: Network, total: int, done: int = 0, start: Key | None = None, time: float = -1.0
 ) -> Iterator[tuple[Frame, np.ndarray, Key | None]]:
-    """Frames with their colours, see `follow`, and progress to be seen; of about `total` frames, `done` were before."""
+    """Frames with their colours, see `follow`, and progress to be seen.
+
+    Of about `total` frames, `done` were before; the last of these had this `time`, and is the key frame of `start`.
+    """
     waiting: deque[Frame] = deque()
+    since = until = time
 
     def smalls() -> Iterator[np.ndarray]:
+        nonlocal since, until
         with closing(_ahead(frames)) as coming:
             for frame in coming:
                 waiting.append(frame)
+                since, until = until, frame.time
                 yield frame.small
+
+    def told() -> np.ndarray:
+        height, width = waiting[-1].small.shape
+        new = [(x * width, y * height, i) for i, (t, x, y) in enumerate(network.moments) if since < t <= until]
+        return np.float32(new).reshape(-1, 3)
 
     def followed() -> Iterator[tuple[Frame, np.ndarray, Key | None]]:
         with closing(smalls()) as greys:
-            for ab, key in follow(greys, network.paint, start):
+            for ab, key in follow(greys, network.paint, start, told):
                 yield waiting.popleft(), ab, key
 
     progress = Progress(total, done)

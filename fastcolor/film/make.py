@@ -63,9 +63,10 @@ def color_film(source: Path, target: Path, network: Network, how: HowFilm) -> Ma
 
 def _encode(source: Path, about: About, network: Network, how: HowFilm, codec: str, pieces: Pieces) -> int:
     """Colour and encode all frames that no piece has yet. Gives how many the film has."""
-    frames, done, start = _frames_left(source, about, network, how, pieces)
+    frames, *before = _frames_left(source, about, network, how, pieces)
+    done = before[0]
     encoder, encoded, since, last = None, [], 0, None
-    with closing(colored_frames(frames, network, start, about.frames, done)) as coming:
+    with closing(colored_frames(frames, network, about.frames, *before)) as coming:
         for frame, ab, key in coming:
             encoder = encoder or Encoder(about, codec, how.crf)
             planes = about.light.colored(frame.grey, about.stored(ab), about.chroma, frame.own, how.strength)
@@ -82,8 +83,8 @@ def _encode(source: Path, about: About, network: Network, how: HowFilm, codec: s
 
 def _frames_left(
     source: Path, about: About, network: Network, how: HowFilm, pieces: Pieces
-) -> tuple[Iterator[Frame], int, Key | None]:
-    """The frames that no piece has yet, how many are done, and the colours of the last one of these."""
+) -> tuple[Iterator[Frame], int, Key | None, float]:
+    """The frames that no piece has yet, how many are done, and colours and time of the last one of these."""
     height, width = about.height, max(1, round(about.width * about.aspect))
     small = network.size(*((height, width) if about.rotation % 180 == 0 else (width, height)))
 
@@ -97,7 +98,7 @@ def _frames_left(
             frames = read(pts, wind)
             frame = next(frames, None)
             if frame and frame.pts == pts and np.array_equal(frame.small, key.grey):
-                return frames, done, key
+                return frames, done, key, frame.time
             frames.close()
         pieces.clear()
-    return read(), 0, None
+    return read(), 0, None, -1.0

@@ -1,7 +1,8 @@
 """How a film moves between small greys: dense flow, where it can be trusted, and cuts.
 
 A flow `(h, w, 2)` float32 tells for each place of one frame how far away the same thing lies in another: pixels, x, y.
-Trust `(h, w)` float32 is 0 to 1: 0 where something is hidden in the other frame, or has changed.
+Trust `(h, w)` float32 is 1 where both frames show the same, 0 where something is hidden in the other or has changed,
+DOUBT where the light is the same but the way back leads elsewhere: in an even sky, and where something may be hidden.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 LIGHT = (
     24.0  # 8-bit levels that a thing's light may change between two frames: old films flicker, and prints have grain
 )
+DOUBT = 0.02
 EXPLAINED = 0.45  # of a frame: if motion explains less of it from the frame before, there is a cut between them
 
 
@@ -62,7 +64,7 @@ def _trust(flow: np.ndarray, other: np.ndarray, here: np.ndarray, there: np.ndar
     returned = moved(other, flow)
     apart = np.square(flow + returned).sum(axis=2)
     fits = apart < 0.01 * (np.square(flow).sum(axis=2) + np.square(returned).sum(axis=2)) + 0.5
-    return fits * trust_of(flow, here, there)
+    return np.where(fits, np.float32(1), np.float32(DOUBT)) * trust_of(flow, here, there)
 
 
 def _places(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,7 @@ class Picture(NamedTuple):
     page: Page
     small: np.ndarray
     notes: list[str]
+    time: float  # seconds; of a folder's frame its number
     shown: float = 0.0  # milliseconds for which a moving picture shows it
 
 
@@ -48,7 +49,7 @@ def color_frames(folder: Path, target: Path, network: Network, how: HowFilm) -> 
         done, _, start = pieces.last() or (0, 0, None)
         since = 0
         frames = _pictures(folder, names, done, first.shape[:2], small)
-        with closing(colored_frames(frames, network, start, len(names), done)) as coming:
+        with closing(colored_frames(frames, network, len(names), done, start, done - 1.0)) as coming:
             for frame, ab, key in coming:
                 page = _colored(frame.page, ab, how)
                 notes += frame.notes + write_photo(Photo([page]), target / names[frame.number])
@@ -79,7 +80,7 @@ def _pictures(
             raise UnreadablePhoto(
                 folder / name, f"has another size than the first frame ({sizes}): frames of a film have one"
             )
-        yield Picture(number, page, small_grey(page.pixels, *small), photo.notes)
+        yield Picture(number, page, small_grey(page.pixels, *small), photo.notes, number)
 
 
 def color_moving(source: Path, target: Path, network: Network, how: HowFilm) -> Made:
@@ -90,7 +91,7 @@ def color_moving(source: Path, target: Path, network: Network, how: HowFilm) -> 
             raise UnreadablePhoto(source, "moves for too long to be held in memory: give a film as result, -o NAME.mp4")
         times, images = [], []
         frames = _moments(source, image, network.size(height, width))
-        with closing(colored_frames(frames, network, None, count)) as coming:
+        with closing(colored_frames(frames, network, count)) as coming:
             for frame, ab, _ in coming:
                 page = _colored(frame.page, ab, how)
                 picture = Image.fromarray(page.pixels)
@@ -114,6 +115,7 @@ def color_moving(source: Path, target: Path, network: Network, how: HowFilm) -> 
 
 
 def _moments(source: Path, image: Image.Image, small: tuple[int, int]) -> Iterator[Picture]:
+    time = 0.0
     has_alpha = "A" in image.mode or "transparency" in image.info
     try:
         for number, moment in enumerate(ImageSequence.Iterator(image)):
@@ -121,7 +123,8 @@ def _moments(source: Path, image: Image.Image, small: tuple[int, int]) -> Iterat
             shown = moment.info.get("duration", 0)
             values = np.asarray(moment.convert("RGBA" if has_alpha else "RGB"))
             page = Page(np.ascontiguousarray(values[..., :3]), values[..., 3] if has_alpha else None)
-            yield Picture(number, page, small_grey(page.pixels, *small), [], shown)
+            yield Picture(number, page, small_grey(page.pixels, *small), [], time, shown)
+            time += shown / 1000
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise UnreadablePhoto(source, f"is damaged ({one_line(error)}): save it again") from error
 

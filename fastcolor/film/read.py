@@ -33,6 +33,7 @@ _TURNS = {0: 1, 90: 8, 180: 3, 270: 6}  # degrees, against the clock, that make 
 class Frame(NamedTuple):
     """A frame on its way: its time, in the film's units, its grey plane, and its own planes where colours are mixed."""
 
+    time: float  # seconds since the film began
     pts: int
     duration: int
     grey: np.ndarray
@@ -280,7 +281,9 @@ def _taken(
     grey = about.light.grey(planes)
     height, width = small if about.rotation % 180 == 0 else small[::-1]
     seen = about.upright(about.light.small(grey, height, width))
-    return Frame(pts, duration, grey, np.ascontiguousarray(seen), planes if keep_own else None)
+    return Frame(
+        float(pts * about.time_base), pts, duration, grey, np.ascontiguousarray(seen), planes if keep_own else None
+    )
 
 
 def _planes(frame: av.VideoFrame, about: About) -> Planes:
