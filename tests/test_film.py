@@ -129,9 +129,8 @@ def test_the_network_sees_an_upright_film_and_its_rotation_stays(rotation, tmp_p
 def test_pixels_that_are_not_square_stay_so(tmp_path):
     old = write_clip(tmp_path / "old.mp4", greys(4), aspect=Fraction(16, 11))
     seen = []
-    colored(
-        old, new := tmp_path / "new.mp4", network=Network(lambda g: seen.append(g.shape) or by_light(g), NETWORK.size)
-    )
+    network = Network(lambda grey, points: seen.append(grey.shape) or by_light(grey, points), NETWORK.size)
+    colored(old, new := tmp_path / "new.mp4", network=network)
     assert seen[0] == NETWORK.size(80, round(96 * 16 / 11))
     with av.open(str(new)) as film:
         assert film.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
@@ -384,3 +383,26 @@ def test_two_processes_do_not_work_on_one_film(tmp_path):
 
     colored(old, tmp_path / "new.mp4", network=Network(paint, NETWORK.size))
     assert os.listdir(tmp_path).count("new.mp4") == 1
+
+
+def test_hints_beside_a_film_go_along_from_their_moment_on(tmp_path):
+    old = write_clip(tmp_path / "old.mkv", greys(12), "ffv1", sound=False)
+    assert colorize(old, "-o", tmp_path / "plain", "--codec", "ffv1") == 0
+    hint = '{"x": 0.5, "y": 0.1, "color": "#c02020", "radius": 0.3, "time": 0.2}'
+    (tmp_path / "old.mkv.hints.json").write_text(f'{{"version": 1, "hints": [{hint}]}}')
+    assert colorize(old, "-o", tmp_path / "told", "--codec", "ffv1") == 0
+    plain, told = (decoded(tmp_path / name / "old.mkv") for name in ("plain", "told"))
+    redder = [
+        (np.subtract(*np.moveaxis(one.astype(int)[2:14, 40:56, :2], -1, 0))).mean()
+        - (np.subtract(*np.moveaxis(other.astype(int)[2:14, 40:56, :2], -1, 0))).mean()
+        for one, other in zip(told, plain, strict=True)
+    ]
+    assert abs(redder[0]) < 500 and min(redder[5:]) > 5000  # of 65,535; 0.2 s is frame 5
+
+
+def test_hints_of_a_film_that_can_not_be_read_are_said(tmp_path, capsys):
+    old = write_clip(tmp_path / "old.mkv", greys(2))
+    hint = '{"x": 0, "y": 0, "color": "red", "time": -1}'
+    (tmp_path / "old.mkv.hints.json").write_text(f'{{"version": 1, "hints": [{hint}]}}')
+    assert colorize(old, "-o", tmp_path / "out") == 1
+    assert "a hint's time must be seconds, 0 or more, not -1" in capsys.readouterr().err
