@@ -66,8 +66,10 @@ def main(
     if like is not None:
         check(Path(like))
         settings["like"] = weights_of(like).digest  # of any file's content
-    settings |= flags._asdict() if planned.films else {}
-    record = Record(None if frames or is_one_file(Out, len(planned.jobs + planned.films)) else Path(Out), settings)
+    one_file = frames or is_one_file(Out, len(planned.jobs + planned.films))
+    record = Record(
+        None if one_file else Path(Out), settings, lambda job: flags._asdict() if job in planned.films else {}
+    )
     said = Report(others=planned.others)
     for source, reason in planned.failures:
         said.fail(source, reason)

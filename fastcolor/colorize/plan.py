@@ -62,9 +62,9 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
     jobs = [Job(source, target, walked) for (source, _, walked), target in zip(found, targets, strict=True)]
     made.jobs = _with_names_of_their_own(jobs, out)
     refuse_to_overwrite(made)
-    _read_hints(made)
-    made.films = [job for job in made.jobs if is_film(job.source)]
-    made.jobs = [job for job in made.jobs if job not in made.films]
+    films = {job.source for job in made.jobs if is_film(job.source)}
+    made.films = _with_hints([job for job in made.jobs if job.source in films], FilmHint, made)
+    made.jobs = _with_hints([job for job in made.jobs if job.source not in films], Hint, made)
     return made
 
 
@@ -80,21 +80,20 @@ def plan_frames(inputs: list[str], out: str) -> Plan:
     targets = [Path(out)] if len(found) == 1 else [Path(out) / folder.resolve().name for folder in found]
     made.jobs = [Job(source, target) for source, target in zip(found, targets, strict=True)]
     refuse_to_overwrite(made)
-    _read_hints(made)
-    made.films, made.jobs = made.jobs, []
+    made.films, made.jobs = _with_hints(made.jobs, FilmHint, made), []
     return made
 
 
-def _read_hints(made: Plan) -> None:
-    """Give the jobs the hints that lie beside their photos; those whose hints can't be read become failures."""
-    jobs, made.jobs = made.jobs, []
+def _with_hints(jobs: list[Job], kind: type[Hint], made: Plan) -> list[Job]:
+    """The jobs with the hints that lie beside their files; those whose hints can't be read become failures."""
+    fine = []
     for job in jobs:
         file = hints_file(job.source)
         try:
-            kind = FilmHint if job.source.is_dir() or is_film(job.source) else Hint
-            made.jobs.append(job._replace(hints=tuple(read_hints(file, kind))) if os.path.lexists(file) else job)
+            fine.append(job._replace(hints=tuple(read_hints(file, kind))) if os.path.lexists(file) else job)
         except UserError as error:
             made.failures.append((job.source, str(error)))
+    return fine
 
 
 def _matches(given: str, made: Plan) -> list[Path]:

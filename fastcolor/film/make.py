@@ -7,12 +7,15 @@ One thread decodes, one follows the motion and runs the network, this one colour
 threads of its own. What waits between them is bounded, so memory does not grow with the film.
 """
 
+import errno
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 
+from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
 from fastcolor.film.follow import Key
 from fastcolor.film.frames import HowFilm, Made, Network, colored_frames
@@ -52,13 +55,25 @@ def color_film(source: Path, target: Path, network: Network, how: HowFilm) -> Ma
     settings |= {"deinterlace": how.deinterlace, "strength": how.strength, **how.settings}
     about = about.deinterlaced() if how.deinterlace else about
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Pieces(target, settings) as pieces:
+    with _told_of(target), Pieces(target, settings) as pieces:
         frames = _encode(source, about, network, how, codec, pieces)
         with write_whole(target, lasting=True) as temporary:
             encoded = pieces.encoded()
             notes = write_film(source, temporary, target, about, encoded, codec, how.crf, how.mark)
         pieces.remove()
     return Made(frames, about.width, about.height, list(dict.fromkeys(about.notes + notes)))
+
+
+@contextmanager
+def _told_of(target: Path) -> Iterator[None]:
+    """Make ffmpeg's errors those of a file, or of a user."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        words = one_line(error.strerror or error)
+        if error.errno in errno.errorcode:
+            raise OSError(error.errno, words, str(target)) from error
+        raise UserError(f"{target} can't be made ({words}): try another --codec") from error
 
 
 def _encode(source: Path, about: About, network: Network, how: HowFilm, codec: str, pieces: Pieces) -> int:

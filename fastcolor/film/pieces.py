@@ -43,7 +43,8 @@ class Pieces:
 
     def __exit__(self, *stopped) -> None:
         self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        if self.folder.is_dir() and not self.paths():  # nothing that could be gone on with
+            self.remove()
 
     def clear(self) -> None:
         """Delete all pieces."""
@@ -52,7 +53,7 @@ class Pieces:
 
     def remove(self) -> None:
         """Delete the folder: the film is done."""
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def add(self, encoded: list[Encoded], frames: int, pts: int, key: Key) -> None:
         """Keep a piece of so many frames, that ends with the key frame at the time `pts`."""

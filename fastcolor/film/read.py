@@ -53,6 +53,7 @@ class About:
     tags: tuple[int, int]  # colour primaries and transfer curve: ITU-T H.273
     time_base: Fraction
     rate: Fraction  # frames a second, in the mean
+    begin: int  # the first frame's time, in units of `time_base`
     seconds: float
     rotation: int  # degrees, counter-clockwise, that make a stored frame upright
     shown: tuple[int, int]  # height and width of what is stored; films that are written have even sides
@@ -142,6 +143,7 @@ def look_at(path: Path, formats: tuple[str, ...]) -> About:
             (first.color_primaries, first.color_trc),
             stream.time_base,
             rate,
+            stream.start_time or 0,
             float(duration),
             first.rotation % 360 if first.rotation % 90 == 0 else 0,
             (first.height, first.width),
@@ -215,11 +217,10 @@ def read_frames(
             last, end = pts, pts + (frame.duration or step)
             if after is None or pts >= after:
                 yield _taken(frame, pts, frame.duration or step, about, small, keep_own)
-        first = stream.start_time or 0
     if damaged:
         places = f"{len(damaged):,} place{'s' * (len(damaged) > 1)}"
         about.notes.append(f"damaged in {places} ({damaged[0]}): what can be decoded was coloured")
-    reached = 0.0 if end is None else float((end - first) * about.time_base)
+    reached = 0.0 if end is None else float((end - about.begin) * about.time_base)
     if about.seconds - reached > max(1.0, 0.02 * about.seconds):
         about.notes.append(f"ends after {reached:.1f} of {about.seconds:.1f} s: the rest is missing")
 
@@ -281,9 +282,8 @@ def _taken(
     grey = about.light.grey(planes)
     height, width = small if about.rotation % 180 == 0 else small[::-1]
     seen = about.upright(about.light.small(grey, height, width))
-    return Frame(
-        float(pts * about.time_base), pts, duration, grey, np.ascontiguousarray(seen), planes if keep_own else None
-    )
+    time, own = float((pts - about.begin) * about.time_base), planes if keep_own else None
+    return Frame(time, pts, duration, grey, np.ascontiguousarray(seen), own)
 
 
 def _planes(frame: av.VideoFrame, about: About) -> Planes:

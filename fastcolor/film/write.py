@@ -106,7 +106,7 @@ def write_film(
         new.metadata.update(_told(old.metadata, mark, container_name))
         new.set_chapters(old.chapters())
         new.start_encoding()
-        pictures = (_packet(each, stream, about.time_base) for each in encoded)
+        pictures = (_packet(each, stream, about.time_base) for each in _in_step(encoded))
         for packet in merge(pictures, _others(old, copied), key=lambda packet: packet.dts * packet.time_base):
             new.mux_one(packet)
     if mark and container_name in ("mp4", "mov"):
@@ -114,6 +114,14 @@ def write_film(
         with open(target, "ab") as file:
             file.write((24 + len(xmp)).to_bytes(4, "big") + b"uuid" + XMP_BOX + xmp)
     return notes
+
+
+def _in_step(encoded: Iterable[Encoded]) -> Iterator[Encoded]:
+    """The same, decoded one after the other across the borders of pieces, where variable frame rates may overlap."""
+    last = None
+    for each in encoded:
+        last = each.dts if last is None else max(each.dts, last + 1)
+        yield each._replace(dts=last)
 
 
 def _copied_streams(old, new, notes: list[str]) -> dict[int, "av.stream.Stream"]:
