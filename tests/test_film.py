@@ -19,8 +19,9 @@ from fastcolor.cli import run_command
 from fastcolor.color.cie import lightness_of, lightness_of_root, luminance_of, root_of
 from fastcolor.colorize import folder
 from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.film import make
+from fastcolor.film import make, pictures
 from fastcolor.film.frames import HowFilm, Network
+from fastcolor.film.kinds import are_all_there
 from fastcolor.photo.xmp import Mark
 from fastcolor.scenes.clips import draw_clip
 
@@ -371,6 +372,31 @@ def test_numbered_frames_are_coloured_in_their_order_under_their_names(tmp_path,
         after = np.asarray(Image.open(tmp_path / "out" / f"shot{number}.png"))
         assert np.abs(light(after) - lightness_of(frame[..., 0])).mean() < 0.5
         assert np.ptp(after.astype(int), axis=2).mean() > 1
+
+
+def test_stopped_frames_go_on_to_the_same_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "PIECE", 5)
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(greys(60)):
+        Image.fromarray(frame[..., 0]).save(tmp_path / "frames" / f"{number}.png")
+    colored(tmp_path / "frames", tmp_path / "whole")
+    calls = []
+
+    def paint(grey, points):
+        calls.append(1)
+        if len(calls) > 3:
+            raise Killed
+        return by_light(grey, points)
+
+    with pytest.raises(Killed):
+        colored(tmp_path / "frames", tmp_path / "new", network=Network(paint, NETWORK.size))
+    assert 0 < len(list((tmp_path / "new").iterdir())) < 60
+    assert not are_all_there(tmp_path / "frames", tmp_path / "new")
+    colored(tmp_path / "frames", tmp_path / "new")
+    for whole in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "new" / whole.name).read_bytes() == whole.read_bytes()
+    assert are_all_there(tmp_path / "frames", tmp_path / "new")
+    assert not (tmp_path / ".part-new").exists()
 
 
 def test_two_processes_do_not_work_on_one_film(tmp_path):

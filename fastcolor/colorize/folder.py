@@ -16,6 +16,7 @@ from fastcolor.colorize.record import NEW, OTHER, SYSTEM, UNKNOWN, Record, mark_
 from fastcolor.colorize.report import Report, check_report
 from fastcolor.errors import UnreadablePhoto, UserError, printable
 from fastcolor.files import progress_bar
+from fastcolor.film.kinds import are_all_there
 from fastcolor.photo.formats import FORMATS
 from fastcolor.photo.opening import check, is_coloured
 
@@ -107,6 +108,8 @@ def _to_color(jobs: list[Job], record: Record, overwrite: bool, said: Report) ->
     waiting = []
     for job in jobs:
         state = record.state(job)
+        if state != NEW and job.source.is_dir() and not are_all_there(job.source, job.target):
+            state = NEW  # a stopped run's
         if state == NEW or (overwrite and state in (OTHER, UNKNOWN)):
             waiting.append(job)
         else:

@@ -1,11 +1,13 @@
 """The kinds of films: what the package knows of a container or a codec stands in its row. Needs neither av nor cv2."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from fastcolor.errors import UserError, missing
+from fastcolor.photo.folders import find_photos
 
 WRITTEN = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """What is written, by suffix: ffmpeg's name of the container."""
@@ -63,6 +65,19 @@ def is_moving(path: Path) -> bool:
             return bool(getattr(image, "is_animated", False))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         return False
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The photos right in a folder, in the order of the numbers in their names. Raises UserError if there are none."""
+    names = [name for name in find_photos(folder) if len(name.parts) == 1]
+    if not names:
+        raise UserError(f"{folder} holds no frames: give the folder right above them")
+    return sorted(names, key=lambda name: ([int(number) for number in re.findall(r"\d+", name.stem)], str(name)))
+
+
+def are_all_there(folder: Path, target: Path) -> bool:
+    """Whether each numbered frame of a folder has its result."""
+    return all((target / name).exists() for name in numbered(folder))
 
 
 def can_color_films() -> bool:

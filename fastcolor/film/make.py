@@ -19,8 +19,8 @@ from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
 from fastcolor.film.follow import Key
 from fastcolor.film.frames import HowFilm, Made, Network, colored_frames
-from fastcolor.film.kinds import CODECS, WRITTEN, codec_for
-from fastcolor.film.pictures import color_frames, color_moving, numbered
+from fastcolor.film.kinds import CODECS, WRITTEN, codec_for, numbered
+from fastcolor.film.pictures import color_frames, color_moving
 from fastcolor.film.pieces import Pieces
 from fastcolor.film.read import About, Frame, look_at, read_frames
 from fastcolor.film.write import Encoder, write_film

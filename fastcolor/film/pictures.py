@@ -1,6 +1,5 @@
 """Films that are no film files: folders of numbered frames, and pictures that move."""
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from fastcolor.color.fullsize import recolor, small_grey
-from fastcolor.errors import UnreadablePhoto, UserError, one_line
+from fastcolor.errors import UnreadablePhoto, one_line
 from fastcolor.film.frames import HowFilm, Made, Network, colored_frames
+from fastcolor.film.kinds import numbered
 from fastcolor.film.pieces import Pieces
-from fastcolor.photo.folders import find_photos
 from fastcolor.photo.formats import format_of
 from fastcolor.photo.metadata import Metadata
 from fastcolor.photo.opening import MEMORY
@@ -59,14 +58,6 @@ def color_frames(folder: Path, target: Path, network: Network, how: HowFilm) -> 
                     since = 0
         pieces.remove()
     return Made(len(names), first.shape[1], first.shape[0], list(dict.fromkeys(notes)))
-
-
-def numbered(folder: Path) -> list[Path]:
-    """The photos right in a folder, in the order of the numbers in their names. Raises UserError if there are none."""
-    names = [name for name in find_photos(folder) if len(name.parts) == 1]
-    if not names:
-        raise UserError(f"{folder} holds no frames: give the folder right above them")
-    return sorted(names, key=lambda name: ([int(number) for number in re.findall(r"\d+", name.stem)], str(name)))
 
 
 def _pictures(
