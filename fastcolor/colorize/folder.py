@@ -125,7 +125,7 @@ def _note(results: Iterator[tuple[Job, Outcome]], jobs: list[Job], record: Recor
             if (outcome.pages or outcome.frames) and not outcome.failure:
                 record.add(job)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped: the same command goes on with what is left") from None
+        raise KeyboardInterrupt("stopped: the same command goes on with the photos and films that are left") from None
     except OSError as error:
         if error.errno not in STOPPING:
             raise

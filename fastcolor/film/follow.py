@@ -23,7 +23,7 @@ from fastcolor.film.motion import Step, chained, moved, step_between, trust_of
 
 LONGEST = 16  # frames of a span; twice as many wait in memory at full size
 SEEN = 0.8  # of a frame that the key frame before must show, or the network sees this one
-PAST = 4.0  # key frames, at most, as which the average of all earlier ones counts
+PAST = 4.0  # spans of full length, at most, as which the average of all earlier key frames counts
 HIDDEN = 1e-3  # weight of what lies around a place that neither key frame shows
 AROUND = 31  # pixels, across, of what lies around
 
@@ -37,8 +37,9 @@ Told = Callable[[], np.ndarray]
 class Key:
     """A key frame that has its colours: from here a film can be gone on with.
 
-    `past` are the colours of this and all earlier key frames of the scene, `weight` `(h, w)` float32 as how many they
-    count, place by place; `ab` the colours that the frame gets; `points` `(n, 3)` where told colours are.
+    `past` are the colours of this and all earlier key frames of the scene; `weight` `(h, w)` float32 tells, place by
+    place, as how many they count, one at the end of a span of full length as 1; `ab` the colours that the frame gets;
+    `points` `(n, 3)` where told colours are.
     """
 
     grey: np.ndarray
@@ -63,6 +64,11 @@ class _Span:
     back: list[Way]  # of each frame, to the key frame before
     ahead: list[Way]  # of the key frame before and of each frame but the last, to the next key frame
 
+    @property
+    def share(self) -> float:
+        """As how much its key frame counts: where things move fast there are many, and each counts less."""
+        return len(self.back) / LONGEST
+
 
 NO_POINTS = np.zeros((0, 3), np.float32)
 
@@ -81,7 +87,7 @@ def follow(
         own = paint(first, points) if key is None else None
         span = scene.next_span()
         if key is None:
-            key = _colored(first, points, own, np.ones(first.shape, np.float32), span)
+            key = _colored(first, points, own, np.full(first.shape, span.share if span else 1, np.float32), span)
             yield key.ab, key
         while span:
             following = scene.next_span()
@@ -143,7 +149,7 @@ def _averaged(key: Key, span: _Span) -> tuple[np.ndarray, np.ndarray]:
     """The colours of a span's last frame together with all earlier ones, and as how many they count."""
     flow, trust = span.back[-1]
     weight = trust * np.minimum(moved(key.weight, flow), PAST) * (not span.is_told)
-    return _mixed(moved(key.past, flow), weight, span.seen, np.ones_like(weight)), weight + 1
+    return _mixed(moved(key.past, flow), weight, span.seen, np.full_like(weight, span.share)), weight + span.share
 
 
 def _colored(
@@ -153,7 +159,7 @@ def _colored(
     if following is None or following.is_told:
         return Key(grey, past, weight, past, points)
     flow, trust = following.ahead[0]
-    return Key(grey, past, weight, _mixed(past, weight, moved(following.seen, flow), trust), points)
+    return Key(grey, past, weight, _mixed(past, weight, moved(following.seen, flow), trust * following.share), points)
 
 
 def _between(before: Key, after: Key, span: _Span) -> Iterator[np.ndarray]:
