@@ -13,9 +13,11 @@ from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 import fastcolor
 from fastcolor import Colorizer, Hint
 from fastcolor.color.fullsize import ab_in_gamut, rgb_of
-from fastcolor.colorize.hints import MOST_HINTS, cover, hints_file, points_of, pulled_in, read_hints, write_hints
+from fastcolor.colorize.hints import MOST_HINTS, hints_file, pulled_in, read_hints, write_hints
 from fastcolor.colorize.listening import suggestions
+from fastcolor.colorize.reach import contained, cover, points_of
 from fastcolor.errors import UserError
+from fastcolor.evaluate.hints import counts_of, draw_curve, drawn_hints
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.weights import LEAN
 
@@ -94,6 +96,16 @@ def test_a_hint_ends_where_the_light_changes_and_does_not_jump_over_it():
     light[:, 40:50] = 30
     covered = cover(Hint(0.5, 0.5, (10, 20), 0.5), light)
     assert covered[:, :40].all() and not covered[:, 40:].any()
+
+
+def test_what_a_hint_tints_faintly_stays_as_it_was_and_what_it_colors_clearly_is_kept():
+    light = np.full((40, 80), 60, np.float32)
+    light[:, 20:] = 30
+    hint, plain, told = Hint(0.1, 0.5, (40, 0)), np.zeros((2, 40, 80), np.float32), np.zeros((2, 40, 80), np.float32)
+    told[0, :, :20], told[0, :, 20:60], told[0, :, 60:] = 40, 30, 5
+    found = contained(told, plain, [hint], [cover(hint, light)])
+    assert (found[0, :, :60] == told[0, :, :60]).all() and not found[0, :, 60:].any()
+    assert not found[1].any()
 
 
 def test_a_hint_is_at_the_same_place_at_any_size():
@@ -243,6 +255,12 @@ def test_a_preview_shows_what_the_full_size_will_be(colorizer):
     assert prepared.suggest(0.5, 0.8) == colorizer.suggest(scene.resize((1024, 1024)), 0.5, 0.8)
 
 
+def test_a_photo_that_was_prepared_stays_as_it_is(colorizer):
+    photo = draw_scene(20, 96)
+    colorizer.prepare(photo, side=32)
+    assert photo.size == (96, 96)
+
+
 def test_colors_of_a_reference_come_over_where_both_show_alike_things(colorizer):
     scene = draw_scene(3, 224)
     reference = Image.fromarray(np.roll(np.asarray(scene), 24, axis=1))
@@ -287,7 +305,7 @@ def test_hints_beside_a_photo_are_read_and_are_no_files_of_another_kind(album, c
     assert capsys.readouterr().out.splitlines()[0].startswith("3 coloured")
     pictures = [np.asarray(Image.open(f"out/{name}.png"), float) for name in "abc"]
     assert np.abs(pictures[0] - pictures[1]).mean() > 3 and np.array_equal(pictures[1], pictures[2])
-    expected = Colorizer()(Image.open("album/a.png"), hints=[Hint(0.5, 0.5, (30, -40))])
+    expected = Colorizer().pixels(np.asarray(Image.open("album/a.png")), hints=[Hint(0.5, 0.5, (30, -40))])
     assert np.array_equal(pictures[0], expected)
     assert color(album, "-o", "out") == 0
     assert capsys.readouterr().out.splitlines() == ["0 coloured, 3 skipped: already done"]
@@ -346,3 +364,25 @@ def test_a_reference_that_is_none_ends_the_command(like, message, album, capsys)
     assert color(album, "-o", "out", "--like", like) == 2
     assert message in capsys.readouterr().err
     assert not os.path.exists("out")
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1,,3", "1000", "1.5"])
+def test_numbers_of_hints_that_make_no_sense_are_refused(text):
+    with pytest.raises(UserError, match="--hints must be numbers from 0 to 500"):
+        counts_of(text)
+    assert counts_of("3,1") == [0, 1, 3] and counts_of(None) == [0]
+
+
+def test_drawn_hints_have_the_real_color_of_their_place_and_are_always_the_same(scene):
+    real = np.asarray(scene.convert("RGB"))
+    hints = drawn_hints(real, 10)
+    assert drawn_hints(real, 3) == hints[:3]
+    for hint in hints:  # 6 px of 256 are 4 of 192
+        top, left = round(hint.y * 192 - 2), round(hint.x * 192 - 2)
+        expected = rgb2lab(real[top : top + 4, left : left + 4])[..., 1:].mean((0, 1))
+        np.testing.assert_allclose(hint.ab, expected, atol=0.05)
+
+
+def test_the_curve_is_a_picture(tmp_path):
+    draw_curve(tmp_path / "hints.png", {"bundled": {0: {"psnr": 24, "ciede2000": 9}, 3: {"psnr": 26, "ciede2000": 8}}})
+    assert Image.open(tmp_path / "hints.png").width == 800

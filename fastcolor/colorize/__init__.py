@@ -3,6 +3,7 @@
     colorizer.py  `Colorizer` and `predict`: one network, loaded once, and photos through it
     engine.py     what runs a network, as all of these see it: `Engine`
     hints.py      your own colours: `Hint`, and the files that keep them
+    reach.py      how far hints reach
     listening.py  what a network makes of hints, and which colours it finds likely
     like.py       colours of a reference photo as hints
     prepared.py   a photo kept small between clicks

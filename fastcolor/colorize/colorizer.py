@@ -152,9 +152,7 @@ class Colorizer:
         if not hints and like is None:
             return self.batch([photo], size=size, strength=strength)[0]
         image, notes = _opened(photo), []
-        pixels = self.pixels(
-            np.asarray(image), size=size, strength=strength, hints=hints, like=like, notes=notes
-        )
+        pixels = self.pixels(np.asarray(image), size=size, strength=strength, hints=hints, like=like, notes=notes)
         for note in notes:
             warn(note, stacklevel=2)
         return self._finished(image, pixels)
@@ -303,8 +301,9 @@ class Colorizer:
         """
         image = _opened(photo)
         lightness = self._light(np.asarray(image), self.size)
-        image.thumbnail((side, side))
-        return Prepared(self.listener, np.asarray(image), lightness, self._maps, self.strength)
+        small = image.copy()  # the image may be the caller's
+        small.thumbnail((side, side))
+        return Prepared(self.listener, np.asarray(small), lightness, self._maps, self.strength)
 
     def reference(self, photo: str | Path | Image.Image) -> Reference:
         """A photo in colour, ready to be given to many others as `like`. Raises UserError if it is grey or toned."""

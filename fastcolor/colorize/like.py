@@ -13,7 +13,7 @@ from fastcolor.colorize.engine import Engine
 from fastcolor.colorize.hints import MOST_HINTS, Hint
 
 CELL = 16  # pixels at working size for each place of the features
-ALIKE = 0.6  # the least cosine of two places' features
+ALIKE = 0.4  # the least cosine of two places' features
 RADIUS = 3  # pixels at working size, of the hints
 
 

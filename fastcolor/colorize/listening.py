@@ -8,7 +8,8 @@ import numpy as np
 from fastcolor.color.ab_grid import CENTRES
 from fastcolor.color.fullsize import ab_in_gamut, rgb_of
 from fastcolor.colorize.engine import Engine
-from fastcolor.colorize.hints import Hint, check_place, corrected, cover, points_of
+from fastcolor.colorize.hints import Hint, check_place
+from fastcolor.colorize.reach import contained, corrected, cover, points_of
 from fastcolor.errors import UserError
 
 MOST_SUGGESTIONS = 30
@@ -22,12 +23,19 @@ class Told(NamedTuple):
     classes: np.ndarray
 
 
-def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint]) -> Told:
-    """What an engine that listens says of a photo's lightness `(h, w)`, L, with these hints."""
+def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint] = (), plain: Told | None = None) -> Told:
+    """What an engine that listens says of a photo's lightness `(h, w)`, L, with these hints.
+
+    `plain` is what it says without any, if that is known already.
+    """
+    if hints and plain is None:
+        plain = listen(engine, lightness)
     covers = [cover(hint, lightness) for hint in hints]
     points = points_of(hints, covers, lightness)
     ab, classes = engine.run(("ab", "classes"), lightness[None, None], points=points[None])
-    return Told(corrected(ab[0], points, hints, covers), classes[0])
+    if not hints:
+        return Told(ab[0], classes[0])
+    return Told(corrected(contained(ab[0], plain.ab, hints, covers), points, hints, covers), classes[0])
 
 
 class Suggestion(NamedTuple):

@@ -22,14 +22,16 @@ class Prepared:
         self.size: tuple[int, int] = pixels.shape[1::-1]
         self._engine, self._pixels, self._lightness = engine, pixels, lightness
         self._maps, self._strength = maps, strength
-        self._last: tuple[tuple[Hint, ...], Told] | None = None
+        self._plain = listen(engine, lightness)
+        self._last = (), self._plain  # hints, and what the network says of them
 
     def _told(self, hints: Sequence[Hint]) -> Told:
         check_hints(hints)
-        last = self._last  # read once: another thread may set it
-        if last is None or last[0] != tuple(hints):
-            self._last = last = tuple(hints), listen(self._engine, self._lightness, hints)
-        return last[1]
+        last, told = self._last  # read once: another thread may set it
+        if last != tuple(hints):
+            told = listen(self._engine, self._lightness, hints, self._plain)
+            self._last = tuple(hints), told
+        return told
 
     def preview(self, hints: Sequence[Hint] = (), strength: float | None = None) -> Image.Image:
         """The coloured photo, RGB, `size`. Raises UserError for hints that can't be used."""

@@ -123,6 +123,7 @@ def main(
     save_photo(contact_sheet(Path(data), rows, systems, aged), Path(out, "contact_sheet.png"))
     if len(counts) > 1:
         draw_curve(Path(out, "hints.png"), by_count(total["systems"], counts))
+        print(f"see {Path(out, 'hints.png')} for what hints bring")
     print_figures({"all": total, **(by_folder if len(by_folder) > 1 else {})})
     print_remarks(judge, rows, unreadable)
     print(f"see {Path(out, 'contact_sheet.png')}, {Path(out, 'evaluation.json')} and {Path(out, 'evaluation.csv')}")
