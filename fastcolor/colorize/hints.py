@@ -79,7 +79,7 @@ class FilmHint(Hint):
 
     def __post_init__(self):
         super().__post_init__()
-        if not _is_number(self.time, 0, math.inf):
+        if not _is_number(self.time, 0, float("inf")):
             raise UserError(f"a hint's time must be seconds, 0 or more, not {one_line(self.time)}")
 
 
