@@ -423,7 +423,9 @@ def test_hints_beside_a_film_go_along_from_their_moment_on(tmp_path):
         - (np.subtract(*np.moveaxis(other.astype(int)[2:14, 40:56, :2], -1, 0))).mean()
         for one, other in zip(told, plain, strict=True)
     ]
-    assert abs(redder[0]) < 500 and min(redder[5:]) > 5000  # of 65,535; 0.2 s is frame 5
+    assert min(redder[5:]) > 5000  # of 65,535; 0.2 s is frame 5
+    # before, only the average over key frames is another: it does not look ahead to what is told
+    assert abs(redder[0]) < 0.05 * min(redder[5:])
 
 
 def test_hints_of_a_film_that_can_not_be_read_are_said(tmp_path, capsys):
