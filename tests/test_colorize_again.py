@@ -272,7 +272,7 @@ def test_ctrl_c_speaks_of_photos_not_of_stages(album, monkeypatch, capsys):  # n
             patch.setattr(Painter, name, stop)
             assert call(album, "-o", "out") == 130
         assert capsys.readouterr().err.strip() == (
-            "fastcolor colorize: stopped: the same command goes on with the photos that are left"
+            "fastcolor colorize: stopped: the same command goes on with the photos and films that are left"
         )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "nbs").glob("*.ipynb"))
 NAMES = [
     "00_start", "01_data", "02_lab_color", "03_pretrain_generator", "04_critic", "05_gan", "06_predict", "07_pix2pix",
-    "08_lab_gans", "09_cyclegan", "10_evaluate", "11_own_colours",
+    "08_lab_gans", "09_cyclegan", "10_evaluate", "11_own_colours", "12_films",
 ]  # fmt: skip
 
 # What the parameters become, in every notebook that has them: just enough to go through each cell.

@@ -13,6 +13,7 @@
     options.py    which sizes and strengths can be asked for
     tiles.py      networks that change a photo's light too (CycleGAN), at any size
     folder.py     `fastcolor colorize`: the command
+    films.py      the films among them
     plan.py       what it will read, and where each result goes
     flow.py       many photos at once: reading, colouring and writing overlap
     record.py     what results were made with, and the mark of a machine

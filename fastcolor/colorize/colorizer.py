@@ -7,6 +7,7 @@ onnxruntime or torch.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from warnings import warn
 
@@ -16,7 +17,7 @@ from PIL import Image
 from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.colorize.engine import Engine
-from fastcolor.colorize.hints import Hint, check_hints, pulled_in
+from fastcolor.colorize.hints import FilmHint, Hint, check_hints, pulled_in
 from fastcolor.colorize.like import Reference, hints_like, reference_of
 from fastcolor.colorize.listening import Suggestion, listen
 from fastcolor.colorize.load import load_engine
@@ -25,6 +26,7 @@ from fastcolor.colorize.prepared import Prepared
 from fastcolor.colorize.record import mark_of, weights_of
 from fastcolor.colorize.tiles import translated
 from fastcolor.errors import UserError
+from fastcolor.film.kinds import check_packages
 from fastcolor.photo.metadata import told_of_result
 from fastcolor.photo.read import as_rgb, open_photo
 from fastcolor.photo.tone import is_in_color
@@ -220,6 +222,70 @@ class Colorizer:
             hints = [*hints_like(self.listener, lightness, reference), *hints]
         ab = listen(self.listener, lightness, hints).ab
         return recolor(pixels, self._maps(lightness[None, None], ab[None])[0], strength)
+
+    def film(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        codec: str | None = None,
+        crf: int | None = None,
+        deinterlace: bool = False,
+        hints: Sequence[FilmHint] = (),
+        like: str | Path | Image.Image | Reference | None = None,
+        settings: dict | None = None,
+        mark: bool = True,
+    ) -> "Made":  # noqa: F821 (imported when a film is coloured)
+        """Colour a film, a picture that moves, or a folder of numbered frames. Needs `pip install 'fastcolor[video]'`.
+
+        A stopped call can be made again: it goes on with what is finished, and ends in the same frames.
+
+        Arguments:
+          source (str or Path): A film of any kind that ffmpeg reads, a moving GIF, PNG or WebP, or a folder whose
+            photos are the frames, in the order of the numbers in their names.
+          target (str or Path): The coloured film: .mp4, .m4v, .mov, .mkv or .webm. Of a moving picture also .gif, .png
+            or .webp, of a folder a folder.
+          codec (str or None): "h264", "hevc", "vp9", "av1" or "ffv1". Default None: "h264", in .webm "vp9".
+          crf (int or None): Quality, 0 is best. Default None: the one at which the codec looks like the source.
+          deinterlace (bool): Put the two fields of interlaced frames together. Default False.
+          hints (sequence of FilmHint): Colours of places, each from a moment on until the cut.
+          like (a photo in colour, or a Reference): See `__call__`; its colours are for the whole film.
+          settings (dict or None): What else the colours depend on: another call goes on only if it is the same.
+          mark (bool): Say in the film that a machine coloured it. Default True.
+
+        Returns:
+          (Made): How many frames, of what size, and notes on what is not as in the source.
+
+        Raises:
+          UnreadablePhoto: The source is missing, or is no film.
+          UserError: A package is missing, the weights repaint the light, or the film can't be written as asked.
+          OSError: The disk is full.
+        """
+        check_packages()
+        if not self.keeps_light:
+            raise UserError(f"{self.engine.weights} repaints a photo's light: films need weights that keep it")
+        from fastcolor.film.make import HowFilm, Network, color_job
+
+        reference = like if like is None or isinstance(like, Reference) else self.reference(like)
+
+        check_hints(hints)
+
+        def paint(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
+            lightness = lightness_of(grey)
+            told = [] if reference is None else hints_like(self.listener, lightness, reference)
+            for place, number in zip((points[:, :2] / grey.shape[::-1]).clip(0, 1), points[:, 2], strict=True):
+                hint = hints[int(number)]
+                told.append(Hint(*map(float, place), hint.color, hint.radius))
+            ab = listen(self.listener, lightness, told).ab if told else self.engine(lightness[None, None])[0]
+            return np.ascontiguousarray(np.moveaxis(ab, 0, -1))
+
+        moments = [(hint.time, hint.x, hint.y) for hint in hints]
+        network = Network(paint, lambda height, width: working_size(height, width, self.size), moments)
+        settings = {"size": self.size, "weights": self._mark.version, **(settings or {})}
+        settings["hints"] = list(map(repr, hints))
+        settings |= {} if reference is None else {"like": sha256(reference.ab.tobytes()).hexdigest()[:12]}
+        how = HowFilm(codec, crf, deinterlace, self.strength, self._mark if mark else None, settings)
+        return color_job(Path(source), Path(target), network, how)
 
     def suggest(self, photo: str | Path | Image.Image, x: float, y: float, n: int = 9) -> list[Suggestion]:
         """The likeliest colours of a place, at most `n`, the likeliest first; `x` and `y` are those of `Hint`.

@@ -56,6 +56,7 @@ class Outcome:
     was_in_color: bool = False
     shape: tuple[int, int] | None = None  # width, height of the first page
     pages: int = 0
+    frames: int = 0  # of a film
     seconds: float = 0.0
 
 

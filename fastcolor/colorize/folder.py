@@ -1,18 +1,22 @@
-"""`fastcolor colorize`: colours files, folders and patterns."""
+"""`fastcolor colorize`: colours files, folders and patterns, photos and films."""
 
 import errno
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-from fastcolor.colorize.flow import DEVELOPED, OURS, STOPPING, How, Paint, color_all
-from fastcolor.colorize.plan import Job, is_one_file, plan
+from fastcolor.colorize.films import FilmFlags, check_film, color_films
+from fastcolor.colorize.flow import DEVELOPED, OURS, STOPPING, How, Outcome, color_all
+from fastcolor.colorize.plan import Job, is_one_file, plan, plan_frames
 from fastcolor.colorize.record import NEW, OTHER, SYSTEM, UNKNOWN, Record, mark_of, weights_of
 from fastcolor.colorize.report import Report, check_report
 from fastcolor.errors import UnreadablePhoto, UserError, printable
 from fastcolor.files import progress_bar
+from fastcolor.film.kinds import are_all_there
 from fastcolor.photo.formats import FORMATS
 from fastcolor.photo.opening import check, is_coloured
 
@@ -20,7 +24,7 @@ KINDS = [suffix.removeprefix(".") for format in FORMATS if not format.written_as
 
 
 def main(
-    inputs: Annotated[str, {"nargs": "+"}],  # photos, folders with all below them, patterns such as 'album/*.jpg'
+    inputs: Annotated[str, {"nargs": "+"}],  # photos, films, folders with all below them, patterns: 'album/*.jpg'
     Out: Annotated[str, {"opt": True, "required": True}],  # folder, which gets the same tree; for one photo also a file
     format: Annotated[str | None, {"choices": KINDS}] = None,  # format to write (default: each photo's own)
     quality: int = 95,  # 1 to 100, of JPEG, HEIC, AVIF, JPEG XL and WebP, which is lossless at 100
@@ -39,30 +43,43 @@ def main(
     dry_run: bool = False,  # say what would be coloured, skipped, refused; write no photo
     first: int | None = None,  # colour only so many photos, to try settings
     report: str | None = None,  # .csv or .json file: a line for each photo
+    codec: str | None = None,  # of films: h264, hevc, vp9, av1, ffv1 (default: h264, in .webm vp9)
+    crf: int | None = None,  # of films: quality, 0 is best, 51 or 63 worst (default: it looks like the film, h264 18)
+    deinterlace: bool = False,  # put the two fields of interlaced films together
+    frames: bool = False,  # each input is a folder with the numbered frames of a film
     verbose: bool = False,  # say what runs the network
 ) -> int:
-    """Colour photos. Originals stay as they are, finished photos are skipped. Exit code 1 if any can't be coloured."""
+    """Colour photos and films. Originals stay as they are, finished results are skipped.
+
+    Exit code 1 if any can't be coloured.
+    """
     if not 1 <= quality <= 100:
         raise UserError(f"--quality must be from 1 to 100, not {quality}")
     if first is not None and first < 1:
         raise UserError(f"--first must be 1 or more, not {first}")
     check_report(report)
-    planned = plan(inputs, Out, format)
+    flags = FilmFlags(codec, crf, deinterlace)
+    flags.check()
+    planned = plan_frames(inputs, Out) if frames else plan(inputs, Out, format)
     made_by = weights_of(weights)
     settings = {"weights": made_by.digest, "size": size, "strength": strength, "chroma": chroma, "quality": quality}
     settings |= {"side_by_side": side_by_side, "mark": not no_mark}
     if like is not None:
         check(Path(like))
         settings["like"] = weights_of(like).digest  # of any file's content
-    record = Record(None if is_one_file(Out, len(planned.jobs)) else Path(Out), settings)
+    one_file = frames or is_one_file(Out, len(planned.jobs + planned.films))
+    record = Record(
+        None if one_file else Path(Out), settings, lambda job: flags._asdict() if job in planned.films else {}
+    )
     said = Report(others=planned.others)
     for source, reason in planned.failures:
         said.fail(source, reason)
     for source in planned.developed:
         said.leave(source, DEVELOPED)
-    waiting = _to_color(planned.jobs, record, overwrite, said)[:first]
+    waiting = _to_color(planned.jobs + planned.films, record, overwrite, said)[:first]
+    films = [job for job in waiting if job in planned.films]
     if dry_run:
-        return preview(waiting, said, report)
+        return preview(waiting, films, said, report)
     try:
         if waiting:
             _must_be_writable(Out)
@@ -74,11 +91,17 @@ def main(
                 print(f"{colorizer.engine.weights}, run by {colorizer.engine.name}")
             how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
             said.begin(len(waiting))
-            paint = colorizer.pixels if like is None else partial(colorizer.pixels, like=colorizer.reference(like))
-            _color(waiting, paint, how, record, said)
+            reference = None if like is None else colorizer.reference(like)
+            paint = colorizer.pixels if like is None else partial(colorizer.pixels, like=reference)
+            photos = [job for job in waiting if job not in films]
+            with closing(color_all(photos, paint, how)) as results:
+                # a film shows how far it is by itself
+                results = progress_bar(results, total=len(photos), unit="photos") if photos else results
+                moving = color_films(films, colorizer, flags, settings, how, reference)
+                _note(chain(results, moving), waiting, record, said)
     except KeyboardInterrupt:
         said.write(report)
-        raise KeyboardInterrupt("stopped: the same command goes on with the photos that are left") from None
+        raise KeyboardInterrupt("stopped: the same command goes on with the photos and films that are left") from None
     except UserError:  # the disk is full
         said.write(report)
         raise
@@ -92,6 +115,8 @@ def _to_color(jobs: list[Job], record: Record, overwrite: bool, said: Report) ->
     waiting = []
     for job in jobs:
         state = record.state(job)
+        if state != NEW and job.source.is_dir() and not are_all_there(job.source, job.target):
+            state = NEW  # a stopped run's
         if state == NEW or (overwrite and state in (OTHER, UNKNOWN)):
             waiting.append(job)
         else:
@@ -99,14 +124,13 @@ def _to_color(jobs: list[Job], record: Record, overwrite: bool, said: Report) ->
     return waiting
 
 
-def _color(jobs: list[Job], paint: Paint, how: How, record: Record, said: Report) -> None:
-    """Colour the photos, and remember and report each. Raises UserError where no later one could be written."""
+def _note(results: Iterator[tuple[Job, Outcome]], jobs: list[Job], record: Record, said: Report) -> None:
+    """Remember and report what becomes of each. Raises UserError where no later one could be written."""
     try:
-        with closing(color_all(jobs, paint, how)) as results:
-            for job, outcome in progress_bar(results, total=len(jobs), unit="photos"):
-                said.add(job, outcome)
-                if outcome.pages and not outcome.failure:
-                    record.add(job)
+        for job, outcome in results:
+            said.add(job, outcome)
+            if (outcome.pages or outcome.frames) and not outcome.failure:
+                record.add(job)
     except OSError as error:
         if error.errno not in STOPPING:
             raise
@@ -125,16 +149,16 @@ def _must_be_writable(out: str) -> None:
         raise UserError(f"{there} is a file, so {out} can't be a folder in it: give another one")
 
 
-def preview(jobs: list[Job], said: Report, report: str | None) -> int:
-    """Print, and report, what would become of each photo, as far as its header tells. Gives the exit code of a run."""
+def preview(jobs: list[Job], films: list[Job], said: Report, report: str | None) -> int:
+    """Print, and report, what would become of each, as far as its header tells. Gives the exit code of such a run."""
     count = 0
     for job in jobs:
         try:
-            check(job.source)
+            check_film(job) if job in films else check(job.source)
         except UnreadablePhoto as error:
             said.fail(job.source, error.reason)
             continue
-        if job.was_found and is_coloured(job.source, SYSTEM):
+        if job.was_found and job not in films and is_coloured(job.source, SYSTEM):
             said.leave(job.source, OURS)
             continue
         count += 1

@@ -6,6 +6,7 @@
 
 `PHOTO.hints.json`, beside the photo, keeps them: UTF-8 JSON, one object with `version`, 1, and `hints`, a list of
 objects with `x`, `y`, `color` and `radius` as in `Hint`; a and b are a list of two numbers, `radius` may be left out.
+Those of a film have its `time`, too: see `FilmHint`.
 """
 
 import json
@@ -70,6 +71,18 @@ class Hint:
         raise UserError(f"a hint's colour must be {what}, not {one_line(color)}")
 
 
+@dataclass(frozen=True)
+class FilmHint(Hint):
+    """A hint in a film: from `time` on, in seconds, its colour goes along with what is at its place, until the cut."""
+
+    time: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not _is_number(self.time, 0, float("inf")):
+            raise UserError(f"a hint's time must be seconds, 0 or more, not {one_line(self.time)}")
+
+
 def check_place(x: float, y: float) -> None:
     """Raise UserError for a place outside the photo, or none."""
     for name, value in (("x", x), ("y", y)):
@@ -96,8 +109,11 @@ def hints_file(photo: str | Path) -> Path:
     return Path(f"{os.fspath(photo)}{HINTS}")
 
 
-def read_hints(path: str | Path) -> list[Hint]:
-    """The hints in a file that `write_hints` wrote. Raises UserError for a missing, damaged, foreign or newer one."""
+def read_hints(path: str | Path, kind: type[Hint] = Hint) -> list[Hint]:
+    """The hints, of this `kind`, in a file that `write_hints` wrote.
+
+    Raises UserError for a missing, damaged, foreign or newer one.
+    """
     try:
         if not os.path.isfile(path):  # reading a pipe would wait for ever
             raise UserError(f"{path} is no file: give a {HINTS} file")
@@ -114,7 +130,7 @@ def read_hints(path: str | Path) -> list[Hint]:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path} holds no hints ({one_line(error)}): {_REMEDY}") from None
     try:
-        made = [Hint(**each) for each in hints]
+        made = [kind(**each) for each in hints]
         check_hints(made)
     except TypeError:
         what = "each hint needs x, y and color, may have radius, and nothing else"

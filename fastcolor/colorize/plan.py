@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from fastcolor.colorize.hints import Hint, hints_file, read_hints
+from fastcolor.colorize.hints import FilmHint, Hint, hints_file, read_hints
 from fastcolor.errors import UserError
+from fastcolor.film.kinds import FILMS, MOVING, OTHERS, WRITTEN, is_film
 from fastcolor.photo.folders import find_photos
 from fastcolor.photo.formats import RAW, SUFFIXES
 from fastcolor.photo.raw import knows_raw
@@ -25,16 +26,17 @@ class Job(NamedTuple):
 
 @dataclass
 class Plan:
-    """The photos to colour, a sentence for each input that can't be, and files that are left out."""
+    """The photos and films to colour, a sentence for each input that can't be, and files that are left out."""
 
     jobs: list[Job] = field(default_factory=list)
+    films: list[Job] = field(default_factory=list)
     failures: list[tuple[Path | str, str]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     developed: list[Path] = field(default_factory=list)  # raw files whose photo is among the jobs
 
 
 def plan(inputs: list[str], out: str, format: str | None) -> Plan:
-    """The photos to colour.
+    """The photos and films to colour.
 
     A folder's tree is kept below `out`, of several folders their names too; other photos go there under their names.
     Raises UserError if nothing could be written as it is asked for.
@@ -55,6 +57,7 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
                 lambda error: made.failures.append((Path(error.filename), "can't be read")),
                 made.others,
                 raw=knows_raw(),
+                also=FILMS,
             )
         except UserError as error:
             made.failures.append((path, str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")))
@@ -67,7 +70,9 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
     jobs = [Job(source, target, walked) for (source, _, walked), target in zip(found, targets, strict=True)]
     made.jobs = _with_names_of_their_own(jobs, out)
     refuse_to_overwrite(made)
-    _read_hints(made)
+    films = {job.source for job in made.jobs if is_film(job.source)}
+    made.films = _with_hints([job for job in made.jobs if job.source in films], FilmHint, made)
+    made.jobs = _with_hints([job for job in made.jobs if job.source not in films], Hint, made)
     return made
 
 
@@ -78,15 +83,32 @@ def _developed_already(names: list[Path]) -> set[Path]:
     return {name for name in raw if os.path.normcase(name.with_suffix("")) in photos}
 
 
-def _read_hints(made: Plan) -> None:
-    """Give the jobs the hints that lie beside their photos; those whose hints can't be read become failures."""
-    jobs, made.jobs = made.jobs, []
+def plan_frames(inputs: list[str], out: str) -> Plan:
+    """The folders of numbered frames to colour; several go below `out` under their names."""
+    made, found = Plan(), []
+    for folder in (match for each in inputs for match in _matches(each, made)):
+        if os.path.isdir(folder):
+            _inside(folder, out)
+            found.append(folder)
+        else:
+            made.failures.append((folder, "is no folder: --frames takes folders of numbered frames"))
+    targets = [Path(out)] if len(found) == 1 else [Path(out) / folder.resolve().name for folder in found]
+    made.jobs = [Job(source, target) for source, target in zip(found, targets, strict=True)]
+    refuse_to_overwrite(made)
+    made.films, made.jobs = _with_hints(made.jobs, FilmHint, made), []
+    return made
+
+
+def _with_hints(jobs: list[Job], kind: type[Hint], made: Plan) -> list[Job]:
+    """The jobs with the hints that lie beside their files; those whose hints can't be read become failures."""
+    fine = []
     for job in jobs:
         file = hints_file(job.source)
         try:
-            made.jobs.append(job._replace(hints=tuple(read_hints(file))) if os.path.lexists(file) else job)
+            fine.append(job._replace(hints=tuple(read_hints(file, kind))) if os.path.lexists(file) else job)
         except UserError as error:
             made.failures.append((job.source, str(error)))
+    return fine
 
 
 def _matches(given: str, made: Plan) -> list[Path]:
@@ -128,7 +150,7 @@ def _inside(folder: Path, out: str) -> tuple[str, ...]:
 def is_one_file(out: str, count: int) -> bool:
     """Whether `out` names the file of a single photo, not a folder. Raises UserError for a file that can't be one."""
     suffix = Path(out).suffix.lower()
-    known = suffix in SUFFIXES
+    known = suffix in SUFFIXES or suffix in WRITTEN
     if os.path.isfile(out) and not known:
         raise UserError(f"{out} is a file: give a folder")
     is_folder = os.path.isdir(out) or out.endswith(("/", os.sep))
@@ -141,7 +163,13 @@ def _targets(names: list[Path], out: str, format: str | None) -> list[Path]:
         return [Path(out) / renamed(name, format) for name in names]
     if len(names) > 1:
         raise UserError(f"{out} is one file, but there are {len(names):,} photos: give a folder")
-    kind = SUFFIXES.get(suffix := Path(out).suffix.lower())
+    suffix = Path(out).suffix.lower()
+    if suffix in WRITTEN and names[0].suffix.lower() in (*FILMS, *MOVING):
+        return [Path(out)]
+    if suffix in WRITTEN or names[0].suffix.lower() in FILMS:
+        what = f"a film becomes a film ({', '.join(WRITTEN)}), a photo a photo"
+        raise UserError(f"{out}: {what}: give another name, or {out}/ for a folder")
+    kind = SUFFIXES.get(suffix)
     if kind is None or kind.written_as:
         written = ", ".join(each for each in SUFFIXES if not SUFFIXES[each].written_as)
         raise UserError(f"{out}: {suffix} can't be written: choose {written}, or give {out}/ for a folder")
@@ -152,7 +180,9 @@ def _targets(names: list[Path], out: str, format: str | None) -> list[Path]:
 
 def renamed(name: Path, format: str | None) -> Path:
     """The name of a photo's result: the photo's own, with another suffix if another format is written."""
-    kind = SUFFIXES.get(name.suffix.lower())
+    if (suffix := name.suffix.lower()) in FILMS:
+        return name.with_suffix(OTHERS.get(suffix, name.suffix))
+    kind = SUFFIXES.get(suffix)
     if kind is None:  # the file's name does not say what it holds; PNG loses nothing
         return name.with_name(f"{name.name}.{format or 'png'}")
     if format is None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
@@ -55,10 +56,13 @@ def mark_of(weights: Weights) -> Mark:
 
 
 class Record:
-    """What the results in a folder were made with. `folder` None: a single file, of which nothing is remembered."""
+    """What the results in a folder were made with. `folder` None: a single file, of which nothing is remembered.
 
-    def __init__(self, folder: Path | None, settings: dict):
-        self.path, self.settings, self._lines = folder and folder / NAME, settings, {}
+    `further` gives settings that only some jobs have.
+    """
+
+    def __init__(self, folder: Path | None, settings: dict, further: Callable[[Job], dict] = lambda job: {}):
+        self.path, self.settings, self._further, self._lines = folder and folder / NAME, settings, further, {}
         if self.path is None:
             return
         try:
@@ -98,6 +102,6 @@ class Record:
             source = {"bytes": found.st_size, "time": found.st_mtime_ns}
         except OSError:
             source = {}
-        line = {"result": self._name(job), "source": source, "settings": self.settings}
+        line = {"result": self._name(job), "source": source, "settings": self.settings | self._further(job)}
         told = repr([astuple(hint) for hint in job.hints]).encode()
         return {**line, "hints": hashlib.sha256(told).hexdigest()[:12]} if job.hints else line

@@ -30,6 +30,7 @@ class Report:
     rows: list[tuple] = field(default_factory=list)
     done: int = 0
     in_color: int = 0
+    frames: int = 0  # of films
 
     def __post_init__(self):
         self.begin(0)
@@ -69,6 +70,7 @@ class Report:
         else:
             self.done += 1
             self.in_color += outcome.was_in_color
+            self.frames += outcome.frames
             for note in outcome.notes:
                 self.notes.setdefault(note, []).append(job.source)
             self._row(job, "coloured", outcome, "")
@@ -94,7 +96,8 @@ class Report:
     def print(self) -> None:
         """Print what was done, and what differs from the originals; on stderr, what could not be coloured."""
         seconds = time.monotonic() - self._start
-        rate = f" in {seconds:.1f} s ({self.done / seconds:.2f} photos/s)" if self.done else ""
+        speed = f"{self.frames / seconds:.1f} frames/s" if self.frames else f"{self.done / seconds:.2f} photos/s"
+        rate = f" in {seconds:.1f} s ({speed})" if self.done else ""
         there = f", {self.skipped.total():,} skipped: already done" if self.skipped else ""
         print(f"{self.done:,} coloured{rate}{there}")
         self.print_details()

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,12 +19,14 @@ def find_photos(
     unreadable: Callable[[OSError], None] | None = None,
     others: Counter[str] | None = None,
     raw: bool = False,
+    also: Collection[str] = (),
 ) -> list[Path]:
     """All files below `folder` with a suffix of a photo, as sorted paths relative to it.
 
     Links to folders are not followed; hidden files and folders (.thumbnails) are left out. `unreadable` is called with
     the error for each folder that can't be read; `others` counts the other files by suffix, `raw` files too unless they
-    are wanted. Raises UserError if `folder` is missing, is a file, can't be read, or holds no photo.
+    are wanted. Files with suffixes in `also` are found, too. Raises UserError if `folder` is missing, is a file, can't
+    be read, or holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -39,7 +41,7 @@ def find_photos(
         if not name.endswith(HINTS)
     ]
     found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
-    wanted = {suffix for suffix, format in SUFFIXES.items() if raw or format is not RAW}
+    wanted = {suffix for suffix, format in SUFFIXES.items() if raw or format is not RAW}.union(also)
     photos = [path for path in found if path.suffix.lower() in wanted]
     kinds = Counter(path.suffix.lower() or "without suffix" for path in found if path.suffix.lower() not in wanted)
     if others is not None:
