@@ -78,7 +78,7 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
 
 def _developed_already(names: list[Path]) -> set[Path]:
     """The raw files whose photo lies beside them under the same name: IMG_1.CR2 beside IMG_1.JPG, as cameras do it."""
-    raw = {name for name in names if SUFFIXES[name.suffix.lower()] is RAW}
+    raw = {name for name in names if SUFFIXES.get(name.suffix.lower()) is RAW}
     photos = {os.path.normcase(name.with_suffix("")) for name in names if name not in raw}
     return {name for name in raw if os.path.normcase(name.with_suffix("")) in photos}
 

@@ -96,7 +96,9 @@ def color_moving(source: Path, target: Path, network: Network, how: HowFilm) -> 
         notes.append(f"not marked as coloured by a machine: {format.name} can't hold that")
     if format.loss:
         notes.append(format.loss)
-    options = format.options(95, told) | {"duration": times} | ({} if loop is None else {"loop": loop})
+    options = format.options(95, told, min(height, width)) | {"duration": times}
+    if loop is not None:
+        options["loop"] = loop
     if format.name == "GIF":
         options["disposal"] = 2 if images[0].mode == "RGBA" else 1
     if format.name == "WebP":
