@@ -326,7 +326,7 @@ def test_a_missing_package_is_said_in_a_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert colorize(old, "-o", tmp_path / "out") == 1
     said = capsys.readouterr().err
-    assert "colouring films needs opencv-python-headless, which is not installed: run `pip install" in said
+    assert "colouring films needs cv2: run `pip install av opencv-python-headless`" in said
 
 
 def test_photos_and_films_of_a_folder_are_coloured_and_skipped_the_second_time(tmp_path, capsys):

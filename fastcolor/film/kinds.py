@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from fastcolor.errors import UserError, missing
+from fastcolor.errors import UserError
 from fastcolor.photo.folders import find_photos
 
 WRITTEN = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -95,5 +95,4 @@ def check_packages() -> None:
         import av  # noqa: F401
         import cv2  # noqa: F401
     except ModuleNotFoundError as error:
-        package = {"cv2": "opencv-python-headless"}.get(error.name, error.name)
-        raise missing("colouring films", ModuleNotFoundError(name=package)) from None
+        raise UserError(f"colouring films needs {error.name}: run `pip install av opencv-python-headless`") from None
