@@ -262,13 +262,12 @@ class Colorizer:
           OSError: The disk is full.
         """
         check_packages()
+        check_hints(hints)
         if not self.keeps_light:
             raise UserError(f"{self.engine.weights} repaints a photo's light: films need weights that keep it")
         from fastcolor.film.make import HowFilm, Network, color_job
 
         reference = like if like is None or isinstance(like, Reference) else self.reference(like)
-
-        check_hints(hints)
 
         def paint(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
             lightness = lightness_of(grey)
