@@ -225,13 +225,18 @@ def test_wrong_input_to_a_stage_is_one_sentence_and_exit_code_2(argv, said, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_path):
-    """A limit on the size of files fails writes as a full disk does."""
+def on_a_full_disk(size: int, *argv: str) -> subprocess.CompletedProcess:
+    """fastcolor, where no file can be larger than `size` bytes: writes fail as on a full disk. It keeps no bytecode:
+    Python 3.11 would leave that cut off, and later processes would stumble over it."""
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    result = fastcolor("greyscale", str(scenes), str(tmp_path / "grey"), preexec_fn=limit)
+    return fastcolor(*argv, preexec_fn=limit, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+
+
+def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_path):
+    result = on_a_full_disk(600, "greyscale", str(scenes), str(tmp_path / "grey"))
     assert result.returncode == 2, result.stderr
     assert "does not fit on the disk" in result.stderr
     assert result.stderr.count("\n") == 1
@@ -241,12 +246,8 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_pa
 
 def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scenes, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-
     command = ["stage1", "--data", str(scenes), "--run", str(tmp_path / "run"), "--pretrained", "none", "--size", "32"]
-    result = fastcolor(*command, preexec_fn=limit)
+    result = on_a_full_disk(30_000, *command)
     assert result.returncode == 2, result.stderr
     assert ".npy (0 MB) can't be written (File too large): free some space, or use --no-cache" in result.stderr
     assert "Traceback" not in result.stderr
