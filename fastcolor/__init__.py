@@ -7,7 +7,7 @@ import warnings
 warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
 
 __version__ = "0.2.0"
-__all__ = ["Colorizer", "FilmHint", "Hint", "predict"]
+__all__ = ["Colorizer", "FilmHint", "FilmLike", "Hint", "predict"]
 
 
 if sys.argv[:1] == ["-m"]:  # `python -m fastcolor.stage1_pretrain_gen`: what it imports takes seconds

@@ -411,23 +411,6 @@ def test_two_processes_do_not_work_on_one_film(tmp_path):
     assert os.listdir(tmp_path).count("new.mp4") == 1
 
 
-def test_hints_beside_a_film_go_along_from_their_moment_on(tmp_path):
-    old = write_clip(tmp_path / "old.mkv", greys(12), "ffv1", sound=False)
-    assert colorize(old, "-o", tmp_path / "plain", "--codec", "ffv1") == 0
-    hint = '{"x": 0.5, "y": 0.1, "color": "#c02020", "radius": 0.3, "time": 0.2}'
-    (tmp_path / "old.mkv.hints.json").write_text(f'{{"version": 1, "hints": [{hint}]}}')
-    assert colorize(old, "-o", tmp_path / "told", "--codec", "ffv1") == 0
-    plain, told = (decoded(tmp_path / name / "old.mkv") for name in ("plain", "told"))
-    redder = [
-        (np.subtract(*np.moveaxis(one.astype(int)[2:14, 40:56, :2], -1, 0))).mean()
-        - (np.subtract(*np.moveaxis(other.astype(int)[2:14, 40:56, :2], -1, 0))).mean()
-        for one, other in zip(told, plain, strict=True)
-    ]
-    assert min(redder[5:]) > 5000  # of 65,535; 0.2 s is frame 5
-    # before, only the average over key frames is another: it does not look ahead to what is told
-    assert abs(redder[0]) < 0.05 * min(redder[5:])
-
-
 def test_hints_of_a_film_that_can_not_be_read_are_said(tmp_path, capsys):
     old = write_clip(tmp_path / "old.mkv", greys(2))
     hint = '{"x": 0, "y": 0, "color": "red", "time": -1}'

@@ -5,9 +5,10 @@ onnxruntime or torch.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from hashlib import sha256
+from math import nan
 from pathlib import Path
 from warnings import warn
 
@@ -17,7 +18,7 @@ from PIL import Image
 from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.colorize.engine import Engine
-from fastcolor.colorize.hints import FilmHint, Hint, check_hints, pulled_in
+from fastcolor.colorize.hints import FilmHint, FilmLike, Hint, check_hints, pulled_in
 from fastcolor.colorize.like import Reference, hints_like, reference_of
 from fastcolor.colorize.listening import Suggestion, listen
 from fastcolor.colorize.load import load_engine
@@ -231,10 +232,11 @@ class Colorizer:
         codec: str | None = None,
         crf: int | None = None,
         deinterlace: bool = False,
-        hints: Sequence[FilmHint] = (),
+        hints: Sequence[FilmHint | FilmLike] = (),
         like: str | Path | Image.Image | Reference | None = None,
         settings: dict | None = None,
         mark: bool = True,
+        tell: Callable[[int, int, float], None] | None = None,
     ) -> "Made":  # noqa: F821 (imported when a film is coloured)
         """Colour a film, a picture that moves, or a folder of numbered frames. Needs `pip install 'fastcolor[video]'`.
 
@@ -248,10 +250,12 @@ class Colorizer:
           codec (str or None): "h264", "hevc", "vp9", "av1" or "ffv1". Default None: "h264", in .webm "vp9".
           crf (int or None): Quality, 0 is best. Default None: the one at which the codec looks like the source.
           deinterlace (bool): Put the two fields of interlaced frames together. Default False.
-          hints (sequence of FilmHint): Colours of places, each from a moment on until the cut.
-          like (a photo in colour, or a Reference): See `__call__`; its colours are for the whole film.
+          hints (sequence of FilmHint and FilmLike): Colours of places at moments, and photos for scenes.
+          like (a photo in colour, or a Reference): See `__call__`; for all scenes that have no FilmLike.
           settings (dict or None): What else the colours depend on: another call goes on only if it is the same.
           mark (bool): Say in the film that a machine coloured it. Default True.
+          tell (callable or None): Gets, twice a second, how many frames are done, about how many there are, and
+            frames/s. Default None: a line is printed.
 
         Returns:
           (Made): How many frames, of what size, and notes on what is not as in the source.
@@ -262,29 +266,39 @@ class Colorizer:
           OSError: The disk is full.
         """
         check_packages()
-        check_hints(hints)
+        check_hints(hints, (FilmHint, FilmLike))
         if not self.keeps_light:
             raise UserError(f"{self.engine.weights} repaints a photo's light: films need weights that keep it")
+        from fastcolor.film.back import Moment
         from fastcolor.film.make import HowFilm, Network, color_job
 
         reference = like if like is None or isinstance(like, Reference) else self.reference(like)
-
-        def paint(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
-            lightness = lightness_of(grey)
-            told = [] if reference is None else hints_like(self.listener, lightness, reference)
-            for place, number in zip((points[:, :2] / grey.shape[::-1]).clip(0, 1), points[:, 2], strict=True):
-                hint = hints[int(number)]
-                told.append(Hint(*map(float, place), hint.color, hint.radius))
-            ab = listen(self.listener, lightness, told).ab if told else self.engine(lightness[None, None])[0]
-            return np.ascontiguousarray(np.moveaxis(ab, 0, -1))
-
-        moments = [(hint.time, hint.x, hint.y) for hint in hints]
+        told = [self.reference(hint.like) if isinstance(hint, FilmLike) else hint for hint in hints]
+        paint = partial(self._frame, told, reference)
+        places = [(nan, nan) if isinstance(hint, FilmLike) else (hint.x, hint.y) for hint in hints]
+        moments = [Moment(hint.time, *place, i) for i, (hint, place) in enumerate(zip(hints, places, strict=True))]
         network = Network(paint, lambda height, width: working_size(height, width, self.size), moments)
         settings = {"size": self.size, "weights": self._mark.version, **(settings or {})}
-        settings["hints"] = list(map(repr, hints))
-        settings |= {} if reference is None else {"like": sha256(reference.ab.tobytes()).hexdigest()[:12]}
-        how = HowFilm(codec, crf, deinterlace, self.strength, self._mark if mark else None, settings)
+        settings["hints"] = [_digest(each) if isinstance(each, Reference) else repr(each) for each in told]
+        settings |= {} if reference is None else {"like": _digest(reference)}
+        how = HowFilm(codec, crf, deinterlace, self.strength, self._mark if mark else None, settings, tell)
         return color_job(Path(source), Path(target), network, how)
+
+    def _frame(
+        self, told: Sequence[FilmHint | Reference], reference: Reference | None, grey: np.ndarray, points: np.ndarray
+    ) -> np.ndarray:
+        """a and b of a small frame; of each point x, y in its pixels and the number of what is told: see `Network`."""
+        lightness, hints = lightness_of(grey), []
+        for place, number in zip((points[:, :2] / grey.shape[::-1]).clip(0, 1), points[:, 2], strict=True):
+            hint = told[int(number)]
+            if isinstance(hint, Reference):
+                reference = hint
+            else:
+                hints.append(Hint(*map(float, place), hint.color, hint.radius))
+        if reference is not None:
+            hints = [*hints_like(self.listener, lightness, reference), *hints]
+        ab = listen(self.listener, lightness, hints).ab if hints else self.engine(lightness[None, None])[0]
+        return np.ascontiguousarray(np.moveaxis(ab, 0, -1))
 
     def suggest(self, photo: str | Path | Image.Image, x: float, y: float, n: int = 9) -> list[Suggestion]:
         """The likeliest colours of a place, at most `n`, the likeliest first; `x` and `y` are those of `Hint`.
@@ -304,14 +318,17 @@ class Colorizer:
         small.thumbnail((side, side))
         return Prepared(self.listener, np.asarray(small), lightness, self._maps, self.strength)
 
-    def reference(self, photo: str | Path | Image.Image) -> Reference:
-        """A photo in colour, ready to be given to many others as `like`. Raises UserError if it is grey or toned."""
+    def reference(self, photo: str | Path | Image.Image, size: int | None = None) -> Reference:
+        """A photo in colour, ready to be given to many others as `like`, which are seen at the same `size`.
+
+        Raises UserError if it is grey or toned.
+        """
         image = _opened(photo)
         pixels = np.asarray(image)
         if not is_in_color(pixels):
             name = "the reference" if isinstance(photo, Image.Image) else photo
             raise UserError(f"{name} has no colours to take over: give a reference photo that is in colour")
-        lightness = self._light(pixels, self.size)
+        lightness = self._light(pixels, self.size if size is None else size)
         small = image.convert("RGB").resize(lightness.shape[::-1], Image.Resampling.BOX)
         return reference_of(self.listener, np.asarray(small), lightness)
 
@@ -344,6 +361,10 @@ class Colorizer:
                 for i, one in zip(part, maps, strict=True):
                     photos[i] = recolor(photos[i], one, strength)
         return photos
+
+
+def _digest(reference: Reference) -> str:
+    return sha256(reference.ab.tobytes()).hexdigest()[:12]
 
 
 def _opened(photo: str | Path | Image.Image) -> Image.Image:

@@ -6,13 +6,13 @@
 
 `PHOTO.hints.json`, beside the photo, keeps them: UTF-8 JSON, one object with `version`, 1, and `hints`, a list of
 objects with `x`, `y`, `color` and `radius` as in `Hint`; a and b are a list of two numbers, `radius` may be left out.
-Those of a film have its `time`, too: see `FilmHint`.
+Those of a film have its `time`, too: see `FilmHint`; or `time` and `like`, a photo's name: see `FilmLike`.
 """
 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,14 +73,37 @@ class Hint:
 
 @dataclass(frozen=True)
 class FilmHint(Hint):
-    """A hint in a film: from `time` on, in seconds, its colour goes along with what is at its place, until the cut."""
+    """A hint in a film: what is at its place at `time`, in seconds, has its colour from cut to cut, wherever it moves.
+
+    Hints for the same thing at several moments of a scene: its colour changes at the moments of the later ones.
+    """
 
     time: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
-        if not _is_number(self.time, 0, float("inf")):
-            raise UserError(f"a hint's time must be seconds, 0 or more, not {one_line(self.time)}")
+        _check_time(self.time)
+
+
+@dataclass(frozen=True)
+class FilmLike:
+    """In a film: the scene that is seen at `time`, in seconds, has colours like those of a photo, where both are alike.
+
+    `like` is the file of a photo in colour; in a file of hints its path from there.
+    """
+
+    like: str
+    time: float = 0.0
+
+    def __post_init__(self):
+        _check_time(self.time)
+        if not isinstance(self.like, str | os.PathLike):
+            raise UserError(f"like must be the name of a photo, not {one_line(self.like)}")
+
+
+def _check_time(time: float) -> None:
+    if not _is_number(time, 0, float("inf")):
+        raise UserError(f"a hint's time must be seconds, 0 or more, not {one_line(time)}")
 
 
 def check_place(x: float, y: float) -> None:
@@ -95,13 +118,13 @@ def _is_number(value: object, least: float, most: float) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool) and least <= value <= most
 
 
-def check_hints(hints: Sequence[Hint]) -> None:
-    """Raise UserError for too many hints, or things that are none."""
+def check_hints(hints: Sequence[Hint | FilmLike], kinds: tuple[type, ...] = (Hint,)) -> None:
+    """Raise UserError for too many hints, or things that are none of these kinds."""
     if len(hints) > MOST_HINTS:
         raise UserError(f"{len(hints):,} hints are too many for one photo: give at most {MOST_HINTS}")
     for hint in hints:
-        if not isinstance(hint, Hint):
-            raise UserError(f"hints must be a list of fastcolor.Hint, not of {type(hint).__name__}")
+        if not isinstance(hint, kinds):
+            raise UserError(f"hints must be a list of fastcolor.{kinds[0].__name__}, not of {type(hint).__name__}")
 
 
 def hints_file(photo: str | Path) -> Path:
@@ -109,8 +132,8 @@ def hints_file(photo: str | Path) -> Path:
     return Path(f"{os.fspath(photo)}{HINTS}")
 
 
-def read_hints(path: str | Path, kind: type[Hint] = Hint) -> list[Hint]:
-    """The hints, of this `kind`, in a file that `write_hints` wrote.
+def read_hints(path: str | Path, kind: type[Hint] = Hint) -> list[Hint | FilmLike]:
+    """The hints, of this `kind`, in a file that `write_hints` wrote; of films also `FilmLike`.
 
     Raises UserError for a missing, damaged, foreign or newer one.
     """
@@ -130,14 +153,16 @@ def read_hints(path: str | Path, kind: type[Hint] = Hint) -> list[Hint]:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path} holds no hints ({one_line(error)}): {_REMEDY}") from None
     try:
-        made = [kind(**each) for each in hints]
-        check_hints(made)
+        made = [(FilmLike if kind is FilmHint and "like" in each else kind)(**each) for each in hints]
+        check_hints(made, (kind, FilmLike))
     except TypeError:
-        what = "each hint needs x, y and color, may have radius, and nothing else"
+        more = "or like, may have time and" if kind is FilmHint else "may have"
+        what = f"each hint needs x, y and color, {more} radius, and nothing else"
         raise UserError(f"{path}: {what}: {_REMEDY}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return made
+    beside = Path(path).parent
+    return [replace(each, like=str(beside / each.like)) if isinstance(each, FilmLike) else each for each in made]
 
 
 _REMEDY = "mend or delete it"

@@ -8,7 +8,7 @@ things are now; the nearer end counts more. What one end doesn't show takes its 
 a cut.
 
 Points, with which somebody tells colours from a moment on, go along with what they lie on until the cut. The network
-sees the frame of that moment, and from then on colours begin anew.
+sees the frame of that moment, and from then on colours begin anew. Those without a place are for the whole scene.
 
 Colours are a and b of CIE Lab, `(h, w, 2)` float32, greys `(h, w)` uint8, both small and upright.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fastcolor.film.motion import Step, chained, moved, step_between, trust_of
+from fastcolor.film.motion import chained, moved, step_between, trust_of
 
 LONGEST = 16  # frames of a span; twice as many wait in memory at full size
 SEEN = 0.8  # of a frame that the key frame before must show, or the network sees this one
@@ -28,7 +28,7 @@ HIDDEN = 1e-3  # weight of what lies around a place that neither key frame shows
 AROUND = 31  # pixels, across, of what lies around
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""The network's colours of a small grey with points `(n, 3)` float32: x and y, in pixels, and the number of each."""
+"""The network's colours of a small grey with points `(n, 3)` float32: x and y, in pixels or NaN, and their numbers."""
 Told = Callable[[], np.ndarray]
 """The points that begin with the frame that was read last."""
 
@@ -119,8 +119,9 @@ class _Scene:
             flow, trust = back[-1]
             flow, trust = chained(step.back, flow), np.minimum(step.trust_back, moved(trust, step.back))
             back.append((flow, trust * trust_of(flow, grey, first)))
-            here, new = grey, self._told()
-            self._points, is_told = np.concatenate([_carried(self._points, step), new]), len(new) > 0
+            here, new, old = grey, self._told(), carried(self._points, step.ahead, step.trust_ahead)
+            is_told = not set(new[:, 2]) <= set(old[:, 2])  # one that has come along is only put in its place
+            self._points = np.concatenate([old[~np.isin(old[:, 2], new[:, 2])], new])
         if not steps:
             return None
         self._last, ahead = here, [_nowhere(here)]
@@ -130,15 +131,15 @@ class _Scene:
         return _Span(here, self._points, is_told, self._paint(here, self._points), back[1:], ahead[:0:-1])
 
 
-def _carried(points: np.ndarray, step: Step) -> np.ndarray:
-    """Points, in the next frame; without those that leave the picture, or whose things get hidden."""
+def carried(points: np.ndarray, flow: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """Points where a flow leads; without those that leave the picture, or whose things get hidden."""
     if not len(points):
         return points
-    height, width = step.trust_ahead.shape
-    x, y = np.rint(points[:, :2].T).astype(int).clip(0, [[width - 1], [height - 1]])
-    there = points + np.pad(step.ahead[y, x], ((0, 0), (0, 1)))
+    height, width = trust.shape
+    x, y = np.rint(np.nan_to_num(points[:, :2]).T).astype(int).clip(0, [[width - 1], [height - 1]])
+    there = points + np.pad(flow[y, x], ((0, 0), (0, 1)))
     inside = (there[:, :2] >= -0.5).all(axis=1) & (there[:, :2] < (width - 0.5, height - 0.5)).all(axis=1)
-    return there[inside & (step.trust_ahead[y, x] > 0)]
+    return there[np.isnan(points[:, 0]) | (inside & (trust[y, x] > 0))]
 
 
 def _nowhere(grey: np.ndarray) -> Way:

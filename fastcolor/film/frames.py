@@ -10,8 +10,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from fastcolor.film.back import CHUNK, Moment, from_their_starts
 from fastcolor.film.follow import Key, Paint, follow
-from fastcolor.film.progress import Progress
+from fastcolor.film.progress import Progress, Tell
 from fastcolor.photo.xmp import Mark
 
 AHEAD = 4  # frames that wait between two threads
@@ -22,17 +23,20 @@ Frame = TypeVar("Frame")
 class Network(NamedTuple):
     """What colours: `paint` gives a and b of a small grey, `size` its height and width for those of a frame.
 
-    `moments` are where colours are told: the time, in seconds, and x and y, as shares of width and height.
+    `moments` are where colours are told.
     """
 
     paint: Paint
     size: Callable[[int, int], tuple[int, int]]
-    moments: Sequence[tuple[float, float, float]] = ()
+    moments: Sequence[Moment] = ()
 
 
 @dataclass(frozen=True)
 class HowFilm:
-    """How films are coloured and written; see the command's flags. `settings`: further ones, of the network."""
+    """How films are coloured and written; see the command's flags. `settings`: further ones, of the network.
+
+    `tell` is told how far it is; None: that is printed.
+    """
 
     codec: str | None = None
     crf: int | None = None
@@ -40,6 +44,7 @@ class HowFilm:
     strength: float = 1.0
     mark: Mark | None = None
     settings: dict = field(default_factory=dict)
+    tell: Tell | None = None
 
 
 @dataclass
@@ -52,8 +57,32 @@ class Made:
     notes: list[str]
 
 
+def from_the_scenes_start(network: Network, frames: Callable[[float], Iterator[Frame]], rate: float) -> Network:
+    """The network, to which is told from each scene's start on what is told of it at some moment.
+
+    `frames` from a time on, or from some earlier one; about `rate` of them make one unit of time.
+    """
+
+    def until(time: float) -> list[tuple[float, np.ndarray]]:
+        last: deque[tuple[float, np.ndarray]] = deque(maxlen=CHUNK)
+        with closing(frames(time - CHUNK / rate)) as coming:
+            for frame in coming:
+                last.append((frame.time, frame.small))
+                if frame.time >= time:
+                    return list(last)
+        return []
+
+    return network._replace(moments=from_their_starts(list(network.moments), until))
+
+
 def colored_frames(
-    frames: Iterator[Frame], network: Network, total: int, done: int = 0, start: Key | None = None, time: float = -1.0
+    frames: Iterator[Frame],
+    network: Network,
+    total: int,
+    done: int = 0,
+    start: Key | None = None,
+    time: float = -1.0,
+    tell: Tell | None = None,
 ) -> Iterator[tuple[Frame, np.ndarray, Key | None]]:
     """Frames with their colours, see `follow`, and progress to be seen.
 
@@ -72,7 +101,7 @@ def colored_frames(
 
     def told() -> np.ndarray:
         height, width = waiting[-1].small.shape
-        new = [(x * width, y * height, i) for i, (t, x, y) in enumerate(network.moments) if since < t <= until]
+        new = [(x * width, y * height, number) for t, x, y, number in network.moments if since < t <= until]
         return np.float32(new).reshape(-1, 3)
 
     def followed() -> Iterator[tuple[Frame, np.ndarray, Key | None]]:
@@ -80,7 +109,7 @@ def colored_frames(
             for ab, key in follow(greys, network.paint, start, told):
                 yield waiting.popleft(), ab, key
 
-    progress = Progress(total, done)
+    progress = Progress(total, done, tell)
     try:
         with closing(_ahead(followed())) as coming:
             for each in coming:

@@ -9,7 +9,8 @@ threads of its own. What waits between them is bounded, so memory does not grow 
 
 import errno
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -18,7 +19,7 @@ import numpy as np
 from fastcolor.errors import UserError, one_line
 from fastcolor.files import write_whole
 from fastcolor.film.follow import Key
-from fastcolor.film.frames import HowFilm, Made, Network, colored_frames
+from fastcolor.film.frames import HowFilm, Made, Network, colored_frames, from_the_scenes_start
 from fastcolor.film.kinds import CODECS, WRITTEN, codec_for, numbered
 from fastcolor.film.pictures import color_frames, color_moving
 from fastcolor.film.pieces import Pieces
@@ -78,10 +79,13 @@ def _told_of(target: Path) -> Iterator[None]:
 
 def _encode(source: Path, about: About, network: Network, how: HowFilm, codec: str, pieces: Pieces) -> int:
     """Colour and encode all frames that no piece has yet. Gives how many the film has."""
-    frames, *before = _frames_left(source, about, network, how, pieces)
+    height, width = about.height, max(1, round(about.width * about.aspect))
+    small = network.size(*((height, width) if about.orientation < 5 else (width, height)))
+    told = _told_early(source, about, small, network, how)
+    frames, *before = _frames_left(source, about, small, how, pieces)
     done = before[0]
     encoder, encoded, since, last = None, [], 0, None
-    with closing(colored_frames(frames, network, about.frames, *before)) as coming:
+    with closing(colored_frames(frames, told, about.frames, *before, how.tell)) as coming:
         for frame, ab, key in coming:
             encoder = encoder or Encoder(about, codec, how.crf)
             planes = about.light.colored(frame.grey, about.stored(ab), about.chroma, frame.own, how.strength)
@@ -96,12 +100,29 @@ def _encode(source: Path, about: About, network: Network, how: HowFilm, codec: s
     return done + since
 
 
+def _told_early(source: Path, about: About, small: tuple[int, int], network: Network, how: HowFilm) -> Network:
+    """The network, to which is told at each scene's start what is told of the scene."""
+    about = replace(about, notes=[])  # what is damaged is noted when all of it is read
+
+    def frames(time: float) -> Iterator[Frame]:
+        after = None if time <= 0 else about.begin + round(time / about.time_base)
+        if after is not None:
+            wound = read_frames(source, about, small, False, how.deinterlace, after, wind=True)
+            with suppress(av.FFmpegError), closing(wound):  # some films can't be wound on, or not to the same frames
+                first = next(wound, None)
+                if first and first.time < time + 1:
+                    yield first
+                    yield from wound
+                    return
+        yield from read_frames(source, about, small, False, how.deinterlace, after)
+
+    return from_the_scenes_start(network, frames, float(about.rate)) if network.moments else network
+
+
 def _frames_left(
-    source: Path, about: About, network: Network, how: HowFilm, pieces: Pieces
+    source: Path, about: About, small: tuple[int, int], how: HowFilm, pieces: Pieces
 ) -> tuple[Iterator[Frame], int, Key | None, float]:
     """The frames that no piece has yet, how many are done, and colours and time of the last one of these."""
-    height, width = about.height, max(1, round(about.width * about.aspect))
-    small = network.size(*((height, width) if about.rotation % 180 == 0 else (width, height)))
 
     def read(after: int | None = None, wind: bool = False) -> Iterator[Frame]:
         return read_frames(source, about, small, how.strength < 1, how.deinterlace, after, wind)

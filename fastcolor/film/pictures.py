@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from PIL import Image, ImageSequence
 
 from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.errors import UnreadablePhoto, one_line
-from fastcolor.film.frames import HowFilm, Made, Network, colored_frames
+from fastcolor.film.frames import HowFilm, Made, Network, colored_frames, from_the_scenes_start
 from fastcolor.film.kinds import numbered
 from fastcolor.film.pieces import Pieces
 from fastcolor.photo.formats import format_of
@@ -47,8 +48,9 @@ def color_frames(folder: Path, target: Path, network: Network, how: HowFilm) -> 
     with Pieces(target, settings) as pieces:
         done, _, start = pieces.last() or (0, 0, None)
         since = 0
-        frames = _pictures(folder, names, done, first.shape[:2], small)
-        with closing(colored_frames(frames, network, len(names), done, start, done - 1.0)) as coming:
+        read = partial(_pictures, folder, names, shape=first.shape[:2], small=small)
+        told = from_the_scenes_start(network, lambda number: read(max(0, int(number))), 1)
+        with closing(colored_frames(read(done), told, len(names), done, start, done - 1.0, how.tell)) as coming:
             for frame, ab, key in coming:
                 page = _colored(frame.page, ab, how)
                 notes += frame.notes + write_photo(Photo([page]), target / names[frame.number])
@@ -81,8 +83,9 @@ def color_moving(source: Path, target: Path, network: Network, how: HowFilm) -> 
         if 4 * height * width * count > MEMORY:
             raise UnreadablePhoto(source, "moves for too long to be held in memory: give a film as result, -o NAME.mp4")
         times, images = [], []
-        frames = _moments(source, image, network.size(height, width))
-        with closing(colored_frames(frames, network, count)) as coming:
+        read = partial(_moments, source, image, network.size(height, width))
+        told = from_the_scenes_start(network, lambda time: read(), 1)
+        with closing(colored_frames(read(), told, count, tell=how.tell)) as coming:
             for frame, ab, _ in coming:
                 page = _colored(frame.page, ab, how)
                 picture = Image.fromarray(page.pixels)

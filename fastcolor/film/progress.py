@@ -2,19 +2,27 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 FIRST, EACH = 10, 30  # seconds until the first line, and between two, where output goes into a file or a pipe
-TERMINAL = 0.5  # seconds between two states of the line in a terminal
+OFTEN = 0.5  # seconds between two states of the line in a terminal
+
+Tell = Callable[[int, int, float], None]
+"""Gets how many frames are done, about how many there are, and frames/s."""
 
 
 class Progress:
-    """Says frames, frames/s and the time left, for `total` frames, about, of which `done` were coloured before."""
+    """Says frames, frames/s and the time left, for `total` frames, about, of which `done` were coloured before.
 
-    def __init__(self, total: int, done: int = 0):
+    With `tell`, it is told twice a second instead of printed.
+    """
+
+    def __init__(self, total: int, done: int = 0, tell: Tell | None = None):
         self._total, self._done, self._before = total, done, done
         self._start = self._said = time.monotonic()
-        self._is_terminal = sys.stdout.isatty()
-        self._wait = TERMINAL if self._is_terminal else FIRST
+        self._is_terminal = tell is None and sys.stdout.isatty()
+        self._tell = tell or self._print
+        self._wait, self._each = (OFTEN, OFTEN) if tell or self._is_terminal else (FIRST, EACH)
 
     def add(self) -> None:
         """One frame more is done."""
@@ -22,19 +30,17 @@ class Progress:
         now = time.monotonic()
         if now - self._said < self._wait:
             return
-        self._said, self._wait = now, TERMINAL if self._is_terminal else EACH
-        line = self._line(now)
-        print(f"\r{line:<76}" if self._is_terminal else line, end="" if self._is_terminal else "\n", flush=True)
+        self._said, self._wait = now, self._each
+        self._tell(self._done, self._total, (self._done - self._before) / (now - self._start))
 
     def end(self) -> None:
         """Wipe the line off a terminal."""
         if self._is_terminal:
             print(f"\r{'':<76}\r", end="", flush=True)
 
-    def _line(self, now: float) -> str:
-        rate = (self._done - self._before) / (now - self._start)
-        left = max(0, self._total - self._done) / rate
-        return f"{self._done:,} of about {self._total:,} frames, {rate:.1f} frames/s, {_words(left)} left"
+    def _print(self, done: int, total: int, rate: float) -> None:
+        line = f"{done:,} of about {total:,} frames, {rate:.1f} frames/s, {_words(max(0, total - done) / rate)} left"
+        print(f"\r{line:<76}" if self._is_terminal else line, end="" if self._is_terminal else "\n", flush=True)
 
 
 def _words(seconds: float) -> str:

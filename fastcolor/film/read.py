@@ -18,6 +18,7 @@ from fastcolor.photo.page import TURNS
 
 MOST_PIXELS = 8192 * 4320  # of a frame: an 8K film
 LEAST_SIDE = 16
+IDENTITY, HALF = (1 << 16, 0, 0, 0, 1 << 16), 1 << 15  # of display matrices, whose 1 is 65536
 HD = (
     1280,
     576,
@@ -25,9 +26,26 @@ HD = (
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}  # ITU-T H.273
 NUMBERS = {"bt709": 1, "fcc": 4, "bt601": 6, "smpte240m": 7, "bt2020": 9}
 """The numbers of matrices: ITU-T H.273, table 4."""
-_TO_YUV = {"bt709": Colorspace.ITU709, "bt601": Colorspace.ITU601}  # for films that store R, G and B
+TO_YUV = {"bt709": Colorspace.ITU709, "bt601": Colorspace.ITU601}  # as far as ffmpeg has it
 _HDR = {16: "PQ", 18: "HLG"}
-_TURNS = {0: 1, 90: 8, 180: 3, 270: 6}  # degrees, against the clock, that make a frame upright, as EXIF's orientation
+_ORIENTATIONS = {
+    (1, 0, 0, 1): 1,
+    (-1, 0, 0, 1): 2,
+    (-1, 0, 0, -1): 3,
+    (1, 0, 0, -1): 4,
+    (0, 1, 1, 0): 5,
+    (0, 1, -1, 0): 6,
+    (0, -1, -1, 0): 7,
+    (0, -1, 1, 0): 8,
+}
+"""EXIF's number of what a display matrix does, by the signs of its a, b, c and d: x and y become ax + cy, bx + dy."""
+
+
+SAFE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,avi,mpeg,mpegvideo,mpegts,flv,ogg,asf,dv,mxf,nut,rm,ivf,h264,hevc,m4v,gif,apng",
+}
+"""Only films are opened, by ffmpeg's names: its playlists would read whatever file or address they name."""
 
 
 class Frame(NamedTuple):
@@ -55,7 +73,7 @@ class About:
     rate: Fraction  # frames a second, in the mean
     begin: int  # the first frame's time, in units of `time_base`
     seconds: float
-    rotation: int  # degrees, counter-clockwise, that make a stored frame upright
+    matrix: tuple[int, ...] | None  # of its display, as ISO/IEC 14496-12, 6.2.2 has it: what makes frames upright
     shown: tuple[int, int]  # height and width of what is stored; films that are written have even sides
     top_first: bool | None  # the order of an interlaced film's fields; None: it is not interlaced
     notes: list[str] = field(default_factory=list)
@@ -75,19 +93,25 @@ class About:
         across, down = {"0": (2, 2), "2": (2, 1), "4": (1, 1)}[self.format[5]]
         return self.height // down, self.width // across
 
+    @property
+    def orientation(self) -> int:
+        """What makes a stored frame upright, by EXIF's numbers; from 5 on, width and height change places."""
+        a, b, _, c, d = self.matrix[:5] if self.matrix else IDENTITY
+        return _ORIENTATIONS.get(tuple((value > HALF) - (value < -HALF) for value in (a, b, c, d)), 1)
+
     def upright(self, plane: np.ndarray) -> np.ndarray:
         """A stored plane `(h, w, ...)` as it is shown."""
-        return TURNS[_TURNS[self.rotation]](plane)
+        return TURNS[self.orientation](plane)
 
     def stored(self, plane: np.ndarray) -> np.ndarray:
         """An upright plane `(h, w, ...)` as the film stores it."""
-        return TURNS[{8: 6, 6: 8}.get(_TURNS[self.rotation], _TURNS[self.rotation])](plane)
+        return TURNS[{8: 6, 6: 8}.get(self.orientation, self.orientation)](plane)
 
 
 def open_film(path: Path) -> "av.container.InputContainer":
     """A film, opened. Raises UnreadablePhoto, with the reason."""
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path), metadata_errors="replace", options=SAFE)
     except FileNotFoundError:
         raise UnreadablePhoto(path, "there is no such file") from None
     except PermissionError:
@@ -122,7 +146,8 @@ def look_at(path: Path, formats: tuple[str, ...]) -> About:
             wrong = f"is an HDR film ({_HDR[first.color_trc]}), whose light would come out wrong"
             raise UnreadablePhoto(path, f"{wrong}: convert it to SDR first")
         notes = []
-        format, light = _stored(first, stream.codec_context.name, formats, notes)
+        has_alpha = stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, whose decoders leave it out
+        format, light = _stored(first, stream.codec_context.name, formats, notes, has_alpha)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         if not 0 < rate <= 1000:
             rate = Fraction(25)
@@ -145,11 +170,20 @@ def look_at(path: Path, formats: tuple[str, ...]) -> About:
             rate,
             stream.start_time or 0,
             float(duration),
-            first.rotation % 360 if first.rotation % 90 == 0 else 0,
+            _matrix_of(first),
             (first.height, first.width),
             top_first,
             notes,
         )
+
+
+def _matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """The display matrix of a frame; None for none that changes anything."""
+    for side in frame.side_data:
+        if side.type == av.sidedata.sidedata.Type.DISPLAYMATRIX:
+            matrix = tuple(np.frombuffer(side, "i4", 9).tolist())
+            return None if matrix[:2] + matrix[3:5] == IDENTITY[:2] + IDENTITY[3:] else matrix
+    return None
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -161,7 +195,9 @@ def _check_size(path: Path, width: int, height: int) -> None:
         raise UnreadablePhoto(path, f"has frames of {width} x {height} pixels, too small to show anything")
 
 
-def _stored(frame: av.VideoFrame, codec: str, formats: tuple[str, ...], notes: list[str]) -> tuple[str, Light]:
+def _stored(
+    frame: av.VideoFrame, codec: str, formats: tuple[str, ...], notes: list[str], has_alpha: bool
+) -> tuple[str, Light]:
     """The pixel format in which frames are taken and written, and how it stores light."""
     kind = frame.format
     is_rgb, is_grey = kind.is_rgb or kind.has_palette, len(kind.components) < 3
@@ -172,7 +208,7 @@ def _stored(frame: av.VideoFrame, codec: str, formats: tuple[str, ...], notes: l
     deepest = max(part.bits for part in kind.components)
     if deepest > 10:
         notes.append(f"{deepest} bits reduced to 10")
-    if len(kind.components) in (2, 4):
+    if len(kind.components) in (2, 4) or has_alpha:
         notes.append("transparency left out")
     depth = "10le" if deepest > 8 else ""
     choices = (f"yuv{sampling}p{depth}", f"yuv420p{depth}", f"yuv{sampling}p", "yuv420p")
@@ -280,7 +316,7 @@ def _taken(
 ) -> Frame:
     planes = _planes(frame, about)
     grey = about.light.grey(planes)
-    height, width = small if about.rotation % 180 == 0 else small[::-1]
+    height, width = small if about.orientation < 5 else small[::-1]
     seen = about.upright(about.light.small(grey, height, width))
     time, own = float((pts - about.begin) * about.time_base), planes if keep_own else None
     return Frame(time, pts, duration, grey, np.ascontiguousarray(seen), own)
@@ -299,7 +335,7 @@ def _planes(frame: av.VideoFrame, about: About) -> Planes:
         return Planes(luma, *(np.full(about.chroma, 1 << (depth - 1), luma.dtype) for _ in "br"))
     if not is_same_size or kind.name.replace("yuvj", "yuv") != about.format:
         ranged = av.video.reformatter.ColorRange.JPEG if about.light.full else av.video.reformatter.ColorRange.MPEG
-        to = {"dst_colorspace": _TO_YUV[about.light.matrix]} if is_rgb else {"src_color_range": ranged}
+        to = {"dst_colorspace": TO_YUV[about.light.matrix]} if is_rgb else {"src_color_range": ranged}
         frame = frame.reformat(width, height, about.format, dst_color_range=ranged, **to)
     dtype = "u2" if about.light.bits > 8 else "u1"
     down, across = about.height // about.chroma[0], about.width // about.chroma[1]

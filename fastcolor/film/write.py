@@ -13,8 +13,13 @@ import numpy as np
 from fastcolor.film.kinds import CODECS, WRITTEN
 from fastcolor.film.light import Planes
 from fastcolor.film.read import NUMBERS, About, open_film, picture_of
+from fastcolor.photo.boxes import film_xmp
 from fastcolor.photo.xmp import SOURCE_TYPE, Mark, marked
 
+BOXED = ("mp4", "mov")
+"""Containers of boxes."""
+MIRRORED = (2, 4, 5, 7)
+"""Orientations, by EXIF's numbers."""
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # ISO 16684-3, 8.1: the box of MP4 and QuickTime with XMP
 
 
@@ -41,7 +46,7 @@ class Encoder:
         frame = None
         if planes is not None:
             self._durations[pts] = duration
-            frame = _frame(planes, self._about)
+            frame = frame_of(planes, self._about)
             frame.pts, frame.time_base = pts, self._about.time_base
         return [
             Encoded(
@@ -73,7 +78,8 @@ def set_up(context: "av.VideoCodecContext", about: About, codec: str, crf: int |
     context.options = options
 
 
-def _frame(planes: Planes, about: About) -> av.VideoFrame:
+def frame_of(planes: Planes, about: About) -> av.VideoFrame:
+    """A frame with these planes, without a time."""
     frame = av.VideoFrame(about.width, about.height, about.format)
     for plane, values in zip(frame.planes, planes, strict=True):
         rows = np.frombuffer(plane, values.dtype).reshape(plane.height, -1)
@@ -93,15 +99,16 @@ def write_film(
 ) -> list[str]:
     """Write into `target` what was encoded, and all else of the `source`; its name will be `film`. Gives notes."""
     notes, container_name = [], WRITTEN[film.suffix.lower()]
-    flags = {"movflags": "+faststart"} if container_name in ("mp4", "mov") else {}
+    flags = {"movflags": "+faststart"} if container_name in BOXED else {}
     with closing(open_film(source)) as old, av.open(str(target), "w", format=container_name, options=flags) as new:
         stream = new.add_stream(CODECS[codec].encoder, rate=about.rate)
         set_up(stream.codec_context, about, codec, crf)
         stream.time_base = about.time_base
         picture = picture_of(old)
         stream.metadata.update(picture.metadata)
-        if about.rotation:
-            stream.set_display_rotation(about.rotation)
+        stream.set_display_matrix(about.matrix)
+        if about.orientation in MIRRORED and container_name not in BOXED:
+            notes.append("mirrored: that is left out, only MP4 and MOV hold it")
         copied = _copied_streams(old, new, notes)
         new.metadata.update(_told(old.metadata, mark, container_name))
         new.set_chapters(old.chapters())
@@ -109,11 +116,23 @@ def write_film(
         pictures = (_packet(each, stream, about.time_base) for each in _in_step(encoded))
         for packet in merge(pictures, _others(old, copied), key=lambda packet: packet.dts * packet.time_base):
             new.mux_one(packet)
-    if mark and container_name in ("mp4", "mov"):
-        xmp = marked(None, mark, notes)
+    _keep_xmp(source, target, container_name, mark, notes)
+    return notes
+
+
+def _keep_xmp(source: Path, target: Path, container: str, mark: Mark | None, notes: list[str]) -> None:
+    """Write the source's XMP, with the mark, to a film's end."""
+    with open(source, "rb") as file:
+        xmp = film_xmp(file) if file.read(8)[4:] in (b"ftyp", b"moov", b"mdat", b"wide") else None
+    if container not in BOXED:
+        if xmp:
+            notes.append("XMP left out: only MP4 and MOV hold it")
+        return
+    if mark:
+        xmp = marked(xmp, mark, notes)
+    if xmp:
         with open(target, "ab") as file:
             file.write((24 + len(xmp)).to_bytes(4, "big") + b"uuid" + XMP_BOX + xmp)
-    return notes
 
 
 def _in_step(encoded: Iterable[Encoded]) -> Iterator[Encoded]:

@@ -1,4 +1,4 @@
-"""What HEIC, AVIF, JPEG XL, JPEG 2000 and PNG say at their beginning that their decoders keep to themselves."""
+"""What HEIC, AVIF, JPEG XL, JPEG 2000, PNG and films say that their decoders keep to themselves."""
 
 import re
 from collections.abc import Iterator
@@ -67,10 +67,24 @@ def told_in(file: BinaryIO, name: str, notes: list[str]) -> dict[str, bytes]:
     return found
 
 
-def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, place and size of the boxes of a JPEG XL or a JPEG 2000 file: ISO/IEC 14496-12, 4.2."""
-    file.seek(0, 2)
-    end, place = file.tell(), 0
+def film_xmp(file: BinaryIO) -> bytes | None:
+    """The XMP of an MP4 or QuickTime film: ISO 16684-3, 8.1; exiftool writes it into QuickTime's user data."""
+    for kind, start, size in _boxes(file):
+        file.seek(start)
+        if kind == b"uuid" and file.read(16) == _XMP:
+            return file.read(min(size - 16, _MOST))
+        for inner, at, length in _boxes(file, start, start + size) if kind == b"moov" else ():
+            for told, where, count in _boxes(file, at, at + length) if inner == b"udta" else ():
+                if told == b"XMP_":
+                    file.seek(where)
+                    return file.read(min(count, _MOST))
+    return None
+
+
+def _boxes(file: BinaryIO, place: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, place and size of the boxes of a file, or between two places in it: ISO/IEC 14496-12, 4.2."""
+    if end is None:
+        end = file.seek(0, 2)
     while place + 8 <= end:
         file.seek(place)
         head = file.read(16)
