@@ -80,7 +80,7 @@ class Desk:
                 raise Busy(f"{MOST_WAITING} photos are already waiting: try again in a minute")
             if busy.count(address) >= MOST_OF_ONE:
                 raise Busy(f"{MOST_OF_ONE} photos of yours are already waiting: try again in a minute")
-            if _bytes_below(self.folder) >= MOST_KEPT:
+            if bytes_below(self.folder) >= MOST_KEPT:
                 raise Busy("there is no room for more photos: remove some, or try again in a quarter of an hour")
             self.receiving.append(address)
         folder = self.folder / token_urlsafe(16)
@@ -99,7 +99,7 @@ class Desk:
         try:
             check(photo.source)
         except UserError as error:
-            raise UserError(_in_users_words(str(error), photo)) from None
+            raise UserError(in_users_words(str(error), photo)) from None
         with self._lock:
             self.photos[photo.id] = photo
         self.order(photo, settings)
@@ -145,14 +145,14 @@ class Desk:
         """The colours of another photo, brought over as points. Raises UserError."""
         ready = self._ready(photo, photo.settings)
         with self._decoding:
-            known = self._colorizer_for(photo.settings.weights).reference(reference)
+            known = self.colorizer_for(photo.settings.weights).reference(reference, photo.settings.size)
         return ready.like(known)
 
     def _ready(self, photo: Handed, settings: Settings) -> Prepared:
         """A photo that has been looked at, for points of colour. Raises UserError if its weights take none."""
         if not photo.small.exists():
             raise UserError("The photo is still being looked at.")
-        colorizer = self._colorizer_for(settings.weights)
+        colorizer = self.colorizer_for(settings.weights)
         try:
             return self._prepared(photo.small, colorizer, settings.size)
         except UserError as error:
@@ -183,7 +183,7 @@ class Desk:
                 try:
                     keep_pixels(photo.source, photo.whole)
                 except UserError as error:
-                    raise UserError(_in_users_words(str(error), photo)) from None
+                    raise UserError(in_users_words(str(error), photo)) from None
                 self._close = photo
             return pixels_in(photo.whole)
 
@@ -266,7 +266,7 @@ class Desk:
             with self._decoding:
                 self._look(photo, ticket) if what == LOOK else self._make(photo, ticket, what)
         except UserError as error:
-            sentence = _in_users_words(str(error), photo)
+            sentence = in_users_words(str(error), photo)
         except OSError as error:
             sentence = f"{photo.name}: can't be written on the server ({error.strerror or error}): try again later"
         except Exception:
@@ -302,7 +302,7 @@ class Desk:
         """What `looks.picture` colours a photo with."""
         if settings.hints:
             return self._ready(photo, settings).ab(settings.hints)
-        colorizer, pixels = self._colorizer_for(settings.weights), np.asarray(pixels_in(photo.small))
+        colorizer, pixels = self.colorizer_for(settings.weights), np.asarray(pixels_in(photo.small))
         if colorizer.keeps_light:
             size = working_size(*pixels.shape[:2], settings.size or colorizer.size)
             return colorizer.engine(lightness_of(small_grey(pixels, *size))[None, None])[0]
@@ -312,7 +312,7 @@ class Desk:
     def _make(self, photo: Handed, ticket: int, what: str) -> None:
         """Colour a photo at full size, into a file of its own format. Raises UserError, OSError."""
         settings = photo.settings
-        colorizer = self._colorizer_for(settings.weights)
+        colorizer = self.colorizer_for(settings.weights)
 
         def paint(pixels: np.ndarray, **hints) -> np.ndarray:
             _check_translated(photo, colorizer, settings, *pixels.shape[1::-1])
@@ -330,7 +330,7 @@ class Desk:
         if stale:
             stale.unlink(missing_ok=True)
 
-    def _colorizer_for(self, name: str) -> "Colorizer":
+    def colorizer_for(self, name: str) -> "Colorizer":
         """The Colorizer of the weights with a name; one of those kept in memory, if possible."""
         weights = weights_found(self.runs).get(name)
         if weights is None:
@@ -361,14 +361,15 @@ def _tell(photo: Handed, ticket: int, state: str) -> None:
         photo.state = state
 
 
-def _in_users_words(sentence: str, photo: Handed) -> str:
-    """A sentence about a photo's files with the user's name for it instead of a path on the server."""
+def in_users_words(sentence: str, photo: "Handed | Film") -> str:  # noqa: F821 (films.py imports this module)
+    """A sentence about a photo's, or a film's, files with the user's name for it instead of a path on the server."""
     return re.sub(rf"{re.escape(str(photo.folder))}[/\\][^:]*?(?=: |$)", lambda _: photo.name, sentence)
 
 
-def _bytes_below(folder: Path) -> int:
+def bytes_below(folder: Path) -> int:
+    """How much room all files in a folder take, also deeper ones."""
     total = 0
-    for path in folder.glob("*/*"):
+    for path in folder.rglob("*"):
         try:
             total += path.stat().st_size
         except OSError:  # it has just gone

@@ -56,12 +56,12 @@ def address_of(client: tuple[str, int] | None) -> str:
     return ":".join(host.split(":")[:4]) if host.count(":") > 3 else host
 
 
-async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The pieces of a request's body. Raises TimeoutError if they come too slowly."""
+async def body_of(request: Request, longest: int = LONGEST) -> AsyncIterator[bytes]:
+    """The pieces of a request's body. Raises TimeoutError if they come too slowly, or take `longest` seconds."""
     begun, size = anyio.current_time(), 0
     pieces = request.stream()
     while True:
-        seconds = min(GRACE + size / LEAST_RATE, LONGEST)
+        seconds = min(GRACE + size / LEAST_RATE, longest)
         with anyio.fail_after(begun + seconds - anyio.current_time()):
             piece = await anext(pieces, None)
         if piece is None:

@@ -5,31 +5,32 @@ off when it becomes too large, or comes too slowly. Errors are answered as `{"se
 """
 
 import asyncio
-import json
 import math
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-import anyio
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 import fastcolor
 from fastcolor.app import own
+from fastcolor.app.bodies import gone, json_of, keys_in, keys_of, on_disk, receive_file, text_of
 from fastcolor.app.desk import KEPT_SECONDS, MOST_BYTES, SIZES, Busy, Desk
+from fastcolor.app.film_server import film_routes, films_offered
+from fastcolor.app.films import FilmDesk
 from fastcolor.app.guard import Guard
 from fastcolor.app.handed import BESIDE, RESULT, Handed, clean_name, download_name, unique
-from fastcolor.app.limits import address_of, body_of
+from fastcolor.app.limits import address_of
 from fastcolor.app.looks import SIDES, Box
 from fastcolor.app.zipping import zipped
 from fastcolor.colorize.hints import RADIUS
@@ -52,12 +53,17 @@ def build(runs: Path, host: str = "127.0.0.1", password: str | None = None) -> S
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with tempfile.TemporaryDirectory(prefix="fastcolor-app-", ignore_cleanup_errors=True) as folder:
-            app.state.desk = desk = Desk(Path(folder), runs)
-            sweeping = asyncio.create_task(_sweep(desk))
+            places = [Path(folder) / name for name in ("photos", "films")]
+            for place in places:
+                place.mkdir()
+            app.state.desk = desk = Desk(places[0], runs)
+            app.state.films = films = FilmDesk(places[1], desk)
+            sweeping = asyncio.create_task(_sweep(desk, films))
             try:
                 yield
             finally:
                 sweeping.cancel()
+                await run_in_threadpool(films.close)
                 await run_in_threadpool(desk.close)
 
     routes = [
@@ -77,6 +83,7 @@ def build(runs: Path, host: str = "127.0.0.1", password: str | None = None) -> S
         Route("/photos/{id}/{what}", show_picture),
         Route("/photos/{id}/{what}/download", download),
         Route("/zip", download_all),
+        *film_routes,
         Route("/runs", show_runs),
         Route("/runs/{name}", show_run),
         Route("/runs/{name}/{picture}", show_run_picture),
@@ -91,10 +98,11 @@ def build(runs: Path, host: str = "127.0.0.1", password: str | None = None) -> S
     return app
 
 
-async def _sweep(desk: Desk) -> None:
+async def _sweep(*desks: Desk | FilmDesk) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        await run_in_threadpool(desk.sweep)
+        for desk in desks:
+            await run_in_threadpool(desk.sweep)
 
 
 def _refused(request: Request, error: HTTPException) -> Response:
@@ -123,6 +131,7 @@ def show_setup(request: Request) -> Response:
             "sizes": SIZES,
             "examples": [f"/examples/{number}" for number in EXAMPLES],
             "formats": {format.name: format.suffixes for format in FORMATS if format.codec is None or format.codec()},
+            "films": films_offered(),
             "most_bytes": MOST_BYTES,
             "kept_seconds": KEPT_SECONDS,
             "reach": RADIUS,
@@ -151,42 +160,21 @@ async def hand_in(request: Request) -> Response:
     name = query.get("name", "")
     settings = await run_in_threadpool(desk.read_settings, dict(query))
     with desk.receive(address) as folder:
-        await _receive(request, folder / "upload")
+        await receive_file(request, folder / "upload", MOST_BYTES)
         photo = await run_in_threadpool(desk.take, folder, name, settings, address)
     return JSONResponse(desk.describe(photo), 201)
-
-
-async def _receive(request: Request, path: Path) -> None:
-    """Write the body of a request into a file. Raises HTTPException if it is too large, or comes too slowly."""
-    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
-        raise _too_large()
-    size = 0
-    try:
-        with _on_disk():
-            async with await anyio.open_file(path, "wb") as file:
-                async for piece in body_of(request):
-                    size += len(piece)
-                    if size > MOST_BYTES:
-                        raise _too_large()
-                    await file.write(piece)
-    except ClientDisconnect:
-        raise HTTPException(400, "The photo did not arrive.") from None  # nobody will read it
-
-
-def _too_large() -> HTTPException:
-    return HTTPException(413, f"The file is larger than {MOST_BYTES // 1_000_000} MB: make the photo smaller first.")
 
 
 def show_photos(request: Request) -> Response:
     """How far the photos with the keys in the query are; null for those that are not there any more."""
     desk = _desk(request)
-    found = {id: desk.find(id) for id in _keys(request.query_params.get("ids", ""))}
+    found = {id: desk.find(id) for id in keys_of(request)}
     return JSONResponse({id: photo and desk.describe(photo) for id, photo in found.items()})
 
 
 async def order(request: Request) -> Response:
     """Colour a photo by other settings, or make what is to be downloaded: `{"make": "result"}`, or "beside"."""
-    desk, photo, given = _desk(request), _photo(request), await _json(request)
+    desk, photo, given = _desk(request), _photo(request), await json_of(request)
     if (what := given.get("make")) is None:
         desk.change(photo, await run_in_threadpool(desk.read_settings, given))
     elif what in (RESULT, BESIDE):
@@ -204,7 +192,7 @@ def remove(request: Request) -> Response:
 
 async def leave(request: Request) -> Response:
     """The page that has the photos whose keys are the body is closed, or loaded again: then it soon asks for them."""
-    for id in _keys(await _text(request)):
+    for id in keys_in(await text_of(request)):
         _desk(request).leave(id)
     return Response(status_code=204)
 
@@ -212,8 +200,8 @@ async def leave(request: Request) -> Response:
 async def give_hints(request: Request) -> Response:
     """Give a photo its points of colour, in the layout of `PHOTO.hints.json`; answers when its colours can be seen."""
     desk, photo = _desk(request), _photo(request)
-    text = await _text(request)
-    with _on_disk():
+    text = await text_of(request)
+    with on_disk():
         hints = await run_in_threadpool(desk.hint, photo, text)
     return JSONResponse({**desk.describe(photo), "hints": hints})
 
@@ -223,9 +211,9 @@ async def bring_colors(request: Request) -> Response:
     desk, photo = _desk(request), _photo(request)
     with desk.receive(address_of(request.client)) as folder:
         reference = folder / clean_name(request.query_params.get("name", ""))
-        await _receive(request, reference)
+        await receive_file(request, reference, MOST_BYTES)
         try:
-            with _on_disk():
+            with on_disk():
                 hints = await run_in_threadpool(desk.like, photo, reference)
         except UserError as error:
             raise UserError(str(error).replace(str(reference), reference.name)) from None
@@ -255,7 +243,7 @@ def show_picture(request: Request) -> Response:
     if what not in ("before", "after"):
         raise HTTPException(404, "There is no such picture.")
     box, (side,) = _numbers(query.get("box", ""), (0, 4)), _numbers(query.get("side", str(SIDES[1])), (1,))
-    with _on_disk():
+    with on_disk():
         picture = _desk(request).picture(photo, what == "after", _box(box, photo), min(max(side, SIDES[0]), SIDES[1]))
     return Response(picture, media_type="image/jpeg")
 
@@ -292,7 +280,7 @@ def download_all(request: Request) -> Response:
 
     All of them must have been made by the settings of now: old and new colours are never mixed.
     """
-    found = [_desk(request).find(id) for id in _keys(request.query_params.get("ids", ""))]
+    found = [_desk(request).find(id) for id in keys_of(request)]
     photos = [photo for photo in found if photo]
     if not photos:
         raise HTTPException(404, "None of these photos is there any more.")
@@ -324,29 +312,6 @@ def show_run_picture(request: Request) -> Response:
     return FileResponse(path, media_type="image/png")
 
 
-async def _text(request: Request) -> str:
-    """The body of a request that needs no long one: a hundred bytes of settings, or some thousands of keys."""
-    body = b""
-    try:
-        async for piece in body_of(request):
-            body += piece
-            if len(body) > 100_000:
-                raise HTTPException(413, "The request is too long.")
-    except TimeoutError:
-        raise HTTPException(408, "The request came too slowly.") from None
-    return body.decode("utf-8", "replace")
-
-
-async def _json(request: Request) -> dict:
-    try:
-        given = json.loads(await _text(request))
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise HTTPException(422, "The request must be a JSON object.")
-    return given
-
-
 def _desk(request: Request) -> Desk:
     return request.app.state.desk
 
@@ -354,25 +319,8 @@ def _desk(request: Request) -> Desk:
 def _photo(request: Request) -> Handed:
     photo = _desk(request).find(request.path_params["id"])
     if photo is None:
-        raise _gone()
+        raise gone()
     return photo
-
-
-@contextmanager
-def _on_disk() -> Iterator[None]:
-    """What goes wrong with files in the block, or with the body that is to become one, is answered as what it is."""
-    try:
-        yield
-    except FileNotFoundError:  # its folder
-        raise _gone() from None
-    except TimeoutError:  # an OSError, too
-        raise HTTPException(408, "The photo came too slowly: try again with a better connection.") from None
-    except OSError as error:
-        raise HTTPException(507, f"There is no room for the photo on the server ({error.strerror}).") from None
-
-
-def _gone() -> HTTPException:
-    return HTTPException(404, "The photo is not there any more.")
 
 
 def _run(request: Request) -> RunFolder:
@@ -380,7 +328,3 @@ def _run(request: Request) -> RunFolder:
     if folder is None:
         raise HTTPException(404, "There is no such run.")
     return folder
-
-
-def _keys(text: str) -> list[str]:
-    return [key for key in text.split(",") if key]

@@ -1,33 +1,37 @@
-// Where photos come from: chosen, pasted, or dropped, as files, folders and zip archives.
+// Where photos and films come from: chosen, pasted, or dropped, as files, folders and zip archives.
 
 import { $, notice } from "/common.js";
 import { unpacked } from "/zip.js";
 
 const POINTS = ".hints.json";
 
-/** Calls `add(files, points)` with photos, and a Map of their names to the texts of points that were handed in beside them. */
-export function takeFiles({ formats, most_bytes }, add) {
+/**
+ * Calls `add(files, points)` with photos, and a Map of their names to the texts of points that were handed in beside them;
+ * and `addFilms(files)` with those whose names are films'.
+ */
+export function takeFiles({ formats, most_bytes, films }, add, addFilms, isFilm) {
   const suffixes = Object.values(formats).flat();
   const isPhoto = (name) => suffixes.some((suffix) => name.toLowerCase().endsWith(suffix)) && !hides(name);
-  const isWanted = (name) => isPhoto(name) || name.endsWith(POINTS);
+  const isWanted = (name) => isPhoto(name) || (isFilm(name) && !hides(name)) || name.endsWith(POINTS);
   const take = (files, inside = []) => sort([...files, ...inside]).catch((error) => notice(error.message));
 
   async function sort(files) {
     notice();
-    const photos = [], points = new Map();
+    const photos = [], moving = [], points = new Map();
     for (const file of files) {
       if (/\.zip$/i.test(file.name)) {
         const found = await unpacked(file, isWanted, most_bytes);
-        if (!found.length) notice(`There are no photos in ${file.name}.`);
+        if (!found.length) notice(`There are no photos or films in ${file.name}.`);
         files.push(...found); // this loop comes to them
       } else if (file.name.endsWith(POINTS)) points.set(file.name.slice(0, -POINTS.length), await file.text());
-      else photos.push(file);
+      else (isFilm(file.name) ? moving : photos).push(file);
     }
-    add(photos, points);
+    if (moving.length) addFilms(moving);
+    if (photos.length) add(photos, points);
   }
 
   $("choose").onclick = () => $("files").click();
-  $("files").accept = ["image/*", ".zip", POINTS.slice(6), ...suffixes].join(",");
+  $("files").accept = ["image/*", "video/*", ".zip", POINTS.slice(6), ...suffixes, ...films.suffixes].join(",");
   $("files").onchange = () => {
     take([...$("files").files]);
     $("files").value = "";
@@ -55,7 +59,7 @@ function takeDrops(take, isWanted) {
       else if (item.kind === "file") files.push(item.getAsFile());
     }
     const inside = (await Promise.all(folders.map(filesIn))).flat().filter((file) => isWanted(file.name));
-    if (folders.length && !inside.length && !files.length) notice(`There are no photos in ${folders[0].name}.`);
+    if (folders.length && !inside.length && !files.length) notice(`There are no photos or films in ${folders[0].name}.`);
     take(files, inside);
   });
 }

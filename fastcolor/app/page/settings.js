@@ -1,4 +1,4 @@
-// How photos are coloured: the form for all of them, and the same form for one of them.
+// How photos are coloured: the form for all of them, and the same form for one of them, and for a film.
 
 import { $, keep, kept, percent } from "/common.js";
 
@@ -26,6 +26,11 @@ export const showOwn = (own) => fill("own-", own);
 export function watchOwn(changed) {
   watch("own-", (name) => changed(name, read("own-")[name]));
 }
+
+/** The same form of a film. */
+export const showFilm = (own) => fill("film-", own);
+export const watchFilm = (changed) => watch("film-", changed);
+export const filmSettings = () => read("film-");
 
 const read = (prefix) => ({
   weights: $(`${prefix}weights`).value,
