@@ -78,6 +78,7 @@ def is_divided(page) -> bool:
     return before < 3 and after > 8
 
 
+@pytest.mark.timeout(300)
 def test_a_film_is_tried_coloured_watched_and_downloaded(open_page, clip, tmp_path):  # noqa: F811
     page = open_page()
     hand_in(page, clip)
@@ -96,12 +97,15 @@ def test_a_film_is_tried_coloured_watched_and_downloaded(open_page, clip, tmp_pa
     page.locator("#film-start").click()
     page.locator("#film-stop:visible").wait_for()
     page.reload()  # the work goes on
-    page.locator(".film .download:visible").wait_for()
+    page.locator(".film .download:visible").wait_for(timeout=200_000)
     page.get_by_text("0:01, 160 × 80 pixels, coloured").wait_for()
     page.locator(".film .watch").click()
     page.wait_for_function("() => document.getElementById('film-video').readyState >= 2")
-    page.wait_for_timeout(200)
-    assert is_divided(page)
+    for _ in range(100):
+        if is_divided(page):
+            break
+        page.wait_for_timeout(50)
+    assert is_divided(page), halves(page)
     first = shown(page)
     page.locator("#screen").press("Space")
     page.wait_for_function("() => document.getElementById('film-video').ended")

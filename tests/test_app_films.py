@@ -131,6 +131,26 @@ def test_stills_follow_the_settings_and_the_colours_of_a_photo(client, clip):
     assert grey.status_code == 422 and grey.json()["sentence"].startswith("a.jpg: is not a ")
 
 
+def test_points_of_colour_come_with_a_film(client, clip, tmp_path):
+    film = reached(client, hand_in(client, clip.read_bytes()), "ready")
+    hint = {"x": 0.5, "y": 0.1, "color": "#c02020", "radius": 0.3, "time": 0.3}
+
+    def give(*hints: dict):
+        return client.put(f"/films/{film['id']}/hints", content=json.dumps({"version": 1, "hints": hints}))
+
+    assert give(hint).json()["hints"] == 1
+    said = "old.mp4.hints.json: a hint's time must be seconds, 0 or more, not -1"
+    assert (answer := give(hint | {"time": -1})).status_code == 422 and answer.json()["sentence"] == said
+    refused = give({"time": 1, "like": "/etc/passwd"})
+    assert refused.status_code == 422 and '"like" is not for the page' in refused.json()["sentence"]
+    client.post(f"/films/{film['id']}/start")
+    reached(client, film, "done")
+    (tmp_path / "new.mp4").write_bytes(client.get(f"/films/{film['id']}/download").content)
+    sky = [frame[2:14, 40:56].astype(int) for frame in decoded(tmp_path / "new.mp4")]
+    redness = [(part[..., 0] - part[..., 1]).mean() / 257 for part in sky]
+    assert min(redness[:12]) > 30 > max(redness[12:])  # its scene has twelve frames
+
+
 @pytest.mark.parametrize("content, said", [
     (b"Dear Sir", "old.mp4: is not a film, or damaged at its beginning"),
     (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nCLIP\n#EXT-X-ENDLIST\n", "old.mp4: is not a film, or damaged"),
@@ -232,7 +252,7 @@ def test_nothing_is_left_when_the_server_ends(go, tmp_path):
 def test_the_work_ends_with_the_server(clip, tmp_path):
     """A server that is killed can't end it."""
     order = {"do": "color", "film": str(clip), "target": str(tmp_path / "new.mp4"), "pair": str(tmp_path / "p.mp4")}
-    order |= {"weights": None, "size": None, "strength": 1, "like": None, "deinterlace": False}
+    order |= {"weights": None, "size": None, "strength": 1, "like": None, "hints": None, "deinterlace": False}
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout")}
     with subprocess.Popen(films.COMMAND, **pipes, text=True) as process:
         process.communicate(json.dumps(order) + "\n", timeout=60)  # closes stdin
@@ -300,7 +320,8 @@ def test_without_the_packages_for_films_it_says_what_to_install(client, monkeypa
 
 @pytest.mark.parametrize("method, path", [
     ("POST", "/films?name=a.mp4"), ("POST", "/films/ID"), ("DELETE", "/films/ID"), ("POST", "/films/ID/start"),
-    ("POST", "/films/ID/stop"), ("PUT", "/films/ID/like?name=a.png"), ("DELETE", "/films/ID/like"),
+    ("POST", "/films/ID/stop"), ("PUT", "/films/ID/like?name=a.png"), ("PUT", "/films/ID/hints"),
+    ("DELETE", "/films/ID/like"),
 ])  # fmt: skip
 def test_other_sites_pages_can_change_nothing(client, app, go, method, path):
     film = reached(client, hand_in(client, b"x"), "ready")

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from fastcolor.app.bodies import gone, json_of, keys_of, on_disk, receive_file, size_of
+from fastcolor.app.bodies import gone, json_of, keys_of, on_disk, receive_file, size_of, text_of
 from fastcolor.app.desk import MOST_BYTES as MOST_OF_PHOTO
 from fastcolor.app.films import KEPT_SECONDS, MOST_BYTES, Film, FilmDesk
 from fastcolor.app.handed import clean_name
@@ -86,6 +86,15 @@ def drop_colors(request: Request) -> Response:
     return JSONResponse(films.describe(film))
 
 
+async def give_hints(request: Request) -> Response:
+    """Give a film its points of colour, in the layout of `FILM.hints.json`."""
+    films, film = _films(request), _film(request)
+    text = await text_of(request)
+    with on_disk("film"):
+        await run_in_threadpool(films.hint, film, text)
+    return JSONResponse(films.describe(film))
+
+
 def start(request: Request) -> Response:
     """Order a film's colours."""
     films, film = _films(request), _film(request)
@@ -149,6 +158,7 @@ film_routes = [
     Route("/films/{id}", remove, methods=["DELETE"]),
     Route("/films/{id}/like", bring_colors, methods=["PUT"]),
     Route("/films/{id}/like", drop_colors, methods=["DELETE"]),
+    Route("/films/{id}/hints", give_hints, methods=["PUT"]),
     Route("/films/{id}/start", start, methods=["POST"]),
     Route("/films/{id}/stop", stop, methods=["POST"]),
     Route("/films/{id}/watch", watch),

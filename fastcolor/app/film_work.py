@@ -57,11 +57,13 @@ def _look(order: dict) -> None:
 
 def _color(order: dict) -> None:
     from fastcolor.colorize.colorizer import Colorizer
+    from fastcolor.colorize.hints import FilmHint, read_hints
     from fastcolor.film.watch import write_pair
 
     colorizer = Colorizer(order["weights"], size=order["size"], strength=order["strength"])
     film, target = Path(order["film"]), Path(order["target"])
     more = {"deinterlace": order["deinterlace"], "like": order["like"]}
+    more["hints"] = read_hints(order["hints"], FilmHint) if order["hints"] else ()
     made = colorizer.film(film, target, **more, tell=_teller(COLOURING))
     _say(made=made.notes)
     write_pair(film, target, Path(order["pair"]), _teller(SHOWING))

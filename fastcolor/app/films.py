@@ -31,6 +31,7 @@ from fastcolor.app.desk import Busy, Desk, bytes_below, in_users_words
 from fastcolor.app.film_work import COLOR, COLOURING, LOOK, SHOWING, still
 from fastcolor.app.handed import DONE, FAILED, WAITING, Settings, clean_name
 from fastcolor.app.looks import QUALITY
+from fastcolor.colorize.hints import FilmHint, FilmLike, hints_file, read_hints
 from fastcolor.colorize.plan import renamed
 from fastcolor.errors import UserError
 from fastcolor.files import UNFINISHED
@@ -67,12 +68,18 @@ class Film:
     about: dict | None = None  # see `Looked`
     version: int = 0  # of the stills' colours
     like: str | None = None  # the name of the photo whose colours it gets
+    hints: tuple[FilmHint, ...] = ()  # its points of colour
     deinterlace: bool = False
-    made: tuple[Settings, str | None, bool] | None = None  # what its result was made by
+    made: tuple | None = None  # the `choices` by which its result was made
     progress: tuple[int, int, float] | None = None  # frames done, about how many there are, frames/s
     process: subprocess.Popen | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)  # who colours its stills holds it
     asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def choices(self) -> tuple:
+        """All that its colours depend on."""
+        return self.settings, self.like, self.hints, self.deinterlace
 
     @property
     def suffix(self) -> str:
@@ -162,9 +169,10 @@ class FilmDesk:
         said |= {name: getattr(film, name) for name in ("like", "deinterlace", "progress", "ticket")}
         return said | {
             "ahead": len(others),
+            "hints": len(film.hints),
             "settings": {name: getattr(film.settings, name) for name in ("weights", "size", "strength")},
             "result": film.result.exists(),
-            "current": film.made == (film.settings, film.like, film.deinterlace),
+            "current": film.made == film.choices,
             "pair": film.state == DONE and film.pair.exists(),
         }
 
@@ -186,12 +194,28 @@ class FilmDesk:
             self._color_stills(film, film.settings, name)
             film.like = name
 
+    def hint(self, film: Film, text: str) -> None:
+        """Give a film the points of a `FILM.hints.json`. Raises UserError, OSError."""
+        if film.state in AT_WORK:
+            raise UserError(f"{film.name}: is being coloured: stop that first")
+        given, kept = film.folder / "given.json", hints_file(film.source)
+        given.write_text(text, encoding="utf-8")
+        try:
+            hints = read_hints(given, FilmHint)
+            if any(isinstance(hint, FilmLike) for hint in hints):  # it would open any file of the server
+                raise UserError(f'{given}: "like" is not for the page: choose the photo there')
+        except UserError as error:
+            given.unlink()
+            raise UserError(str(error).replace(str(given), hints_file(film.name).name)) from None
+        given.replace(kept)
+        film.hints = tuple(hints)
+
     def start(self, film: Film) -> None:
         """Order a film's colours. What a stopped work has finished with the same settings is gone on with."""
         self._refuse_at_work(film)
         with self._lock:
             film.ticket, film.state, film.sentence, film.progress = next(self._tickets), WAITING, None, None
-            film.made = (film.settings, film.like, film.deinterlace)
+            film.made = film.choices
             for path in (film.result, film.pair, *film.folder.glob(f"{UNFINISHED}*-*")):  # pieces are gone on with
                 path.unlink(missing_ok=True)
             self._works.submit(self._work, film, film.ticket)
@@ -285,6 +309,7 @@ class FilmDesk:
             order = {"size": settings.size, "strength": settings.strength, "deinterlace": film.deinterlace}
             order |= {"target": str(film.result), "pair": str(film.pair)}
             order["like"] = str(film.reference) if film.like else None
+            order["hints"] = str(hints_file(film.source)) if film.hints else None
             path = weights_found(self._photos.runs)[settings.weights].path
             for said in self._said(film, do=COLOR, weights=path and str(path), **order):
                 if "made" in said:

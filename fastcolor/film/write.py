@@ -99,7 +99,11 @@ def write_film(
 ) -> list[str]:
     """Write into `target` what was encoded, and all else of the `source`; its name will be `film`. Gives notes."""
     notes, container_name = [], WRITTEN[film.suffix.lower()]
+    with closing(open_film(source)) as old:
+        tags = {name: value for name, value in old.metadata.items() if name not in _OF_THE_FILE}
     flags = {"movflags": "+faststart"} if container_name in BOXED else {}
+    if flags and any(name.startswith("com.") for name in tags):  # cameras' own names: QuickTime's "mdta" keys
+        flags["movflags"] += "+use_metadata_tags"
     with closing(open_film(source)) as old, av.open(str(target), "w", format=container_name, options=flags) as new:
         stream = new.add_stream(CODECS[codec].encoder, rate=about.rate)
         set_up(stream.codec_context, about, codec, crf)
@@ -110,13 +114,17 @@ def write_film(
         if about.orientation in MIRRORED and container_name not in BOXED:
             notes.append("mirrored: that is left out, only MP4 and MOV hold it")
         copied = _copied_streams(old, new, notes)
-        new.metadata.update(_told(old.metadata, mark, container_name))
+        new.metadata.update(tags | _mark_tags(mark, container_name))
         new.set_chapters(old.chapters())
         new.start_encoding()
         pictures = (_packet(each, stream, about.time_base) for each in _in_step(encoded))
         for packet in merge(pictures, _others(old, copied), key=lambda packet: packet.dts * packet.time_base):
             new.mux_one(packet)
     _keep_xmp(source, target, container_name, mark, notes)
+    with closing(open_film(target)) as new:
+        held = set(new.metadata.values())
+    if lost := [name for name, value in tags.items() if value not in held]:
+        notes.append(f"tags left out, which the container can't hold: {', '.join(lost)[:200]}")
     return notes
 
 
@@ -193,16 +201,11 @@ def _packet(encoded: Encoded, stream: "av.VideoStream", time_base: Fraction) -> 
     return packet
 
 
-def _told(metadata: dict[str, str], mark: Mark | None, container: str) -> dict[str, str]:
-    """What the film says of itself, with the mark of a machine where the container holds tags of any name."""
-    kept = {name: value for name, value in metadata.items() if name not in _OF_THE_FILE}
-    if mark and container in ("matroska", "webm"):
-        kept |= {
-            "DIGITAL_SOURCE_TYPE": SOURCE_TYPE,
-            "AI_SYSTEM_USED": mark.system,
-            "AI_SYSTEM_VERSION_USED": mark.version,
-        }
-    return kept
+def _mark_tags(mark: Mark | None, container: str) -> dict[str, str]:
+    """The mark of a machine, where the container holds tags of any name."""
+    if not mark or container not in ("matroska", "webm"):
+        return {}
+    return {"DIGITAL_SOURCE_TYPE": SOURCE_TYPE, "AI_SYSTEM_USED": mark.system, "AI_SYSTEM_VERSION_USED": mark.version}
 
 
 _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")

@@ -76,6 +76,8 @@ function update() {
   $("film-deinterlace").parentElement.hidden = !film.about.interlaced;
   $("film-sound").hidden = !film.about.sound;
   $("film-liked").textContent = film.like ?? "";
+  $("film-hints").hidden = !film.hints;
+  $("film-hints").textContent = `Points of colour: ${film.hints}, from ${film.name}.hints.json. They are not in the small pictures.`;
   $("film-unlike").hidden = !film.like;
   $("film-notes").replaceChildren(...film.notes.map((note) => element("li", { textContent: note })));
   const isWatched = film.pair && film.current;
@@ -141,7 +143,7 @@ function paint() {
   }
   if (at > 0 && at < width) {
     pen.fillStyle = "#fff";
-    pen.fillRect(at - 1, 0, 2, height);
+    pen.fillRect(at, 0, Math.max(1, Math.round(width / 500)), height);
   }
 }
 

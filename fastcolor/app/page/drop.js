@@ -7,7 +7,7 @@ const POINTS = ".hints.json";
 
 /**
  * Calls `add(files, points)` with photos, and a Map of their names to the texts of points that were handed in beside them;
- * and `addFilms(files)` with those whose names are films'.
+ * and `addFilms(files, points)` with those whose names are films'.
  */
 export function takeFiles({ formats, most_bytes, films }, add, addFilms, isFilm) {
   const suffixes = Object.values(formats).flat();
@@ -26,7 +26,7 @@ export function takeFiles({ formats, most_bytes, films }, add, addFilms, isFilm)
       } else if (file.name.endsWith(POINTS)) points.set(file.name.slice(0, -POINTS.length), await file.text());
       else (isFilm(file.name) ? moving : photos).push(file);
     }
-    if (moving.length) addFilms(moving);
+    if (moving.length) addFilms(moving, points);
     if (photos.length) add(photos, points);
   }
 

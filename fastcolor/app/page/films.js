@@ -34,9 +34,10 @@ const isOnItsWay = (film) => film.state === "new" || film.state === "sending";
 export const isAtWork = (film) => ["waiting", "colouring", "showing"].includes(film.state);
 export const canStart = (film) => Boolean(film.about) && !isAtWork(film) && !(film.result && film.current && film.pair);
 
-export function addFilms(files) {
+/** Take films in; `points` has the texts of points that were handed in beside them, by the films' names. */
+export function addFilms(files, points) {
   for (const file of files) {
-    const film = { name: file.name, file, state: "new" };
+    const film = { name: file.name, file, state: "new", given: points.get(file.name) };
     films.push(film);
     const wrong = offered.missing ?? (file.size > offered.most_bytes ? `This film is larger than ${offered.most_bytes / 1e9} GB: make it smaller first.` : null);
     if (wrong) Object.assign(film, { state: "failed", sentence: wrong });
@@ -64,6 +65,7 @@ function send(film) {
     if (request.status === 201) {
       takeFilm(film, request.response);
       keepIds((ids) => [...ids, film.id]);
+      if (film.given) tell(film, "/hints", { method: "PUT", body: film.given });
     } else fail(film, request.response?.sentence ?? `The server failed (${request.status}).`);
     goOn();
   };
@@ -209,7 +211,7 @@ function drawCard(film) {
   part("open").ariaLabel = `Open ${name}`;
   part("open").disabled = !about;
   part("remove").ariaLabel = `Remove ${name}`;
-  const text = sentenceOfFilm(film);
+  const text = film.refused ?? sentenceOfFilm(film);
   if (part("state").textContent !== text) part("state").textContent = text;
   card.classList.toggle("failed", state === "failed");
   showShare(card.querySelector("progress"), shareOf(film));
