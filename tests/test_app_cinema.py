@@ -75,7 +75,7 @@ def halves(page) -> tuple[float, float]:
 
 def is_divided(page) -> bool:
     before, after = halves(page)
-    return before < 3 and after > 8
+    return before < 3 and after > before + 3
 
 
 @pytest.mark.timeout(300)

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 av = pytest.importorskip("av")
 
+from filelock import FileLock
 from film_files import decoded, greys, packets, times, write_clip
 from skimage.color import rgb2lab
 from starlette.testclient import TestClient
@@ -247,6 +249,16 @@ def test_nothing_is_left_when_the_server_ends(go, tmp_path):
         reached(client, film, "colouring")
         process, folder = app.state.films.films[film["id"]].process, app.state.films.folder
     assert process.poll() is not None and not folder.exists()
+
+
+def test_what_a_killed_server_has_left_is_deleted_by_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("fastcolor-app-killed", "fastcolor-app-lives", "other"):
+        (tmp_path / name / "films").mkdir(parents=True)
+        (tmp_path / name / server.LOCK).touch()
+    with FileLock(tmp_path / "fastcolor-app-lives" / server.LOCK):
+        server.clear_left()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fastcolor-app-lives", "other"]
 
 
 def test_the_work_ends_with_the_server(clip, tmp_path):

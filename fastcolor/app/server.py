@@ -6,14 +6,17 @@ off when it becomes too large, or comes too slowly. Errors are answered as `{"se
 
 import asyncio
 import math
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -45,6 +48,7 @@ FILES = [path.name for path in PAGE.iterdir() if path.suffix in (".css", ".js")]
 EXAMPLES = {"1": 20, "2": 30, "3": 17, "4": 27}  # seeds of drawn scenes that weights for photos give natural colours
 EXAMPLE_SIDE = 512
 SWEEP_SECONDS = 20
+PREFIX, LOCK = "fastcolor-app-", ".lock"  # of the folder for all that is handed in; its server holds the lock
 
 
 def build(runs: Path, host: str = "127.0.0.1", password: str | None = None) -> Starlette:
@@ -52,7 +56,11 @@ def build(runs: Path, host: str = "127.0.0.1", password: str | None = None) -> S
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with tempfile.TemporaryDirectory(prefix="fastcolor-app-", ignore_cleanup_errors=True) as folder:
+        await run_in_threadpool(clear_left)
+        with (
+            tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
+            FileLock(Path(folder) / LOCK),
+        ):
             places = [Path(folder) / name for name in ("photos", "films")]
             for place in places:
                 place.mkdir()
@@ -96,6 +104,16 @@ def build(runs: Path, host: str = "127.0.0.1", password: str | None = None) -> S
     )
     app.router.redirect_slashes = False  # one address for each thing
     return app
+
+
+def clear_left() -> None:
+    """Delete what servers have left that were killed: films take gigabytes."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, Timeout):
+            is_ours = not hasattr(os, "getuid") or left.lstat().st_uid == os.getuid()
+            if is_ours and (left / LOCK).is_file():
+                with FileLock(left / LOCK, timeout=0):  # nobody else holds it
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 async def _sweep(*desks: Desk | FilmDesk) -> None:
