@@ -25,6 +25,7 @@ from fastcolor.app.film_work import STILLS
 from fastcolor.errors import UserError
 
 COUNT = 24
+LONG = 150_000  # ms: of processes of their own, where much else runs
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def hand_in(page, *paths) -> None:
 
 
 def open_film(page) -> None:
-    page.locator(".film .open:enabled").click()
+    page.locator(".film .open:enabled").click(timeout=LONG)
     page.locator("#film-moments button").first.wait_for()
 
 
@@ -82,7 +83,7 @@ def is_divided(page) -> bool:
 def test_a_film_is_tried_coloured_watched_and_downloaded(open_page, clip, tmp_path):  # noqa: F811
     page = open_page()
     hand_in(page, clip)
-    page.get_by_text("0:01, 160 × 80 pixels, not coloured yet").wait_for()
+    page.get_by_text("0:01, 160 × 80 pixels, not coloured yet").wait_for(timeout=LONG)
     open_film(page)
     page.wait_for_function("() => document.getElementById('film-picture').width === 160")
     assert is_divided(page)
@@ -97,7 +98,7 @@ def test_a_film_is_tried_coloured_watched_and_downloaded(open_page, clip, tmp_pa
     page.locator("#film-start").click()
     page.locator("#film-stop:visible").wait_for()
     page.reload()  # the work goes on
-    page.locator(".film .download:visible").wait_for(timeout=200_000)
+    page.locator(".film .download:visible").wait_for(timeout=LONG)
     page.get_by_text("0:01, 160 × 80 pixels, coloured").wait_for()
     page.locator(".film .watch").click()
     page.wait_for_function("() => document.getElementById('film-video').readyState >= 2")
@@ -168,7 +169,7 @@ def test_a_phone_shows_all_of_a_film(open_page, clip):  # noqa: F811
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     hand_in(page, clip)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.locator(".film .open:enabled").tap()
+    page.locator(".film .open:enabled").tap(timeout=LONG)
     page.locator("#film-moments button").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     for name in ("Colour the film", "Hold for before", "Colours like …"):

@@ -45,7 +45,7 @@ ROOM = 4  # times a film's own bytes that must be free when it comes: its pieces
 LEAST_FREE = 500_000_000  # bytes on the disk at which a film is stopped
 MOST_MADE = 8_000_000_000  # bytes of all that is made of one film
 KEPT_SECONDS = 24 * 3600  # after a page last asked for it
-LOOK_SECONDS = 60  # to look a film through
+LOOK_SECONDS = 120  # to look a film through: it takes two, and twenty times as long where much else runs
 COMMAND = [sys.executable, "-m", "fastcolor.app.film_work"]
 LOOKING, READY = "looking", "ready"
 """States, besides those of photos and of `film_work`: it is being looked through; it can be started."""
@@ -271,7 +271,7 @@ class FilmDesk:
             for said in self._said(film, do=LOOK, folder=str(film.folder)):
                 about = said.get("about")
             if about is None:
-                raise UserError(f"{film.name}: can't be read within a minute: convert it to MP4 first")
+                raise UserError(f"{film.name}: can't be read within two minutes: convert it to MP4 first")
             film.notes = about.pop("notes")
             for number in range(len(about["times"])):
                 _save(Image.fromarray(np.load(still(film.folder, number))), film.picture(number, is_after=False))
