@@ -52,7 +52,9 @@ def _look(order: dict) -> None:
     for number, pixels in enumerate(looked.stills):
         np.save(still(Path(order["folder"]), number), pixels)
     looked.stills = []
-    _say(about=asdict(looked))
+    about = asdict(looked)
+    del about["stills"]
+    _say(about=about)
 
 
 def _color(order: dict) -> None:
