@@ -118,7 +118,8 @@ def main(
 
     torch.manual_seed(run.settings.seed)
     network = build(config)
-    load_pretrained(network, pretrained)
+    # small squares are enough to learn from, but what has learned to look at larger ones goes on doing so
+    size = max(run.settings.size, load_pretrained(network, pretrained) or 0)
     prepare_photos(run)
     photos = load_photos(run)
     if listens(network):
@@ -147,7 +148,7 @@ def main(
             lambda: learn.fit_one_cycle(epochs, lrs),
             losses=lambda learn: {f"train_{loss}": learn.loss, **getattr(distance, "parts", {})},
             metrics=lambda learn: metrics(learn.pred, learn.y),
-            save=lambda: save_network(run.folder.output(STAGE), network, "generator", stage=1, size=run.settings.size),
+            save=lambda: save_network(run.folder.output(STAGE), network, "generator", stage=1, size=size),
             sample=lambda path: sample_grid(path, network, space, dls),
             average=(network, average),
         )

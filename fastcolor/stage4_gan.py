@@ -55,7 +55,7 @@ def main(
 ):
     """Train generator and critic against each other: the last of the four stages."""
     run = open_run(**options)
-    generator, _ = load_network(run.require("stage1"), "generator")
+    generator, first = load_network(run.require("stage1"), "generator")
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
     if critic.config.space != space.name:
@@ -87,7 +87,7 @@ def main(
     with run.stage(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs) as is_needed:
         if not is_needed:
             return
-        output, size = run.folder.output(STAGE), run.settings.size
+        output = run.folder.output(STAGE)
         rivals = keep_earlier(run)
         step = GANStep(both, f"gen_{loss}")
         learn = gan_learner(dls, generator, critic, step, turns)
@@ -101,7 +101,7 @@ def main(
                 "critic_accuracy": accuracy(critic(learn.y), both.fake_pred),
                 **image_metrics(learn.pred, learn.y, space, judge),
             },
-            save=lambda: save_network(output, generator, "generator", stage=4, size=size),
+            save=lambda: save_network(output, generator, "generator", stage=4, size=first["size"]),
             sample=lambda path: sample_grid(path, generator, space, dls, critic),
             average=(generator, average),
             rank=rank,

@@ -341,12 +341,13 @@ def test_another_runs_weights_are_a_starting_point(finished_run, scenes, tmp_pat
         assert (dict(taken.named_parameters())[name] == parameter).all()
 
 
-def test_the_weights_that_ship_are_the_usual_starting_point(scenes, tmp_path):
+def test_the_weights_that_ship_are_the_usual_starting_point_and_go_on_looking_at_larger_photos(scenes, tmp_path):
     stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path / "run"), epochs=1, lr=0.0, **TINY)
-    given, taken = (
-        load_network(path, "generator")[0] for path in (BUNDLED, tmp_path / "run" / "stage1_gen.safetensors")
+    (given, before), (taken, after) = (
+        load_network(path, "generator") for path in (BUNDLED, tmp_path / "run" / "stage1_gen.safetensors")
     )
     assert given.config == taken.config
+    assert after["size"] == before["size"] > TINY["size"]
     for name, parameter in given.named_parameters():
         assert (dict(taken.named_parameters())[name] == parameter).all()
 
