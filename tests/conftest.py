@@ -34,7 +34,7 @@ def bytecode(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk():
-    """Files are not waited for until they are on the disk: only a power cut tells, and states of 60 MB take seconds."""
+    """Files are not waited for until they are on the disk, which takes as long again: only a power cut would tell."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
         yield
