@@ -237,6 +237,7 @@ def test_pix2pix_comes_nearer_to_photos_that_it_has_not_seen(data, tmp_path):
     assert np.median(errors[-10:]) < 0.6 * errors[0]
 
 
+@pytest.mark.slow
 def test_pix2pix_learns_the_colors_of_its_photos(data, tmp_path):
     pix2pix.main(run=str(tmp_path / "run"), epochs=40, lr=2e-3, **{**data["pix2pix"], "bs": 5, "limit": 12})
     rows = history(tmp_path / "run")
@@ -249,7 +250,9 @@ def test_pix2pix_learns_the_colors_of_its_photos(data, tmp_path):
     assert left < 0.85 * fresh
 
 
-@pytest.mark.parametrize("adversarial", ["bce", "lsgan", pytest.param("wgan-gp", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "adversarial", ["bce", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lsgan", "wgan-gp"))]
+)
 def test_lab_cgan_learns_to_color(adversarial, data, tmp_path):
     epochs = 30 if adversarial == "wgan-gp" else 15  # the generator has every fifth turn alone
     lab_cgan.main(run=str(tmp_path / "run"), epochs=epochs, lr=2e-3, adversarial=adversarial, **data["lab_cgan"])
