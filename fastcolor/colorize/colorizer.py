@@ -6,7 +6,7 @@ onnxruntime or torch.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from warnings import warn
@@ -268,16 +268,7 @@ class Colorizer:
         from fastcolor.film.make import HowFilm, Network, color_job
 
         reference = like if like is None or isinstance(like, Reference) else self.reference(like)
-
-        def paint(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
-            lightness = lightness_of(grey)
-            told = [] if reference is None else hints_like(self.listener, lightness, reference)
-            for place, number in zip((points[:, :2] / grey.shape[::-1]).clip(0, 1), points[:, 2], strict=True):
-                hint = hints[int(number)]
-                told.append(Hint(*map(float, place), hint.color, hint.radius))
-            ab = listen(self.listener, lightness, told).ab if told else self.engine(lightness[None, None])[0]
-            return np.ascontiguousarray(np.moveaxis(ab, 0, -1))
-
+        paint = partial(self._frame, hints, reference)
         moments = [(hint.time, hint.x, hint.y) for hint in hints]
         network = Network(paint, lambda height, width: working_size(height, width, self.size), moments)
         settings = {"size": self.size, "weights": self._mark.version, **(settings or {})}
@@ -285,6 +276,18 @@ class Colorizer:
         settings |= {} if reference is None else {"like": sha256(reference.ab.tobytes()).hexdigest()[:12]}
         how = HowFilm(codec, crf, deinterlace, self.strength, self._mark if mark else None, settings)
         return color_job(Path(source), Path(target), network, how)
+
+    def _frame(
+        self, hints: Sequence[FilmHint], reference: Reference | None, grey: np.ndarray, points: np.ndarray
+    ) -> np.ndarray:
+        """a and b of a small frame; of each point x, y in its pixels and the number of its hint: see `Network`."""
+        lightness = lightness_of(grey)
+        told = [] if reference is None else hints_like(self.listener, lightness, reference)
+        for place, number in zip((points[:, :2] / grey.shape[::-1]).clip(0, 1), points[:, 2], strict=True):
+            hint = hints[int(number)]
+            told.append(Hint(*map(float, place), hint.color, hint.radius))
+        ab = listen(self.listener, lightness, told).ab if told else self.engine(lightness[None, None])[0]
+        return np.ascontiguousarray(np.moveaxis(ab, 0, -1))
 
     def suggest(self, photo: str | Path | Image.Image, x: float, y: float, n: int = 9) -> list[Suggestion]:
         """The likeliest colours of a place, at most `n`, the likeliest first; `x` and `y` are those of `Hint`.
