@@ -76,8 +76,8 @@ def usual_pace(pretrained: str, is_sample: bool) -> tuple[int, float]:
     """How many epochs, and the highest learning rate, where neither is given."""
     if is_sample:
         return (36 if pretrained == "none" else 9), 1e-3
-    # MSE makes the colours of trained weights paler: a short time, at a low rate
-    return (10, 1e-3) if pretrained in ("imagenet", "none") else (1, 1e-4)
+    # MSE makes the colours of trained weights paler, which costs stage 4 more than stage 1 has gained: hardly touched
+    return (10, 1e-3) if pretrained in ("imagenet", "none") else (1, 1e-5)
 
 
 @delegates(open_run)
@@ -87,7 +87,7 @@ def main(
     pretrained: str | None = None,  # bundled (default), lean (sample set), imagenet, none, a file or a run folder
     epochs: int | None = None,  # passes over the photos (default: 10, trained weights 1; sample set: 9, none 36)
     frozen: int | None = None,  # how many of them with a frozen encoder (default: 1 with imagenet, else 0)
-    lr: float | None = None,  # highest of the one-cycle schedule (default: 1e-3, trained weights 1e-4)
+    lr: float | None = None,  # highest of the one-cycle schedule (default: 1e-3, trained weights 1e-5)
     encoder_share: float = 0.1,  # the learning rate of an encoder that is not new, as a share of that one
     loss: str = "mse",  # mse, chroma, photo or another row of losses.py
     classes: float = 0.05,  # weight of hint_unet's second head beside that loss
@@ -118,7 +118,8 @@ def main(
 
     torch.manual_seed(run.settings.seed)
     network = build(config)
-    load_pretrained(network, pretrained)
+    # small squares are enough to learn from, but what has learned to look at larger ones goes on doing so
+    size = max(run.settings.size, load_pretrained(network, pretrained) or 0)
     prepare_photos(run)
     photos = load_photos(run)
     if listens(network):
@@ -147,7 +148,7 @@ def main(
             lambda: learn.fit_one_cycle(epochs, lrs),
             losses=lambda learn: {f"train_{loss}": learn.loss, **getattr(distance, "parts", {})},
             metrics=lambda learn: metrics(learn.pred, learn.y),
-            save=lambda: save_network(run.folder.output(STAGE), network, "generator", stage=1, size=run.settings.size),
+            save=lambda: save_network(run.folder.output(STAGE), network, "generator", stage=1, size=size),
             sample=lambda path: sample_grid(path, network, space, dls),
             average=(network, average),
         )

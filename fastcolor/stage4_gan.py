@@ -32,6 +32,11 @@ from fastcolor.training.report import sample_grid
 from fastcolor.weights import weights_file
 
 STAGE = "stage4"
+USUAL = {
+    False: {"lr": 3e-4, "saturation": 1.0, "average": 20},
+    True: {"lr": 1e-4, "saturation": 1.15, "average": 40},
+}
+"""Defaults, by whether the generator listens: then it is large, and goes on as the weights that ship were trained."""
 
 
 @delegates(open_run)
@@ -39,13 +44,13 @@ def main(
     epochs: int = 16,  # passes over the photos; the best of them is kept
     lr: float | None = None,  # learning rate of the generator, constant (default: 3e-4, hint_unet 1e-4)
     critic_lr: float = 5e-4,  # learning rate of the critic, constant (lesson 7: five times the generator's)
-    loss: str | None = None,  # beside the adversarial loss: a row of losses.py (default: photo; sample set: chroma)
+    loss: str | None = None,  # beside the adversarial loss (default: photo, hint_unet felt; sample set: chroma)
     weight: float | None = None,  # of that loss (default: photo 1.5, chroma and mse 8; dynamic_unet's mse 50)
     classes: float = 0.05,  # weight of hint_unet's second head beside that loss
-    saturation: float = 1.0,  # of the photos' colours, as the network is to paint them: 1.1 is a tenth more
+    saturation: float | None = None,  # of the photos' colours, as they are to be painted (default: 1, hint_unet 1.15)
     aged: float = 0.0,  # share of the training photos that are made to look like old prints, 0 to 1
     often: str | None = None,  # folders whose photos are shown several times an epoch: people*4,cats*2
-    average: int = 20,  # save weights that are averaged over about this many steps of the generator; 0: no average
+    average: int | None = None,  # save weights averaged over about so many steps; 0: none (default: 20, hint_unet 40)
     switcher: str = "fixed",  # whose turn it is: fixed (by the number of steps) or adaptive (by the losses)
     critic_thresh: float = 0.65,  # adaptive: the critic trains until its loss is below this (as in lesson 7)
     gen_thresh: float | None = None,  # adaptive: the generator trains until its loss is below this (default: one step)
@@ -55,7 +60,7 @@ def main(
 ):
     """Train generator and critic against each other: the last of the four stages."""
     run = open_run(**options)
-    generator, _ = load_network(run.require("stage1"), "generator")
+    generator, first = load_network(run.require("stage1"), "generator")
     critic, _ = load_network(run.require("stage3"), "critic")
     space = SPACES[generator.config.space]
     if critic.config.space != space.name:
@@ -64,10 +69,14 @@ def main(
     at_least(1, epochs=epochs)
     at_least(0, lr=lr, critic_lr=critic_lr, weight=weight, aged=aged, average=average)
     at_least(0, classes=classes, saturation=saturation)
-    loss = run.kept(STAGE, "loss", loss) or usual_loss(run.settings.is_sample)
+    hears = listens(generator)
+    lr, saturation, average = (
+        USUAL[hears][name] if given is None else given
+        for name, given in (("lr", lr), ("saturation", saturation), ("average", average))
+    )
+    loss = run.kept(STAGE, "loss", loss) or usual_loss(run.settings.is_sample, hears)
     distance, judge = make_loss(loss, space.name, run.machine.device), HeldOutJudge(run.machine.device)
-    lr = (1e-4 if listens(generator) else 3e-4) if lr is None else lr
-    if listens(generator):
+    if hears:
         generator.holds_norms, distance = True, HeadsLoss(distance, generator, classes)
     both = GeneratorLoss(LOSSES[loss].weights[space.name] if weight is None else weight, distance)
     turns = make_switcher(switcher, critic_thresh, gen_thresh, n_crit, n_gen)
@@ -79,7 +88,7 @@ def main(
         run.machine.place(network)
     bs = batch_size(run, STAGE, photos, space.channels, generator, critic, usual=BATCH // 2)
     variety = {"often": often, "saturation": saturation, "aged": aged}
-    dls = color_batches(run, photos, space, bs, points=listens(generator), **variety)
+    dls = color_batches(run, photos, space, bs, points=hears, **variety)
 
     about = {"switcher": switcher, "critic_thresh": critic_thresh, "gen_thresh": gen_thresh}
     about |= {"n_crit": n_crit, "n_gen": n_gen, "loss": loss, "weight": both.weight, "classes": classes}
@@ -87,7 +96,7 @@ def main(
     with run.stage(STAGE, epochs=epochs, lr=lr, critic_lr=critic_lr, **about, bs=bs) as is_needed:
         if not is_needed:
             return
-        output, size = run.folder.output(STAGE), run.settings.size
+        output = run.folder.output(STAGE)
         rivals = keep_earlier(run)
         step = GANStep(both, f"gen_{loss}")
         learn = gan_learner(dls, generator, critic, step, turns)
@@ -101,7 +110,7 @@ def main(
                 "critic_accuracy": accuracy(critic(learn.y), both.fake_pred),
                 **image_metrics(learn.pred, learn.y, space, judge),
             },
-            save=lambda: save_network(output, generator, "generator", stage=4, size=size),
+            save=lambda: save_network(output, generator, "generator", stage=4, size=first["size"]),
             sample=lambda path: sample_grid(path, generator, space, dls, critic),
             average=(generator, average),
             rank=rank,

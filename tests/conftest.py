@@ -1,6 +1,6 @@
 """Tiny drawn photos, and one tiny run of all four stages that many tests look at."""
 
-import shutil
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,17 @@ def bytecode(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         if sys.dont_write_bytecode:
             patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+            folder = tmp_path_factory.getbasetemp()
+            folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder  # all workers' own
+            patch.setenv("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """Files are not waited for until they are on the disk, which takes as long again: only a power cut would tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
         yield
 
 
@@ -76,11 +86,21 @@ def finished_run(scenes, tmp_path_factory) -> Path:
     from helpers import curves_drawn, run_stages
 
     torch.manual_seed(0)
-    with curves_drawn():
-        return run_stages(scenes, tmp_path_factory.mktemp("runs") / "finished")
+    return run_stages(scenes, tmp_path_factory.mktemp("runs") / "finished", last=curves_drawn())
 
 
 @pytest.fixture
 def own_run(finished_run, tmp_path) -> Path:
     """A copy of the finished run that a test may spoil."""
-    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+    from helpers import copied
+
+    return copied(finished_run, tmp_path / "run")
+
+
+@pytest.fixture
+def thin_listener(monkeypatch) -> None:
+    """Networks that listen have a tenth of their parameters, where their config is not given."""
+    from fastcolor.networks.hint_unet import HintUNetConfig
+
+    small = HintUNetConfig(arch="efficientnet_lite0", width=32, blocks=1, near_blocks=1)
+    monkeypatch.setattr(HintUNetConfig.__init__, "__defaults__", tuple(vars(small).values()))

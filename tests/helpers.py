@@ -1,7 +1,9 @@
 """What several test modules need: tiny runs, runs that are killed, and half steps of networks of one number each."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -41,14 +43,25 @@ def prepared(run: Run, needs_color: bool = True) -> Photos:
     return load_photos(run)
 
 
-def run_stages(data: Path, run: Path, **options) -> Path:
-    """All four stages, two epochs each, without pretraining."""
+def run_stages(data: Path, run: Path, last: AbstractContextManager | None = None, **options) -> Path:
+    """All four stages, two epochs each, without pretraining; the last one in the context given."""
     common = {"run": str(run), **TINY, **options}
     stage1_pretrain_gen.main(data=str(data), pretrained="none", epochs=2, **common)
     stage2_generate_fakes.main(**common)
     stage3_pretrain_critic.main(epochs=2, **common)
-    stage4_gan.main(epochs=2, switcher="fixed", **common)
+    with last or nullcontext():
+        stage4_gan.main(epochs=2, switcher="fixed", **common)
     return run
+
+
+def copied(run: Path, target: Path) -> Path:
+    """A copy of a run folder. Its tensors, 200 MB, are links to the same files: they may be replaced or deleted, as the
+    package does it, but not written into."""
+
+    def copy(source: str, name: str) -> None:
+        os.link(source, name) if source.endswith(".safetensors") else shutil.copy2(source, name)
+
+    return Path(shutil.copytree(run, target, copy_function=copy))
 
 
 @contextmanager

@@ -86,7 +86,8 @@ def scene(seed=0, width=60, height=40) -> Image.Image:
 
 
 def hand_in(client, content: bytes, name="photo.png", **query) -> dict:
-    answer = client.post("/photos", params={"name": name, **query}, content=content)
+    """Hand a photo in, to be looked at in small: what it becomes is the same, in a tenth of the time."""
+    answer = client.post("/photos", params={"name": name, "size": 64, **query}, content=content)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -171,7 +172,7 @@ def test_side_by_side_is_the_photo_and_its_colours(client):
 
 
 def test_other_settings_colour_the_kept_upload_anew(client, app):
-    photo = settled(client, hand_in(client, file_of(scene())))
+    photo = settled(client, hand_in(client, file_of(scene()), size=""))
 
     def anew(**settings):
         client.post(f"/photos/{photo['id']}", json=settings)
@@ -187,7 +188,7 @@ def test_other_settings_colour_the_kept_upload_anew(client, app):
 
 
 def test_a_strength_of_its_own_needs_no_other_look(client):
-    photo = settled(client, hand_in(client, file_of(scene())))
+    photo = settled(client, hand_in(client, file_of(scene()), size=""))
     client.post(f"/photos/{photo['id']}", json={"strength": 0.3})
     said = settled(client, photo)
     assert (said["version"], said["settings"]["strength"]) == (photo["version"], 0.3)

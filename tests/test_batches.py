@@ -250,7 +250,10 @@ def test_auto_says_so_where_nothing_fits(scenes, tmp_path):
         largest_batch([Memory(10)], 1, 32, MACHINE, 20, 1000)
 
 
-@pytest.mark.parametrize("config", [UNetConfig(), DynamicUnetConfig(arch="resnet18", size=32)])
+@pytest.mark.parametrize(
+    "config",
+    [UNetConfig(), pytest.param(DynamicUnetConfig(arch="resnet18", size=32), marks=pytest.mark.slow)],
+)
 def test_auto_tries_every_network_with_every_batch_size_and_leaves_them_as_they_were(config, scenes, tmp_path):
     space, generator, critic = SPACES[config.space], build(config), build(PatchCriticConfig(space=config.space))
     before = {name: value.clone() for network in (generator, critic) for name, value in network.state_dict().items()}

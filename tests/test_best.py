@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy.linalg import sqrtm
 from fastcolor import stage1_pretrain_gen, stage3_pretrain_critic, stage4_gan, train
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import HEAD, load_tensors
+from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
 from fastcolor.recipes import pix2pix
 from fastcolor.training import outlook
 from fastcolor.training.best import ENLIVENED, HeldOutJudge, enliven, rank
@@ -116,15 +118,17 @@ def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(scenes, tm
 
 def test_a_finished_stage_goes_on_for_more_epochs_to_the_weights_of_a_longer_one(own_run, scenes, tmp_path):
     common = {"switcher": "fixed", "lr": 1e-4, **TINY}
-    stage4_gan.main(run=str(own_run), force=True, epochs=2, **common)
-    stage4_gan.main(run=str(own_run), resume=True, epochs=4, **common)
+    stage4_gan.main(run=str(own_run), force=True, epochs=1, **common)
+    stage4_gan.main(run=str(own_run), resume=True, epochs=2, **common)
     state = load_file(own_run / "resume" / "stage4.safetensors")
-    stage4_gan.main(run=str(own_run), force=True, epochs=4, **common)
+    stage4_gan.main(run=str(own_run), force=True, epochs=2, **common)
     whole = load_file(own_run / "resume" / "stage4.safetensors")
     assert all(torch.equal(state[name], whole[name]) for name in whole)
 
 
-def test_a_finished_recipe_goes_on_for_more_epochs(scenes, tmp_path):
+def test_a_finished_recipe_goes_on_for_more_epochs(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(pix2pix, "SkipUNetConfig", partial(SkipUNetConfig, channels=8))
+    monkeypatch.setattr(pix2pix, "PatchGANConfig", partial(PatchGANConfig, widths=(8, 16, 32, 64)))
     common = {"data": str(scenes), "device": "cpu", "precision": "fp32", "size": 32, "bs": 8}
     for run, epochs in (("more", (1, 2)), ("whole", (2,))):
         for number in epochs:

@@ -9,6 +9,8 @@ import resource
 import subprocess
 import sys
 from argparse import SUPPRESS
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import PIL
@@ -19,6 +21,7 @@ from fastcore.script import anno_parser
 from fastcolor import __version__ as fastcolor_version
 from fastcolor import cli, stage1_pretrain_gen
 from fastcolor.errors import TrainingFailed, UserError
+from fastcolor.prep.greyscale import greyscale
 
 
 def call(function, *argv: str) -> int:
@@ -225,32 +228,38 @@ def test_wrong_input_to_a_stage_is_one_sentence_and_exit_code_2(argv, said, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def on_a_full_disk(size: int, *argv: str) -> subprocess.CompletedProcess:
-    """fastcolor, where no file can be larger than `size` bytes: writes fail as on a full disk. It keeps no bytecode:
-    Python 3.11 would leave that cut off, and later processes would stumble over it."""
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """In here no file can be larger than `size` bytes: writes fail as on a full disk. No bytecode is kept: Python 3.11
+    would leave it cut off, and later processes would stumble over it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    return fastcolor(*argv, preexec_fn=limit, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
-
-
-def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_path):
-    result = on_a_full_disk(600, "greyscale", str(scenes), str(tmp_path / "grey"))
-    assert result.returncode == 2, result.stderr
-    assert "does not fit on the disk" in result.stderr
-    assert result.stderr.count("\n") == 1
+def test_a_full_disk_ends_in_one_sentence_and_leaves_no_half_file(scenes, tmp_path, capsys):
+    with full_disk(600):
+        assert call(greyscale, str(scenes), str(tmp_path / "grey")) == 2
+    error = capsys.readouterr().err
+    assert "does not fit on the disk" in error
+    assert error.count("\n") == 1
     left = list((tmp_path / "grey").iterdir())
     assert not [path for path in left if path.name.startswith(".") or path.stat().st_size < 100]
 
 
-def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scenes, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_while_photos_are_decoded_leaves_no_half_array(scenes, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    command = ["stage1", "--data", str(scenes), "--run", str(tmp_path / "run"), "--pretrained", "none", "--size", "32"]
-    result = on_a_full_disk(30_000, *command)
-    assert result.returncode == 2, result.stderr
-    assert ".npy (0 MB) can't be written (File too large): free some space, or use --no-cache" in result.stderr
-    assert "Traceback" not in result.stderr
+    command = ["--data", str(scenes), "--run", str(tmp_path / "run"), "--pretrained", "none", "--size", "32"]
+    with full_disk(30_000):
+        assert call(stage1_pretrain_gen.main, *command) == 2
+    error = capsys.readouterr().err
+    assert ".npy (0 MB) can't be written (File too large): free some space, or use --no-cache" in error
+    assert "Traceback" not in error
     assert [path.name for path in (tmp_path / "user" / "fastcolor").rglob("*") if path.is_file()] == [".lock"]
 
 

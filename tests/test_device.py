@@ -54,6 +54,7 @@ def test_a_run_without_a_compiler_is_told_so_before_anything_is_made(scenes, tmp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_compiled_network_learns_the_same_under_the_same_names(scenes, tmp_path):
     torch.manual_seed(0)
     network = build(PatchCriticConfig(channels=8)).train()

@@ -104,6 +104,7 @@ def test_a_network_that_listens_has_a_graph_and_a_model_that_give_torchs_colors(
     graph.main(weights)
     assert (tmp_path / "hint_unet-lab-efficientnet_lite0-320-4-2.onnx").stat().st_size < 200e3
     check_same_colors(weights, weights)
+    check_same_with_points(weights)
     export.main(str(tmp_path / "model.onnx"), str(weights))
     check_same_colors(tmp_path / "model.onnx", weights)
 

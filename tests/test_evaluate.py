@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
@@ -43,10 +44,14 @@ CPU = torch.device("cpu")
 def backbones():
     """Networks with random weights, the same ones each time: real ones are a download."""
 
-    def random_weights(weights, *args, **kwargs):
+    @cache
+    def drawn(name):
         torch.manual_seed(0)
-        name = {"SqueezeNet1_1_Weights": "squeezenet1_1", "ResNet18_Weights": "resnet18"}[type(weights).__name__]
         return torchvision.models.get_model(name, weights=None).state_dict()
+
+    def random_weights(weights, *args, **kwargs):
+        name = {"SqueezeNet1_1_Weights": "squeezenet1_1", "ResNet18_Weights": "resnet18"}[type(weights).__name__]
+        return dict(drawn(name))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(WeightsEnum, "get_state_dict", random_weights)
@@ -82,11 +87,18 @@ class Painter:
         return np.clip(pixels[..., None] + self.color, 0, 255).astype(np.uint8)
 
 
+@cache
+def judge_of(lpips, frechet, weights) -> Judge:
+    """A judge takes half a second to build; it remembers nothing that counts."""
+    return Judge(lpips, frechet)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """Three photos in `a`, two in `b`, of several sizes."""
     monkeypatch.setattr(evaluate, "Colorizer", Painter)
     monkeypatch.setattr(perceptual, "RESNET_SIDE", 32)  # fast
+    monkeypatch.setattr(perceptual, "Judge", lambda *names: judge_of(*names, WeightsEnum.get_state_dict))
     monkeypatch.chdir(tmp_path)
     for number in range(5):
         path = tmp_path / "photos" / ("a" if number < 3 else "b") / f"{number}.png"

@@ -7,7 +7,7 @@ from torch import nn
 from fastcolor.color.spaces import SPACES
 from fastcolor.errors import UserError
 from fastcolor.training import features, losses
-from fastcolor.training.losses import LOSSES, ChromaLoss, PhotoLoss, make_loss
+from fastcolor.training.losses import LOSSES, ChromaLoss, PhotoLoss, make_loss, usual_loss
 
 CPU = torch.device("cpu")
 
@@ -77,6 +77,18 @@ def test_a_loss_that_does_not_exist_is_refused():
     assert isinstance(make_loss("chroma", "rgb", CPU), nn.Module)
     with pytest.raises(UserError, match="--loss l1 is unknown: choose mse, chroma, photo"):
         make_loss("l1", "lab", CPU)
+
+
+@pytest.mark.parametrize(
+    ("is_sample", "hears", "name"), [(True, True, "chroma"), (False, False, "photo"), (False, True, "felt")]
+)
+def test_stage_4_learns_from_photos_as_its_generator_did(is_sample, hears, name, any_squeezenet):
+    assert usual_loss(is_sample, hears) == name
+
+
+def test_without_squeezenet_stage_4_learns_chroma_and_says_so(capsys):
+    assert usual_loss(is_sample=False, hears=True) == "chroma"
+    assert capsys.readouterr().out.startswith("note: the loss is chroma instead of felt, as squeezenet1_1's")
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,5 +1,7 @@
 """Points of colour, as training draws them."""
 
+from functools import cache
+
 import numpy as np
 import torch
 
@@ -8,6 +10,7 @@ from fastcolor.data.points import sample_points
 SEEDS = range(300)
 
 
+@cache
 def drawn(count: int = 8, side: int = 176) -> list[torch.Tensor]:
     """The points of many batches of one smooth picture."""
     along = torch.linspace(-50, 50, side)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import At, curves_drawn, during_fit, killed_after, prepared
+from helpers import At, during_fit, killed_after, prepared
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from skimage.color import rgb2lab
@@ -34,6 +34,7 @@ from fastcolor.runs.run import open_run
 from fastcolor.scenes.folder import write_scenes
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.scenes.paintings import draw_painting
+from fastcolor.training import fit
 from fastcolor.training.history import warnings
 
 RECIPES = {"pix2pix": pix2pix, "lab_cgan": lab_cgan, "lab_gan": lab_gan, "cyclegan": cyclegan}
@@ -85,7 +86,8 @@ def data(scenes, two_folders) -> dict[str, dict]:
 def runs(data, tmp_path_factory) -> dict[str, Path]:
     """A finished run of two epochs of each recipe. Not to be written into."""
     root = tmp_path_factory.mktemp("recipes")
-    with curves_drawn():
+    with pytest.MonkeyPatch.context() as patch:  # for what it draws see test_curves.py
+        patch.setattr(fit, "draw_history", lambda folder: folder.history_picture.touch())
         for name, recipe in RECIPES.items():
             recipe.main(run=str(root / name), epochs=2, **data[name])
     return {name: root / name for name in RECIPES}
@@ -235,6 +237,7 @@ def test_pix2pix_comes_nearer_to_photos_that_it_has_not_seen(data, tmp_path):
     assert np.median(errors[-10:]) < 0.6 * errors[0]
 
 
+@pytest.mark.slow
 def test_pix2pix_learns_the_colors_of_its_photos(data, tmp_path):
     pix2pix.main(run=str(tmp_path / "run"), epochs=40, lr=2e-3, **{**data["pix2pix"], "bs": 5, "limit": 12})
     rows = history(tmp_path / "run")
@@ -247,7 +250,9 @@ def test_pix2pix_learns_the_colors_of_its_photos(data, tmp_path):
     assert left < 0.85 * fresh
 
 
-@pytest.mark.parametrize("adversarial", ["bce", "lsgan", "wgan-gp"])
+@pytest.mark.parametrize(
+    "adversarial", ["bce", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lsgan", "wgan-gp"))]
+)
 def test_lab_cgan_learns_to_color(adversarial, data, tmp_path):
     epochs = 30 if adversarial == "wgan-gp" else 15  # the generator has every fifth turn alone
     lab_cgan.main(run=str(tmp_path / "run"), epochs=epochs, lr=2e-3, adversarial=adversarial, **data["lab_cgan"])
@@ -276,6 +281,7 @@ def mean_color(images) -> np.ndarray:
     return np.mean([rgb2lab(np.asarray(image))[..., 1:].mean((0, 1)) for image in images], axis=0)
 
 
+@pytest.mark.slow
 def test_cyclegan_learns_the_way_back_and_the_painters_colors(data, two_folders, tmp_path):
     """With a learning rate of 0, the cycle stays within 1 %, and mean colours at half of their distance or more."""
     cyclegan.main(

@@ -164,6 +164,21 @@ def test_iptc_is_read_by_exiftool_as_before(tmp_path, source, target):
 
 
 @needs_exiftool
+def test_photoshops_copyright_flag_and_address_go_along_or_are_told_of(tmp_path):
+    first = with_iptc(tmp_path / "a.jpg")
+    flags = ["-Photoshop:CopyrightFlag=True", "-Photoshop:URL=https://archive.example/rights"]
+    subprocess.run(["exiftool", "-q", "-overwrite_original", *flags, str(first)], check=True, capture_output=True)
+    before = exiftool(first, "Photoshop:CopyrightFlag", "Photoshop:URL", "IPTC:all")
+    assert before["Photoshop:CopyrightFlag"] is True
+    for source, target in (("a.jpg", "b.tif"), ("b.tif", "c.jpg"), ("c.jpg", "d.jpg")):
+        assert coloured(tmp_path / source, tmp_path / target) == []
+        found = exiftool(tmp_path / target, "Photoshop:CopyrightFlag", "Photoshop:URL", "IPTC:all")
+        assert found == before | {"SourceFile": str(tmp_path / target)}
+    lost = "Photoshop's copyright flag or address left out: PNG can't hold it"
+    assert coloured(first, tmp_path / "e.png") == [lost]
+
+
+@needs_exiftool
 @pytest.mark.parametrize(
     ("suffix", "kept"), [(".jp2", {"exif", "xmp", "iptc"}), (".gif", {"xmp"}), (".psd", {"exif", "xmp", "iptc"})]
 )

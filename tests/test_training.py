@@ -1,12 +1,11 @@
-"""What all stages share: learning, freezing, history, resuming, Ctrl-C, NaN, warnings."""
+"""What all stages share: learning, freezing, history, resuming, NaN, warnings. For Ctrl-C see faults."""
 
-import signal
 import sys
 from functools import partial
 
 import pytest
 import torch
-from helpers import FIRST, TINY, At, during_fit, killed_after, prepared
+from helpers import TINY, At, during_fit, killed_after, prepared
 
 from fastcolor import stage1_pretrain_gen, stage4_gan
 from fastcolor.color.spaces import SPACES
@@ -46,14 +45,14 @@ def same(first: dict, second: dict) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_a_killed_stage_1_resumes_to_the_same_weights(epochs, scenes, tmp_path):
-    stage = partial(stage1, data=str(scenes), epochs=3, frozen=1)
+def test_a_killed_stage_1_resumes_to_the_same_weights(scenes, tmp_path):
+    stage = partial(stage1, data=str(scenes), limit=12, epochs=3, frozen=1)
     stage(run=str(tmp_path / "whole"))
-    with killed_after(epochs):
-        stage(run=str(tmp_path / "killed"))
-    with pytest.raises(UserError, match="holds a begun stage1: give --resume"):
-        stage(run=str(tmp_path / "killed"))
+    for epochs in (1, 2):
+        with killed_after(epochs):
+            stage(run=str(tmp_path / "killed"), resume=epochs > 1)
+        with pytest.raises(UserError, match="holds a begun stage1: give --resume"):
+            stage(run=str(tmp_path / "killed"))
     stage(run=str(tmp_path / "killed"), resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
     losses = [[row["train_mse"] for row in rows(tmp_path / name)] for name in ("whole", "killed")]
@@ -61,7 +60,7 @@ def test_a_killed_stage_1_resumes_to_the_same_weights(epochs, scenes, tmp_path):
     assert len(losses[0]) == 3
 
 
-def test_a_killed_stage_1_of_a_network_that_listens_resumes_to_the_same_weights(scenes, tmp_path):
+def test_a_killed_stage_1_of_a_network_that_listens_resumes_to_the_same_weights(scenes, tmp_path, thin_listener):
     more = {"generator": "hint_unet", "arch": "efficientnet_lite0", "average": 5, "save_every": 2}
     more |= {"saturation": 1.1, "aged": 0.5, "often": "none*2"}
     stage = partial(stage1, data=str(scenes), limit=16, epochs=2, **more)  # 3 batches an epoch
@@ -80,7 +79,7 @@ def test_a_resumed_optimisers_averages_lie_in_memory_as_the_weights_do(scenes, t
     """Otherwise each step would take more than twice as long."""
     learners = []
     with killed_after(1):
-        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
+        stage1(data=str(scenes), run=str(tmp_path / "run"), limit=12, epochs=2)
     with during_fit(At("after_train", lambda callback: learners.append(callback.learn))):
         stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
     (learn,) = learners  # of one epoch, the second
@@ -95,7 +94,7 @@ def test_a_resumed_optimisers_averages_lie_in_memory_as_the_weights_do(scenes, t
 
 
 def test_a_killed_gan_stage_resumes_to_the_same_weights(own_run):
-    stage = partial(stage4_gan.main, run=str(own_run), epochs=3, switcher="fixed", n_crit=2, n_gen=2, **TINY)
+    stage = partial(stage4_gan.main, run=str(own_run), epochs=2, switcher="fixed", n_crit=2, n_gen=2, **TINY)
     stage(force=True)
     whole = weights(own_run, "stage4")
     with killed_after(1):
@@ -107,7 +106,7 @@ def test_a_killed_gan_stage_resumes_to_the_same_weights(own_run):
 
 def test_resuming_with_other_settings_is_refused(scenes, tmp_path):
     with killed_after(1):
-        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
+        stage1(data=str(scenes), run=str(tmp_path / "run"), limit=12, epochs=2)
     with pytest.raises(UserError, match=r"other settings \(epochs\).*--force"):
         stage1(run=str(tmp_path / "run"), epochs=5, resume=True)
 
@@ -148,9 +147,9 @@ def test_what_is_saved_and_measured_is_the_running_average_of_the_weights(scenes
 
 
 def test_an_average_goes_on_where_it_was_after_a_resume(scenes, tmp_path):
-    stage = partial(stage1, data=str(scenes), epochs=3, average=7, aged=0.5, loss="chroma")
+    stage = partial(stage1, data=str(scenes), limit=12, epochs=2, average=7, aged=0.5, loss="chroma")
     stage(run=str(tmp_path / "whole"))
-    with killed_after(2):
+    with killed_after(1):
         stage(run=str(tmp_path / "killed"))
     stage(run=str(tmp_path / "killed"), resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
@@ -175,16 +174,17 @@ def test_the_average_is_that_of_all_steps_weights():
 
 
 def test_the_encoder_stands_still_while_it_is_frozen_and_moves_afterwards(scenes, tmp_path):
-    """Without a pretrained encoder, both runs begin with the same random weights."""
+    left = []
 
-    def encoder(run, epochs, frozen):
-        stage1(data=str(scenes), run=str(tmp_path / run), epochs=epochs, frozen=frozen)
-        # batch norm goes on learning in fastai's frozen layers (train_bn)
-        return {n: v for n, v in weights(tmp_path / run).items() if n.startswith("encoder") and v.ndim == 4}
+    def note(callback):  # batch norm goes on learning in fastai's frozen layers (train_bn)
+        values = callback.learn.model.state_dict().items()
+        left.append({n: v.clone() for n, v in values if n.startswith("encoder") and v.ndim == 4})
 
     torch.manual_seed(42)  # the default seed
     first = {n: v for n, v in stage1_pretrain_gen.build(UNetConfig()).state_dict().items() if v.ndim == 4}
-    frozen, thawed = encoder("frozen", 2, 2), encoder("thawed", 2, 1)
+    with during_fit(At("after_epoch", note)):
+        stage1(data=str(scenes), run=str(tmp_path / "run"), limit=12, epochs=2, frozen=1)
+    frozen, thawed = left
     assert frozen
     for name in frozen:
         assert torch.equal(frozen[name], first[name])
@@ -251,7 +251,7 @@ def test_weights_that_the_last_step_spoilt_are_not_saved(scenes, tmp_path):
 
 
 def test_bf16_trains_and_is_over_when_the_stage_is(scenes, tmp_path):
-    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2, precision="bf16")
+    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=1, precision="bf16")
     assert float(rows(tmp_path / "run")[-1]["valid_mse"]) > 0
     with during_fit(At("after_pred", spoil)), pytest.raises(TrainingFailed):
         stage1(data=str(scenes), run=str(tmp_path / "nan"), epochs=1, precision="bf16")
@@ -261,7 +261,7 @@ def test_bf16_trains_and_is_over_when_the_stage_is(scenes, tmp_path):
 def test_a_run_resumes_where_bars_are_drawn_too(scenes, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     with killed_after(1):
-        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=2)
+        stage1(data=str(scenes), run=str(tmp_path / "run"), limit=12, epochs=2)
     stage1(run=str(tmp_path / "run"), epochs=2, resume=True)
     assert [row["epoch"] for row in rows(tmp_path / "run")] == ["1", "2"]
     assert "Epoch 2/2" in capsys.readouterr().out
@@ -275,20 +275,6 @@ def test_warnings_reach_the_history_and_the_console(scenes, tmp_path, capsys):
         stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=1)
     assert rows(tmp_path / "run")[0]["warning"].startswith("fading: ")
     assert "warning: fading: " in capsys.readouterr().out
-
-
-def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(scenes, tmp_path):
-    def press(callback):
-        if callback.training and (callback.epoch, callback.iter) == (1, 1):
-            signal.raise_signal(signal.SIGINT)
-
-    with during_fit(At("after_batch", press, FIRST)), pytest.raises(KeyboardInterrupt, match="--resume goes on"):
-        stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=3)
-    assert weights(tmp_path / "run")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    stage1(run=str(tmp_path / "run"), epochs=3, resume=True)
-    stage1(data=str(scenes), run=str(tmp_path / "whole"), epochs=3)
-    assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(

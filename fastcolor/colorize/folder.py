@@ -5,18 +5,19 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 from fastcolor.colorize.films import FilmFlags, check_film, color_films
 from fastcolor.colorize.flow import DEVELOPED, OURS, STOPPING, How, Outcome, color_all
-from fastcolor.colorize.plan import Job, is_one_file, plan, plan_frames
+from fastcolor.colorize.like import Reference
+from fastcolor.colorize.plan import Job, Plan, is_one_file, plan, plan_frames
 from fastcolor.colorize.record import NEW, OTHER, SYSTEM, UNKNOWN, Record, mark_of, weights_of
 from fastcolor.colorize.report import Report, check_report
 from fastcolor.errors import UnreadablePhoto, UserError, printable
 from fastcolor.files import progress_bar
 from fastcolor.film.kinds import are_all_there
+from fastcolor.flags import at_least
 from fastcolor.photo.formats import FORMATS
 from fastcolor.photo.opening import check, is_coloured
 
@@ -55,59 +56,86 @@ def main(
     """
     if not 1 <= quality <= 100:
         raise UserError(f"--quality must be from 1 to 100, not {quality}")
-    if first is not None and first < 1:
-        raise UserError(f"--first must be 1 or more, not {first}")
+    at_least(1, first=first)
     check_report(report)
     flags = FilmFlags(codec, crf, deinterlace)
     flags.check()
     planned = plan_frames(inputs, Out) if frames else plan(inputs, Out, format)
     made_by = weights_of(weights)
     settings = {"weights": made_by.digest, "size": size, "strength": strength, "chroma": chroma, "quality": quality}
-    settings |= {"side_by_side": side_by_side, "mark": not no_mark}
-    if like is not None:
-        check(Path(like))
-        settings["like"] = weights_of(like).digest  # of any file's content
-    one_file = frames or is_one_file(Out, len(planned.jobs + planned.films))
-    record = Record(
-        None if one_file else Path(Out), settings, lambda job: flags._asdict() if job in planned.films else {}
-    )
+    settings |= {"side_by_side": side_by_side, "mark": not no_mark} | _like(like)
+    record = _record_in(Out, planned, frames, settings, flags)
+    said = _begun_report(planned)
+    waiting = _to_color(planned.jobs + planned.films, record, overwrite, said)[:first]
+    if dry_run:
+        return preview(waiting, planned.films, said, report)
+    try:
+        if waiting:
+            _must_be_writable(Out)
+            colorizer = _load(verbose, weights, size=size, strength=strength, chroma=chroma, device=device)
+            how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
+            said.begin(len(waiting))
+            reference = None if like is None else colorizer.reference(like)
+            with closing(_color(waiting, planned, colorizer, flags, settings, how, reference)) as results:
+                _note(results, waiting, record, said)
+        said.print()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped: the same command goes on with the photos and films that are left") from None
+    finally:  # after Ctrl-C, and on a full disk too
+        said.write(report)
+    return 1 if said.failures else 0
+
+
+def _like(like: str | None) -> dict:
+    """What the record keeps of the reference photo. Raises UnreadablePhoto, or UserError, for what is none."""
+    if like is None:
+        return {}
+    check(Path(like))
+    return {"like": weights_of(like).digest}  # of any file's content
+
+
+def _record_in(out: str, planned: Plan, frames: bool, settings: dict, flags: FilmFlags) -> Record:
+    """What is known of the results that are there. A single file has no record; films have further settings."""
+    folder = None if frames or is_one_file(out, len(planned.jobs + planned.films)) else Path(out)
+    return Record(folder, settings, lambda job: flags._asdict() if job in planned.films else {})
+
+
+def _begun_report(planned: Plan) -> Report:
+    """A report that tells already what can't be coloured, or needn't be."""
     said = Report(others=planned.others)
     for source, reason in planned.failures:
         said.fail(source, reason)
     for source in planned.developed:
         said.leave(source, DEVELOPED)
-    waiting = _to_color(planned.jobs + planned.films, record, overwrite, said)[:first]
-    films = [job for job in waiting if job in planned.films]
-    if dry_run:
-        return preview(waiting, films, said, report)
-    try:
-        if waiting:
-            _must_be_writable(Out)
-            # not sooner: loading what runs networks takes longer than saying that a path is wrong
-            from fastcolor.colorize.colorizer import Colorizer
+    return said
 
-            colorizer = Colorizer(weights, size=size, strength=strength, chroma=chroma, device=device)
-            if verbose:
-                print(f"{colorizer.engine.weights}, run by {colorizer.engine.name}")
-            how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
-            said.begin(len(waiting))
-            reference = None if like is None else colorizer.reference(like)
-            paint = colorizer.pixels if like is None else partial(colorizer.pixels, like=reference)
-            photos = [job for job in waiting if job not in films]
-            with closing(color_all(photos, paint, how)) as results:
-                # a film shows how far it is by itself
-                results = progress_bar(results, total=len(photos), unit="photos") if photos else results
-                moving = color_films(films, colorizer, flags, settings, how, reference)
-                _note(chain(results, moving), waiting, record, said)
-    except KeyboardInterrupt:
-        said.write(report)
-        raise KeyboardInterrupt("stopped: the same command goes on with the photos and films that are left") from None
-    except UserError:  # the disk is full
-        said.write(report)
-        raise
-    said.print()
-    said.write(report)
-    return 1 if said.failures else 0
+
+def _load(verbose: bool, weights: str | None, **options) -> "Colorizer":  # noqa: F821 (imported below)
+    """The Colorizer that was asked for. What runs networks is imported here: to say that a path is wrong is faster."""
+    from fastcolor.colorize.colorizer import Colorizer
+
+    colorizer = Colorizer(weights, **options)
+    if verbose:
+        print(f"{colorizer.engine.weights}, run by {colorizer.engine.name}")
+    return colorizer
+
+
+def _color(
+    waiting: list[Job],
+    planned: Plan,
+    colorizer: "Colorizer",  # noqa: F821 (see `_load`)
+    flags: FilmFlags,
+    settings: dict,
+    how: How,
+    like: Reference | None,
+) -> Iterator[tuple[Job, Outcome]]:
+    """Colour photos, then films, and give each job with what became of it."""
+    photos, films = ([job for job in waiting if (job in planned.films) == moves] for moves in (False, True))
+    paint = colorizer.pixels if like is None else partial(colorizer.pixels, like=like)
+    with closing(color_all(photos, paint, how)) as results:
+        # a film shows how far it is by itself
+        yield from progress_bar(results, total=len(photos), unit="photos") if photos else results
+    yield from color_films(films, colorizer, flags, settings, how, like)
 
 
 def _to_color(jobs: list[Job], record: Record, overwrite: bool, said: Report) -> list[Job]:

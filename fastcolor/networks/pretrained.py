@@ -38,23 +38,24 @@ def first_weights(
     return config, pretrained
 
 
-def load_pretrained(network: nn.Module, source: str) -> None:
+def load_pretrained(network: nn.Module, source: str) -> int | None:
     """Fill `network` with the weights that `--pretrained` names.
 
     `source` is "bundled" or "lean" (those that come with fastcolor), "imagenet" (for the encoder), "none", a run
-    folder, or a generator's weights file. Raises UserError for weights that can't be fetched or read, or of another
-    network.
+    folder, or a generator's weights file. Returns the size in pixels at which weights that colour see photos. Raises
+    UserError for weights that can't be fetched or read, or of another network.
     """
     if source == "none":
-        return
+        return None
     if source == "imagenet":
         instead = "or give --pretrained bundled, none, or a file of your own"
         load_imagenet(network.config.arch, network.load_backbone, instead)
-        return
-    other, _ = load_network(weights_file(source), "generator")
+        return None
+    other, about = load_network(weights_file(source), "generator")
     if {**asdict(other.config), "size": None} != {**asdict(network.config), "size": None}:
         raise UserError(f"{source} holds another network ({other.config}): give the same --generator and --arch")
     network.load_state_dict(other.state_dict())
+    return about["size"]
 
 
 def shipped(config: object) -> str | None:

@@ -33,7 +33,7 @@ class Format:
     suffixes: tuple[str, ...]  # lower case; files named so count as photos, and are written in this format
     begins: bytes  # regular expression that matches a file's first bytes
     memory: int  # bytes a pixel while decoding: 4 of Pillow's, 3 of ours, and what the format's own library holds
-    holds: tuple[str, ...]  # what can be kept of exif, xmp, iptc, dpi, comment, text
+    holds: tuple[str, ...]  # what can be kept of exif, xmp, iptc, rights, dpi, comment, text
     codec: Callable[[], bool] | None = None  # makes Pillow know the format; False if `package` is not installed
     package: str | None = None  # what brings the codec; an extra in setup.py names it too
 
@@ -127,8 +127,7 @@ def _png(quality: int, metadata: Metadata, side: int) -> dict:
 
 def _jpeg(quality: int, metadata: Metadata, side: int) -> dict:
     segments = [(b"\xff\xe1", part) for part in parted(metadata.xmp)] if metadata.xmp else []
-    if metadata.iptc:
-        segments.append((b"\xff\xed", as_resources(metadata.iptc)))
+    segments += [(b"\xff\xed", resources) for resources in as_resources(metadata)]
     extra = b"".join(marker + (len(data) + 2).to_bytes(2, "big") + data for marker, data in segments)
     return {"quality": quality, "extra": extra}
 
@@ -155,8 +154,8 @@ FORMATS = (
         inverts_cmyk=True,
         refusal=_too_many_scans,
         alpha=False,
-        holds=("exif", "xmp", "iptc", "dpi", "comment"),
-        limits={"exif": 65527, "iptc": 65500, "comment": 65533},  # one segment
+        holds=("exif", "xmp", "iptc", "rights", "dpi", "comment"),
+        limits={"exif": 65527, "iptc": 65500, "rights": 65500, "comment": 65533},  # one segment
         defaults={"quality": 95, "subsampling": 0},  # colour at full resolution: it is learned from, and painted
         options=_jpeg,
     ),
@@ -208,7 +207,7 @@ FORMATS = (
         begins=rb"II|MM",
         memory=10,
         pages=True,
-        holds=("exif", "xmp", "iptc", "dpi"),
+        holds=("exif", "xmp", "iptc", "rights", "dpi"),
         writer=write_tiff,
         deep_writer=write_tiff,
     ),

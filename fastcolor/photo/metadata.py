@@ -29,7 +29,7 @@ _TOLD = {
     *(Base.Rating, Base.RatingPercent, Base.ImageID, *_RESOLUTION, IFD.Exif, IFD.GPSInfo),
 }
 XMP, IPTC, RESOURCES = 700, 33723, 34377  # TIFF's tags for them; Photoshop's resources hold IPTC too
-_IIM, _DIGEST = 0x0404, 0x0425  # Photoshop's numbers for IPTC and for its checksum
+_IIM, _RIGHTS = 0x0404, (0x040A, 0x040B)  # Photoshop's numbers for IPTC; for the copyright flag and its address
 # What Pillow raises on broken metadata.
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError, struct.error)
 
@@ -38,8 +38,9 @@ BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, Arithmeti
 class Metadata:
     """What is kept; all may be missing. `exif` begins with its TIFF header; `dpi` is across and down, dots per inch.
 
-    `iptc` is IPTC's own block (IIM 4.2), `text` the chunks of a PNG that hold text, (name, data). `mark` says who
-    coloured the photo; it is put into the XMP when that is written.
+    `iptc` is IPTC's own block (IIM 4.2), `rights` Photoshop's resources of the copyright flag and its address, `text`
+    the chunks of a PNG that hold text, (name, data). `mark` says who coloured the photo; it is put into the XMP when
+    that is written.
     """
 
     exif: bytes | None = None
@@ -47,6 +48,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     comment: bytes | None = None
     iptc: bytes | None = None
+    rights: bytes | None = None
     text: tuple[tuple[bytes, bytes], ...] = ()
     mark: Mark | None = None
 
@@ -64,7 +66,7 @@ def read_metadata(image: Image.Image, text: tuple[tuple[bytes, bytes], ...], not
     if is_cut:
         notes.append("extended XMP left out: a part of it is missing or broken")
     profile = _raw_profile(info.get("Raw profile type iptc"))
-    iptc = resources.get(_IIM) or (profile if profile.startswith(b"\x1c") else _in_resources(profile))
+    iptc = resources.get(_IIM) or (profile if profile.startswith(b"\x1c") else _resources(profile).get(_IIM))
     exif = exif or resources.get(0x0422)
     exif = re.sub(rb"^(Exif\0\0)+", b"", exif) if isinstance(exif, bytes) else None
     return Metadata(
@@ -73,6 +75,7 @@ def read_metadata(image: Image.Image, text: tuple[tuple[bytes, bytes], ...], not
         dpi=_dpi_told(info, exif, resources),
         comment=info["comment"] if isinstance(info.get("comment"), bytes) else None,
         iptc=iptc if isinstance(iptc, bytes) else None,
+        rights=_rights(resources),
         text=text,
     )
 
@@ -86,12 +89,13 @@ def of_tags(tags: Directory) -> Metadata:
         swapped = b"".join(iptc[n : n + 4][::-1] for n in range(0, len(iptc), 4))
         iptc = swapped if swapped[:1] == b"\x1c" != iptc[:1] else iptc
         iptc = iptc[:-3] + iptc[-3:].rstrip(b"\0")
-    xmp = tags.get(XMP)
+    xmp, resources = tags.get(XMP), _resources(getattr(tags.get(RESOURCES), "data", b""))
     return Metadata(
         exif=as_block(told) if told else None,
         xmp=xmp.data if isinstance(xmp, Tag) else None,
         dpi=_dpi_of(tags),
-        iptc=iptc or _in_resources(getattr(tags.get(RESOURCES), "data", b"")) or None,
+        iptc=iptc or resources.get(_IIM),
+        rights=_rights(resources),
     )
 
 
@@ -134,22 +138,30 @@ def _raw_profile(text: object) -> bytes:
         return b""
 
 
-def _in_resources(data: bytes) -> bytes:
-    """IPTC in Photoshop's image resources (Adobe Photoshop File Formats Specification, 2019)."""
-    place = 0
+def _resources(data: bytes) -> dict[int, bytes]:
+    """Photoshop's image resources by number (Adobe Photoshop File Formats Specification, 2019)."""
+    place, found = 0, {}
     while data[place : place + 4] == b"8BIM" and place + 12 <= len(data):
         (number,) = struct.unpack_from(">H", data, place + 4)
         place += 6 + (data[place + 6] + 2) // 2 * 2
         (size,) = struct.unpack(">L", data[place : place + 4].ljust(4, b"\0"))
-        if number == _IIM:
-            return data[place + 4 : place + 4 + size]
+        found[number] = data[place + 4 : place + 4 + size]
         place += 4 + size + size % 2
-    return b""
+    return found
 
 
-def as_resources(iptc: bytes) -> bytes:
-    """The same the other way round: IPTC as a JPEG's APP13 segment holds it."""
-    return b"Photoshop 3.0\0" + b"8BIM" + struct.pack(">HHL", _IIM, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
+def _rights(resources: dict) -> bytes | None:
+    return b"".join(_packed(number, resources[number]) for number in _RIGHTS if resources.get(number)) or None
+
+
+def _packed(number: int, data: bytes) -> bytes:
+    return b"8BIM" + struct.pack(">HHL", number, 0, len(data)) + data + bytes(len(data) % 2)
+
+
+def as_resources(metadata: Metadata) -> list[bytes]:
+    """IPTC and copyright as a JPEG's APP13 segments hold them."""
+    both = (_packed(_IIM, metadata.iptc) if metadata.iptc else None, metadata.rights)
+    return [b"Photoshop 3.0\0" + data for data in both if data]
 
 
 def true_of_output(metadata: Metadata, width: int, height: int, notes: list[str]) -> Metadata:
@@ -196,6 +208,8 @@ def tiff_tags(metadata: Metadata, notes: list[str]) -> Directory:
         tags[XMP] = Tag(1, metadata.xmp)
     if metadata.iptc:
         tags[IPTC] = Tag(LONG, metadata.iptc + bytes(-len(metadata.iptc) % 4))  # as Photoshop and libtiff have it
+    if metadata.rights:
+        tags[RESOURCES] = Tag(1, metadata.rights)
     if metadata.dpi != _dpi_of(tags):
         for number in _RESOLUTION:
             tags.pop(number, None)

@@ -89,6 +89,7 @@ _NAMES = {
     "exif": "EXIF",
     "xmp": "XMP",
     "iptc": "IPTC",
+    "rights": "Photoshop's copyright flag or address",
     "dpi": "resolution",
     "comment": "comment",
     "text": "text of the PNG file",

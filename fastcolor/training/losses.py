@@ -69,16 +69,20 @@ class Loss(NamedTuple):
     weights: dict[str, float]  # by space
 
 
-def usual_loss(is_sample: bool) -> str:
-    """Stage 4's loss where none is given: photo, but chroma for drawn scenes, and where SqueezeNet can't be fetched."""
+def usual_loss(is_sample: bool, hears: bool) -> str:
+    """Stage 4's loss where none is given: photo, or felt for a generator that listens, whose colours photo makes paler.
+
+    chroma for drawn scenes, and where SqueezeNet can't be fetched.
+    """
     if is_sample:
         return "chroma"
+    usual = "felt" if hears else "photo"
     try:
         Features()
     except UserError as error:
-        print(f"note: the loss is chroma instead of photo, as {error}")
+        print(f"note: the loss is chroma instead of {usual}, as {error}")
         return "chroma"
-    return "photo"
+    return usual
 
 
 SEEN = {"rgb": 1.5, "lab": 1.5}  # measured for photo

@@ -35,6 +35,7 @@ for job, outcome in color_all(jobs, Painter().pixels):
 """
 
 
+@pytest.mark.faults
 def test_mutated_files_are_coloured_or_refused_in_one_sentence(tmp_path):
     pytest.importorskip("resource")  # Windows has no limits to memory
     rng, files = random.Random(0), whole_files()

@@ -263,6 +263,7 @@ def changed(tree, rng, value=None):
     return tree
 
 
+@pytest.mark.faults
 @given(st.data())
 @settings(seeded, max_examples=150)
 def test_hostile_metadata_with_a_right_checksum_are_refused_in_one_sentence_or_harmless(weights, tmp_path, data):
