@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from fastcolor.errors import UserError
+from fastcolor.errors import UserError, is_out_of_memory
 
 T = TypeVar("T")
 
@@ -80,11 +80,11 @@ def join(device: str) -> None:
     import torch
     import torch.distributed as dist
 
-    on_gpu = device == "cuda" or device == "auto" and torch.cuda.is_available()
     if device == "mps":
         raise UserError("--device mps can't be shared by several processes: give --device cpu")
-    gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE") or count)
-    if on_gpu and torch.cuda.is_available():
+    on_gpu = device in ("auto", "cuda") and torch.cuda.is_available()
+    if on_gpu:
+        gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE") or count)
         if here > gpus:
             raise UserError(f"{here} processes can't train on {gpus} GPUs: start as many as there are GPUs")
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0))
@@ -127,7 +127,9 @@ def _answered() -> Iterator[None]:
     begin = time.perf_counter()
     try:
         yield
-    except RuntimeError:
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise UserError(
             "another process of this training has ended, or does not answer: see what it says; "
             "the same command with --resume goes on from the last state"

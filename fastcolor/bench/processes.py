@@ -18,7 +18,7 @@ from fastcolor.bench.measure import spread, timed
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches
 from fastcolor.data.cache import CHANNELS, resident
-from fastcolor.data.photos import Photos
+from fastcolor.data.photos import Photos, side_of
 from fastcolor.errors import UserError
 from fastcolor.networks.critics import PatchCriticConfig
 from fastcolor.networks.registry import build
@@ -30,7 +30,7 @@ from fastcolor.training.precision import Precision
 from fastcolor.training.together import Together, common_layers
 
 STAGES = {"stage1": "stage 1, generator", "stage4": "stage 4, GAN"}
-PHOTOS = 4  # batches of them, random bytes
+BATCHES, PASSES = 4, 100  # of random photos, and how often an epoch has them
 
 
 def read_counts(text: str) -> list[int]:
@@ -75,9 +75,10 @@ def several(counts: list[int], rounds: int, seconds: float, **options) -> dict:
 def measure(stage: str, seconds: float, **options) -> dict[str, float]:
     """What this process finds of a stage, with random photos: photos/s of all, its share of talk, MB of gradients."""
     run = open_run(**options)
-    side, count = round(1.125 * run.settings.size), PHOTOS * run.bs
+    side, count = side_of(run), BATCHES * run.bs
     squares = np.random.default_rng(0).integers(0, 256, (count, side, side, CHANNELS), np.uint8)
-    photos = Photos(resident(squares, run.machine.device), [], np.arange(count), np.arange(0))
+    shown = np.tile(np.arange(count), PASSES)
+    photos = Photos(resident(squares, run.machine.device), [], shown, np.arange(0))
     loader, lr = color_batches(run, photos, SPACES["lab"], run.bs), 1e-4
     torch.manual_seed(0)
     generator = run.machine.place(build(UNetConfig()))

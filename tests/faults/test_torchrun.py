@@ -13,6 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fastcolor import bench
+from fastcolor.bench.tables import TABLES
+
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -43,7 +46,8 @@ def history(run: Path) -> list[dict]:
 def test_two_processes_train_all_stages_and_only_the_first_one_speaks_and_writes(scenes, tmp_path):
     run = tmp_path / "run"
     epochs = ["--gen-epochs", 1, "--critic-epochs", 1, "--gan-epochs", 1]
-    done = torchrun("-m", "fastcolor.train", "--data", scenes, "--run", run, "--pretrained", "none", *epochs, *TINY)
+    flags = ["--data", scenes, "--run", run, "--pretrained", "none", *epochs, *TINY]
+    done = torchrun("-m", "--", "fastcolor.train", *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("stage1 on cpu: fp32 (as asked), 2 processes, batches of 4") == 1
     assert done.stdout.count("the best weights; to colour photos with them:") == 1
@@ -65,7 +69,7 @@ def test_a_training_whose_process_is_killed_ends_in_the_bytes_of_one_that_was_no
                     pids.append(found.pid)
             time.sleep(0.01)
 
-    stage1 = ["-m", "fastcolor.stage1_pretrain_gen", *flags, "--run"]
+    stage1 = ["-m", "--", "fastcolor.stage1_pretrain_gen", *flags, "--run"]
     assert torchrun(*stage1, whole).returncode == 0
     done = torchrun("--max-restarts=1", *stage1, killed, "--resume", meanwhile=kill)
     assert done.returncode == 0, done.stderr
@@ -78,7 +82,20 @@ def test_a_training_whose_process_is_killed_ends_in_the_bytes_of_one_that_was_no
 
 
 def test_wrong_flags_end_in_one_sentence(scenes, tmp_path):
-    done = torchrun("-m", "fastcolor.stage1_pretrain_gen", "--data", scenes, "--run", tmp_path / "run", "--epochs", 0)
+    flags = ["--data", scenes, "--run", tmp_path / "run", "--epochs", 0]
+    done = torchrun("-m", "--", "fastcolor.stage1_pretrain_gen", *flags)
     assert done.returncode == 1  # torchrun's own, for any other
     assert done.stderr.count("--epochs must be 1 or more, not 0") == 1
     assert "exitcode  : 2" in done.stderr
+
+
+def test_what_several_processes_reach_is_measured(tmp_path):
+    small = {"size": 64, "bs": "4", "device": "cpu", "precision": "fp32"}
+    bench.main(out=str(tmp_path), processes="1,2", rounds=1, seconds=0.5, **small)
+    result = json.loads((tmp_path / "processes.json").read_text())
+    rows = {(row["stage"], row["processes"]): row for row in result["summary"]}
+    assert [*rows] == [("stage1", 1), ("stage1", 2), ("stage4", 1), ("stage4", 2)]
+    assert all(row["photos_per_s"]["median"] > 0 for row in rows.values())
+    assert rows["stage1", 1]["talking"]["median"] == 0 < rows["stage1", 2]["talking"]["median"] < 1
+    assert rows["stage1", 2]["gradient_mb"] == pytest.approx(20, abs=1)  # 5.0 M parameters of four bytes
+    assert (tmp_path / "processes.md").read_text() == TABLES["processes"](result)
