@@ -90,6 +90,8 @@ def join(device: str) -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0))
     with _answered():
         store, rank, count = next(dist.rendezvous("env://", timeout=ANSWER))
+        # torchrun's store outlives the processes: those that it begins anew must not find where the dead ones were
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=ANSWER)
         patient = dist.new_group(backend="gloo", timeout=PATIENCE)

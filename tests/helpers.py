@@ -221,8 +221,9 @@ def ends(work: Callable[[], object]) -> list[str]:
 
 
 def near(file: Path, other: Path) -> None:
-    """Asserts that two weights files are equal within what rounding grows to in a tiny training."""
+    """Asserts that two weights files are equal but for what Adam makes of rounding: here and there, where a gradient is
+    almost zero, its step has another sign."""
     (one, _), (two, _) = (load_tensors(each, "weights") for each in (file, other))
     assert one.keys() == two.keys()
-    for name, value in one.items():
-        torch.testing.assert_close(value, two[name], rtol=1e-2, atol=1e-3)
+    whole, others = (torch.cat([each[name].double().flatten() for name in one]) for each in (one, two))
+    assert (whole - others).norm() < 3e-3 * whole.norm()

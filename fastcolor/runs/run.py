@@ -81,7 +81,10 @@ class Run:
         """
         about["precision"] = self.machine.precision
         processes.agree({"stage": name, **about})
-        now, several = provenance(self.machine), f", {processes.count()} processes" if processes.count() > 1 else ""
+        bs, count, now = about["bs"], processes.count(), provenance(self.machine)
+        least = count * {"stage2": 0, "stage3": 2}.get(name, 1)  # half of stage 3's batch are fakes
+        if count > 1 and bs < least:
+            raise UserError(f"--bs {bs} leaves processes without a photo: give {least} or more, or start fewer")
         with ExitStack() as held:
 
             def begin() -> bool:
@@ -90,7 +93,8 @@ class Run:
 
             is_needed = self.first(begin)
             if is_needed:
-                print(f"{name} on {self.machine}{several}, batches of {about['bs']}")
+                several = f", {count} processes" if count > 1 else ""
+                print(f"{name} on {self.machine}{several}, batches of {bs}")
             else:
                 print(f"{self.folder.path}: {name} is already finished")
             yield is_needed

@@ -97,6 +97,8 @@ def common_norm(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
         layer.process_group, layer._check_non_zero_input_channels = None, lambda x: None
         return nn.SyncBatchNorm.forward(layer, x)
     mean, var, count = _statistics(x)
+    if count == 1:  # as torch has it
+        raise ValueError("Expected more than 1 value per channel when training")
     if layer.track_running_stats:
         with torch.no_grad():
             layer.num_batches_tracked.add_(1)
