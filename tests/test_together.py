@@ -147,6 +147,19 @@ def test_two_processes_train_all_four_stages_as_one_does(scenes, finished_run, t
         assert found == pytest.approx(wanted, rel=0.02, abs=1e-3)
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_three_processes_teach_a_network_that_listens_what_one_does(scenes, tmp_path):
+    """Its losses are ratios of sums over a batch; points of colour and the light of old prints are drawn for all."""
+    more = {"generator": "hint_unet", "arch": "efficientnet_lite0", "loss": "chroma", "aged": 0.5, "average": 5}
+    work = partial(stage1_pretrain_gen.main, data=str(scenes), pretrained="none", epochs=1, **more, **TINY)
+    found = together(lambda: ends(partial(work, run=str(tmp_path / "run"))), 3)
+    assert len({*map(tuple, found)}) == 1
+    work(run=str(tmp_path / "alone"))
+    assert losses(tmp_path / "run") == [pytest.approx(row, rel=1e-2, abs=1e-3) for row in losses(tmp_path / "alone")]
+    near(tmp_path / "run/stage1_gen.safetensors", tmp_path / "alone/stage1_gen.safetensors")
+
+
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=2, save_every=1, **TINY)
 
 
