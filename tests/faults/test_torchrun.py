@@ -16,7 +16,7 @@ import pytest
 from fastcolor import bench
 from fastcolor.bench.tables import TABLES
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 TINY = ["--size", "32", "--bs", "4", "--device", "cpu", "--precision", "fp32"]
@@ -29,7 +29,7 @@ def torchrun(*arguments, meanwhile: Callable[[psutil.Process], None] | None = No
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launched:
         if meanwhile:
             threading.Thread(target=meanwhile, args=(psutil.Process(launched.pid),), daemon=True).start()
-        out, errors = launched.communicate(timeout=600)
+        out, errors = launched.communicate(timeout=800)
     return subprocess.CompletedProcess(command, launched.returncode, out, errors)
 
 
@@ -58,7 +58,7 @@ def test_two_processes_train_all_stages_and_only_the_first_one_speaks_and_writes
 
 
 def test_a_training_whose_process_is_killed_ends_in_the_bytes_of_one_that_was_not_disturbed(scenes, tmp_path):
-    flags = ["--data", scenes, "--pretrained", "none", "--epochs", 6, "--average", 5, "--save-every", 2, *TINY]
+    flags = ["--data", scenes, "--pretrained", "none", "--epochs", 3, "--average", 5, "--save-every", 2, *TINY]
     whole, killed, pids = tmp_path / "whole", tmp_path / "killed", []
 
     def kill(launcher: psutil.Process) -> None:
