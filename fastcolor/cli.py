@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from fastcolor import processes
 from fastcolor.errors import TrainingFailed, UserError, is_out_of_memory, missing
 
 PACKAGE = Path(__file__).parent
@@ -129,6 +130,7 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
     try:
         options = _parse(parser, sys.argv[1:] if argv is None else argv)
         result = main(**options)
+        processes.leave()
         return result if isinstance(result, int) else 0
     except UserError as error:
         message, code = str(error), 2
@@ -144,6 +146,8 @@ def run_command(main: Callable, argv: list[str] | None = None, prog: str | None 
     except KeyboardInterrupt as stopped:
         message = str(stopped) or "stopped: the same command goes on from here (a stage: with --resume)"
         code = 130
+    if processes.said(message):
+        return code
     start = "\n" if code == 130 and sys.stdout.isatty() else ""  # a progress bar stands in the line
     return _fail(f"{start}{parser.prog}", message, code)
 

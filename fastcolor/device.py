@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from torch import nn
 
+from fastcolor import processes
 from fastcolor.errors import UserError
 from fastcolor.flags import DEVICES, one_of
 
@@ -25,7 +26,8 @@ def choose_device(name: str) -> torch.device:
     Raises UserError for an unknown device, and for one that this machine does not have.
     """
     one_of("device", name, DEVICES)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    can_be_alone = processes.count() == 1  # several can't share mps
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available() and can_be_alone, "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, works in there.items() if works))
     if not there[name]:

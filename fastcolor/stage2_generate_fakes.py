@@ -9,6 +9,7 @@ import sys
 
 from fastcore.meta import delegates
 
+from fastcolor import processes
 from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import batch_size, color_batches
@@ -39,7 +40,7 @@ def main(**options):
             return
         written = write_fakes(run, photos, network, bs)
         print(f"{run.folder.output(STAGE)}: {written:,} written, {len(photos.train) - written:,} skipped")
-        sample_grid(run.folder.sample_grid(STAGE), network, space, dls)
+        processes.by_first(lambda: sample_grid(run.folder.sample_grid(STAGE), network, space, dls))
 
 
 if __name__ == "__main__":

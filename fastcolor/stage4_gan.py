@@ -12,6 +12,7 @@ import torch
 from fastcore.meta import delegates
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import BATCH, batch_size, color_batches
@@ -97,7 +98,7 @@ def main(
         if not is_needed:
             return
         output = run.folder.output(STAGE)
-        rivals = keep_earlier(run)
+        rivals = processes.by_first(lambda: keep_earlier(run))
         step = GANStep(both, f"gen_{loss}")
         learn = gan_learner(dls, generator, critic, step, turns)
         fit(
@@ -116,7 +117,8 @@ def main(
             rank=rank,
             rivals=rivals,
         )
-        best = min([*rivals, *(row for row in run.folder.history() if row["stage"] == STAGE)], key=rank)
+        rows = processes.by_first(run.folder.history)
+        best = min([*rivals, *(row for row in rows if row["stage"] == STAGE)], key=rank)
         if best["epoch"] != "0":  # those that it began from stay as they are
             # drawn scenes are no photos: what a network sees in photos does not tell how lively they should be
             judges = judge.seen and not run.settings.is_sample

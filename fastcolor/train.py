@@ -13,7 +13,7 @@ from types import ModuleType
 
 from fastcore.meta import delegates
 
-from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor import processes, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.cli import run_command
 from fastcolor.colorize.colorizer import predict
 from fastcolor.data.photos import load_photos
@@ -120,9 +120,10 @@ def main(
         stage3_pretrain_critic.main(**third)
         announce("stage4")
         stage4_gan.main(**fourth)
-    show(open_run(**options), [*begins, time.perf_counter()])
+    finished = open_run(**options)
+    finished.first(lambda: show(finished, [*begins, time.perf_counter()]))
     if "ship" in preset_of:
-        ship(open_run(**options), **preset_of["ship"])
+        finished.first(lambda: ship(finished, **preset_of["ship"]))
 
 
 def passes_of(run: Run, hours: float | None, first: dict, third: dict, fourth: dict) -> dict[str, int]:
@@ -149,10 +150,15 @@ def passes_of(run: Run, hours: float | None, first: dict, third: dict, fourth: d
         usual = {name: first[name] for name in ("loss", "epochs", "often")}
         usual |= {"critic_epochs": third["epochs"], "gan_epochs": fourth["epochs"]}
         usual["bs"] = PRESETS["photo"]["stage1"]["bs"] if run.bs in (None, "auto") else run.bs
-        found = passes(run, load_photos(run), network, hours, **usual)
-    with run.folder.held():  # it reads the config again: not before
-        run.folder.config["hours"] = {"hours": hours, "passes": found} if found else None
-        run.folder.save()
+        photos, several = load_photos(run), processes.count()
+        found = processes.by_first(lambda: passes(run, photos, network, hours, **usual, several=several))
+
+    def note() -> None:
+        with run.folder.held():  # it reads the config again: not before
+            run.folder.config["hours"] = {"hours": hours, "passes": found} if found else None
+            run.folder.save()
+
+    run.first(note)
     return found
 
 

@@ -1,7 +1,12 @@
-"""What several test modules need: tiny runs, runs that are killed, and half steps of networks of one number each."""
+"""What several test modules need: tiny runs, runs that are killed, processes that train together, and half steps of
+networks of one number each.
+"""
 
+import multiprocessing
 import os
+import pickle
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -14,9 +19,10 @@ from fastai.torch_core import defaults
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
+from fastcolor import processes, stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrain_critic, stage4_gan
 from fastcolor.data.photos import Photos, load_photos
 from fastcolor.data.prepare import prepare_photos
+from fastcolor.networks.checkpoint import load_tensors
 from fastcolor.recipes.cyclegan import CRITICS, GENERATORS, CycleStep
 from fastcolor.recipes.lab_cgan import LabCGANStep
 from fastcolor.recipes.lab_gan import LabGANStep
@@ -25,6 +31,7 @@ from fastcolor.runs.curves import draw_history
 from fastcolor.runs.run import Run, open_run
 from fastcolor.training import fit
 from fastcolor.training.steps import Networks, Step, recipe_learner
+from fastcolor.training.together import fingerprint
 
 FIRST, LAST = -1000, 1000  # orders of callbacks: before, and behind, all of fastai's and of the package's
 TINY = {"size": 32, "bs": 4, "device": "cpu", "precision": "fp32"}
@@ -180,3 +187,55 @@ def scalars(recipe: str) -> tuple[Step, Networks, list[list[str]]]:
 
 def plain(*color: float, count: int = 1) -> torch.Tensor:
     return torch.tensor(color).view(1, -1, 1, 1).repeat(count, 1, 2, 2)
+
+
+def together(work: Callable[[], object], count: int = 2) -> list:
+    """What `work()` gives in each of `count` processes that train together; an error is given, not raised.
+
+    They are forked, as a launcher would start them: their imports are done already.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(count)}
+
+    def process(rank: int, told) -> None:
+        os.environ.update(place, RANK=str(rank), LOCAL_RANK=str(rank))
+        torch.set_num_threads(1)  # threads that the parent has begun are not there
+        try:
+            processes.join("cpu")
+            found = work()
+            processes.leave()
+        except BaseException as error:  # noqa: BLE001 (told to the test)
+            found = error
+        told.send_bytes(pickle.dumps(found))  # not send: torch would give a handle of this process's memory
+        told.close()
+        os._exit(0)
+
+    context, results = multiprocessing.get_context("fork"), []
+    for rank in range(count):
+        here, there = context.Pipe(duplex=False)
+        one = context.Process(target=process, args=(rank, there), daemon=True)
+        one.start()
+        there.close()
+        results.append((one, here))
+    found = [pickle.loads(here.recv_bytes()) for _, here in results]
+    for one, _ in results:
+        one.join()
+    return found
+
+
+def ends(work: Callable[[], object]) -> list[str]:
+    """The fingerprint of each network that `work` has trained, in this process, at the end of its fit."""
+    found = []
+    with during_fit(At("after_fit", lambda callback: found.append(fingerprint(callback.learn.model)))):
+        work()
+    return found
+
+
+def near(file: Path, other: Path) -> None:
+    """Asserts that two weights files are equal but for what Adam makes of rounding: here and there, where a gradient is
+    almost zero, its step has another sign."""
+    (one, _), (two, _) = (load_tensors(each, "weights") for each in (file, other))
+    assert one.keys() == two.keys()
+    whole, others = (torch.cat([each[name].double().flatten() for name in one]) for each in (one, two))
+    assert (whole - others).norm() < 3e-3 * whole.norm()

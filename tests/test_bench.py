@@ -206,6 +206,7 @@ def test_all_figures_that_are_kept_are_shown():
     ("options", "message"),
     [
         ({"scaling": True, "quality": True}, "can't be used together: give one of them"),
+        ({"processes": "1,two"}, "--processes must be numbers of processes with commas between, not 1,two"),
         ({"rounds": 0}, "--rounds must be 1 or more, not 0"),
         ({"pretrained": "mine"}, "--pretrained mine is unknown: choose none or imagenet"),
         ({"bs": "many"}, "--bs must be a number of photos, or auto, not many"),

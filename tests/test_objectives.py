@@ -9,6 +9,7 @@ import torch
 from helpers import LR, PAIR, loaders, plain, scalars, state, trained
 from torch import nn
 
+from fastcolor import processes
 from fastcolor.networks.classic import PatchGAN, PatchGANConfig, SkipUNet, SkipUNetConfig
 from fastcolor.recipes.lab_gan import LabGANStep
 from fastcolor.recipes.pix2pix import Pix2PixStep
@@ -157,7 +158,7 @@ def test_micro_batches_give_the_gradient_of_one_large_batch(micro):
     images = torch.randn(8, 2, 6, 6)
     step = LabGANStep(micro)
     step.learn = SimpleNamespace()
-    loss = step.accumulate(images, lambda part: bce(network(part), True))
+    loss = step.accumulate(images, processes.share_of(images), lambda part: bce(network(part), True))
     found = [parameter.grad.clone() for parameter in network.parameters()]
     whole = bce(network(images), True)
     expected = torch.autograd.grad(whole, list(network.parameters()))

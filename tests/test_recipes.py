@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import At, during_fit, killed_after, prepared
+from helpers import At, during_fit, ends, killed_after, near, prepared, together
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from skimage.color import rgb2lab
@@ -438,3 +438,18 @@ def test_pix2pix_with_the_resizing_decoder_resumes_and_its_weights_say_so(data, 
     assert (whole / "pix2pix.safetensors").read_bytes() == (killed / "pix2pix.safetensors").read_bytes()
     network, _ = load_network(whole / "pix2pix.safetensors", "generator")
     assert network.config.decoder == "resize"
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", RECIPES)
+def test_two_processes_train_it_as_one_does(name, data, runs, tmp_path):
+    more = {"lab_gan": {"micro": 5}}.get(name, {})  # 3 and 2 of them; its batch norm then has other photos together
+    work = partial(RECIPES[name].main, run=str(tmp_path / "run"), epochs=2, **{**data[name], **more})
+    one, other = together(lambda: ends(work))
+    assert one == other
+    if more:
+        work = partial(work, run=str(tmp_path / "alone"))
+        work()
+    for file in RECIPES[name].OUTPUTS:
+        near(tmp_path / "run" / file, (tmp_path / "alone" if more else runs[name]) / file)

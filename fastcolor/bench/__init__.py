@@ -9,10 +9,11 @@
     fastcolor bench --precisions        # the sample run in fp32 and bf16, three seeds each
     fastcolor bench --inference         # seconds and memory of colouring photos of 1 to 100 megapixels
     fastcolor bench --chroma            # bilinear against guided, on hard edges
+    fastcolor bench --processes 1,2     # photos/s of training by several processes, and what of it is talk
 
 Each writes `NAME.json` (all figures, date, machine, versions) and `NAME.md`, the table that nbs/bench/README.md shows.
 
-- `speed`, `scaling`, `quality` (with transfer), `precisions`, `inference`, `chroma`: a benchmark each
+- `speed`, `scaling`, `quality` (with transfer), `precisions`, `inference`, `chroma`, `processes`: a benchmark each
 - `recipes`: the steps of recipes, against `reference`, the most used public implementation
 - `stock`: fastai's own pipeline, to compare with
 - `workplace`: the photos in the form that each pipeline needs
@@ -40,6 +41,7 @@ def main(
     precisions: bool = False,  # measure what fp32 and bf16 reach on the sample set instead
     inference: bool = False,  # measure seconds and memory of colouring photos of 1 to 100 megapixels instead
     chroma: bool = False,  # measure which way of enlarging colours to full size is better instead
+    processes: str | None = None,  # measure training by so many processes instead, as torchrun begins them: 1,2
     weights: str | None = None,  # a generator's weights for --inference (default: the bundled ones)
     size: int = 128,  # side of the training squares in pixels
     bs: str = "32",  # photos per batch; auto: for speed, fastcolor uses what a GPU can take, and stock 32
@@ -67,8 +69,10 @@ def main(
         "transfer": transfer,
         "precisions": precisions,
         "inference": inference,
+        "chroma": chroma,
+        "processes": processes,
     }
-    asked = [name for name, is_asked in {**kinds, "chroma": chroma}.items() if is_asked]
+    asked = [name for name, is_asked in kinds.items() if is_asked]
     if len(asked) > 1:
         raise UserError(f"--{asked[0]} and --{asked[1]} can't be used together: give one of them")
     try:  # imported here: what only the benchmark needs is an optional extra
@@ -82,7 +86,7 @@ def main(
     name = asked[0] if asked else "speed"
     chosen = {"device": device, "precision": precision, "compile": compile}
     lengths = Lengths(rounds, seconds, 60 * minutes)
-    settings, result = _measured(name, data, weights, size, bs, limit, lengths, arch, pretrained, chosen)
+    settings, result = _measured(name, data, weights, size, bs, limit, lengths, arch, pretrained, chosen, processes)
     tables.write(name, {"machine": measure.machine(choose_device(device)), "settings": settings, **result}, Path(out))
 
 
@@ -96,10 +100,10 @@ class Lengths(NamedTuple):
 
 def _measured(
     name: str, data: str | None, weights: str | None, size: int, bs: int | str | None, limit: int | None,
-    lengths: Lengths, arch: str, pretrained: str, chosen: dict,
+    lengths: Lengths, arch: str, pretrained: str, chosen: dict, counts: str | None,
 ) -> tuple[dict, dict]:  # fmt: skip
     """The settings and the result of the benchmark `name`; `chosen` are device, precision and compile."""
-    from fastcolor.bench import chroma, inference, precisions, quality, recipes, scaling, speed
+    from fastcolor.bench import chroma, inference, precisions, processes, quality, recipes, scaling, speed
     from fastcolor.bench.workplace import workplace
     from fastcolor.data.batches import BATCH
 
@@ -112,6 +116,10 @@ def _measured(
     if name == "scaling":
         settings |= {"bs": BATCH if bs == "auto" else bs, "data": "random bytes"}
         return settings, scaling.scaling(lengths.rounds, lengths.seconds, size, settings["bs"], **chosen)
+    if name == "processes":
+        settings |= {"bs": BATCH if bs == "auto" else bs, "data": "random bytes"}
+        asked = {"size": size, "bs": settings["bs"], **chosen}
+        return settings, processes.several(processes.read_counts(counts), lengths.rounds, lengths.seconds, **asked)
     if name == "precisions":
         settings = {"size": SAMPLE_SIZE, "bs": BATCH, "data": "the drawn sample", "compile": False}
         return settings, precisions.precisions(chosen["device"], pretrained="none", critic_epochs=30)

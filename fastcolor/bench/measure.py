@@ -19,6 +19,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
 
 import fastcolor
+from fastcolor import processes
 from fastcolor.device import synchronize
 from fastcolor.training.order import Order
 
@@ -50,7 +51,8 @@ class Clock(Callback):
             self.spent.append(now - self.mark)
             self.waited.append(self.arrived - self.mark)
         self.mark = now
-        if sum(self.spent) >= self.seconds and len(self.spent) % 2 == 0:  # even: a GAN's turns differ in length
+        is_over = processes.any_of(sum(self.spent) >= self.seconds)
+        if is_over and len(self.spent) % 2 == 0:  # even: a GAN's turns differ in length
             raise CancelFitException()
 
     def before_validate(self):

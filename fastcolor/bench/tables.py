@@ -215,6 +215,18 @@ def recipes_table(result: dict) -> str:
     )
 
 
+def processes_table(result: dict) -> str:
+    """What `fastcolor bench --processes` measured, as Markdown."""
+    rows, alone = [], {}
+    for row in result["summary"]:
+        reached = row["photos_per_s"]["median"]
+        times = f"{reached / alone.setdefault(row['stage'], reached):.2f}"
+        figures = [_range(row["photos_per_s"]), times, _range(row["talking"], "{:.1%}"), f"{row['gradient_mb']:.0f}"]
+        rows.append([STAGES[row["stage"]], f"{row['processes']}", *figures])
+    head = ["", "processes", "photos/s, all together", "times the first", "talk and waiting", "gradients a step, MB"]
+    return f"{_table(head, rows)}\nMedian (least to most). {_about(result)}\n"
+
+
 TABLES = {
     "recipes": recipes_table,
     "speed": speed_table,
@@ -223,6 +235,7 @@ TABLES = {
     "precisions": precisions_table,
     "inference": inference_table,
     "chroma": chroma_table,
+    "processes": processes_table,
     "transfer": transfer_table,
 }
 

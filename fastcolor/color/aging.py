@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastcolor.processes import Share
+
 # How film sees red, green, blue. Orthochromatic film, usual until the 1930s, hardly sees red: lips are dark, blue skies
 # white. Panchromatic film is close to luminance. (Mixed without undoing sRGB's curve: the tone curve that follows is
 # arbitrary anyway.) The rounded weights of Rec. 709 rather than the six digits of `lab.RGB_TO_XYZ`: film needs no more,
@@ -17,13 +19,14 @@ PANCHROMATIC = (0.2126, 0.7152, 0.0722)
 DUST = 8  # specks on a photo that has any
 
 
-def age(rgb: Tensor, seed: int) -> Tensor:
+def age(rgb: Tensor, seed: int, share: Share | None = None) -> Tensor:
     """Photos `(N, 3, H, W)`, sRGB uint8, as old grey prints: `(N, 1, H, W)` uint8, each aged differently.
 
     In this order: film's sensitivity to colours, blur, vignette and uneven fading, tone curve, grain, scratches and
-    dust. Lengths are in pixels, for photos of 100 to 300 px. On one device the same seed ages the same photos alike.
+    dust. Lengths are in pixels, for photos of 100 to 300 px. On one device the same seed ages the same photos alike,
+    also where `rgb` is only a `share` of them.
     """
-    draw = _Draw(len(rgb), rgb.device, seed)
+    draw = _Draw(len(rgb), rgb.device, seed, share)
     light = _film(rgb / 255, draw)
     light = _blur(light, draw)
     light = _shade(light, draw)
@@ -36,16 +39,18 @@ def age(rgb: Tensor, seed: int) -> Tensor:
 class _Draw:
     """Seeded random numbers, one per photo or of a shape."""
 
-    def __init__(self, count: int, device: torch.device, seed: int):
-        self.count, self.device = count, device
+    def __init__(self, count: int, device: torch.device, seed: int, share: Share | None):
+        self.count, self.own = (share.count, list(share.rows)) if share else (count, slice(None))
+        self.device = device
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def noise(self, *shape: int) -> Tensor:
-        return torch.randn(self.count, *shape, generator=self.generator, device=self.device)
+        return torch.randn(self.count, *shape, generator=self.generator, device=self.device)[self.own]
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         shape = shape or (1, 1, 1)
-        return low + (high - low) * torch.rand(self.count, *shape, generator=self.generator, device=self.device)
+        drawn = torch.rand(self.count, *shape, generator=self.generator, device=self.device)[self.own]
+        return low + (high - low) * drawn
 
     def some(self, share: float) -> Tensor:
         """1 for this share of the photos, 0 for the others."""

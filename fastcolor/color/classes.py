@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.color import ab_grid
 from fastcolor.color.cie import AB_RANGE
 
@@ -64,7 +65,7 @@ def cross_entropy(logits: Tensor, ab: Tensor, weights: Tensor) -> Tensor:
     classes, shares = encode(ab)
     of_pixel = weights[classes[:, 0]]
     own = F.log_softmax(logits.float(), dim=1).gather(1, classes)
-    return -(of_pixel * (shares * own).sum(dim=1)).sum() / of_pixel.sum()
+    return processes.ratio(-(of_pixel * (shares * own).sum(dim=1)).sum(), of_pixel.sum())
 
 
 def likely(logits: Tensor, weights: Tensor) -> Tensor:

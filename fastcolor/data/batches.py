@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 
+from fastcolor import processes
 from fastcolor.color.aging import age
 from fastcolor.data.cache import Squares, on_device, take
 from fastcolor.data.photos import Photos
@@ -38,7 +40,6 @@ class Crops:
     def __getitem__(self, part: slice) -> "Crops":
         arrays = (each[part] for each in (self.rows, self.top, self.left, self.flip, self.aged))
         return Crops(*arrays, self.seed + (part.start or 0))
-
 
 Pictures = list[list[tuple[str, Tensor]]]
 """For each photo of a batch, the pictures that show it: a title, and sRGB `(3, H, W)`, 0..1."""
@@ -92,8 +93,8 @@ class PhotoBatches(Showable):
     `(bs, 4, size, size)` uint8 per array, on `device`. Validation takes the centre crops, in order.
 
     In training, a share `aged` of the photos gets the light of an old print (see `aging`) instead of its own grey. At
-    last `vary(x, y, seed)` may change a batch. An epoch has at most `most` batches. `start` sets the epoch: everything
-    random follows from it, `seed` and `order`. For `pictures`, see Showable.
+    last `vary(x, y, seed, share)` may change a batch. An epoch has at most `most` batches. `start` sets the epoch:
+    everything random follows from it, `seed` and `order`. For `pictures`, see Showable.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class PhotoBatches(Showable):
         seed: int,
         train: bool,
         aged: float = 0.0,
-        vary: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
+        vary: Callable[[Tensor, Tensor, int, processes.Share | None], tuple[Tensor, Tensor]] | None = None,
         most: int | None = None,
         order: int = 0,
     ):
@@ -128,11 +129,23 @@ class PhotoBatches(Showable):
             return whole + (rest > 0)
         return min(whole, self.most or whole)  # no rest: batch norm can't work with a last batch of one photo
 
+    @property
+    def share(self) -> processes.Share:
+        """This process's share of a training batch, which has an image of each array."""
+        own = processes.share_of_batch(self.bs).rows
+        rows = tuple(i * self.bs + row for i in range(len(self.arrays)) for row in own)
+        return processes.Share(len(self.arrays) * self.bs, rows)
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        crops = self._crops()
+        """The batches; with several processes this one's share of each, in validation every so many whole ones."""
+        crops, share = self._crops(), None
         parts = [crops[i * self.bs : (i + 1) * self.bs] for i in range(self.begin, len(self))]
-        for part, squares in in_order(self._fetch, parts):
-            yield self._cut(part, squares)
+        if self.train and processes.count() > 1:
+            share = processes.share_of_batch(self.bs)
+        elif not self.train:
+            parts = parts[processes.own_rows()]
+        for part, squares in in_order(partial(self._fetch, share=share), parts):
+            yield self._cut(part, squares, share)
 
     def first(self, count: int) -> tuple[Tensor, Tensor]:
         """A batch of the first `count` rows, or of all if there are fewer."""
@@ -157,19 +170,24 @@ class PhotoBatches(Showable):
         rows, flip, aged = rng.permutation(self.rows), rng.random(count) < 0.5, rng.random(count) < self.aged
         return Crops(rows, top, left, flip, aged, int(rng.integers(2**62)))
 
-    def _fetch(self, crops: Crops) -> tuple[Crops, list[Tensor]]:
-        return crops, [take(array, crops.rows, self.device) for array in self.arrays]
+    def _fetch(self, crops: Crops, share: processes.Share | None = None) -> tuple[Crops, list[Tensor]]:
+        rows = crops.rows if share is None else crops.rows[list(share.rows)]
+        return crops, [take(array, rows, self.device) for array in self.arrays]
 
-    def _cut(self, crops: Crops, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
-        top, left, flip = (on_device(each, self.device) for each in (crops.top, crops.left, crops.flip))
+    def _cut(self, crops: Crops, squares: list[Tensor], share: processes.Share | None = None) -> tuple[Tensor, Tensor]:
+        """A batch of the photos of `crops`, or of those among them that are this process's `share`."""
+        own = slice(None) if share is None else list(share.rows)
+        top, left, flip = (on_device(each[own], self.device) for each in (crops.top, crops.left, crops.flip))
         pieces = [cut(each, top, left, flip, self.size) for each in squares]
-        if crops.aged.any():
-            chosen = on_device(np.flatnonzero(crops.aged), self.device)
-            light = age(pieces[0][chosen, 1:], crops.seed)
+        aged = np.flatnonzero(crops.aged)
+        if len(aged):
+            chosen = on_device(np.flatnonzero(crops.aged[own]), self.device)
+            its = share and processes.Share(len(aged), tuple(np.flatnonzero(np.isin(aged, share.rows))))
+            light = age(pieces[0][chosen, 1:], crops.seed, its)
             for piece in pieces:
                 piece[chosen, :1] = light
         batch = self.make_batch(*pieces)
-        return self.vary(*batch, crops.seed) if self.vary else batch
+        return self.vary(*batch, crops.seed, share) if self.vary else batch
 
 
 def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> Tensor:
@@ -177,6 +195,8 @@ def cut(squares: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: int) -> 
 
     `top` and `left`, `(n,)` in pixels, say where each one begins; those with `flip`, `(n,)` bool, are mirrored.
     """
+    if not len(squares):  # a process that has no share of a batch
+        return squares.new_zeros(0, squares.shape[-1], size, size)
     along = torch.arange(size, device=squares.device)
     rows = top[:, None] + along
     columns = left[:, None] + torch.where(flip[:, None], size - 1 - along, along)
@@ -208,10 +228,10 @@ def color_batches(
         grey, rgb = crops.split([1, 3], dim=1)
         return space.inputs(grey), space.image(grey, rgb)
 
-    def vary(x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def vary(x: Tensor, y: Tensor, seed: int, share: processes.Share | None) -> tuple[Tensor, Tensor]:
         if saturation != 1:
             y = space.saturated(y, saturation)
-        return (torch.cat([x, sample_points(y[:, 1:], seed)], dim=1) if points else x), y
+        return (torch.cat([x, sample_points(y[:, 1:], seed, share)], dim=1) if points else x), y
 
     def pictures(x: Tensor, real: Tensor, fake: Tensor | None = None) -> Pictures:
         x = x[:, :3]  # without the mask: points are seen in their colours
@@ -276,6 +296,11 @@ class Unpaired(Showable):
 
     def __len__(self) -> int:
         return min(map(len, self.both))
+
+    @property
+    def share(self) -> processes.Share:
+        """See PhotoBatches; x and y have the same."""
+        return self.both[0].share
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for (_, first), (_, second) in zip(*self.both, strict=False):
@@ -347,7 +372,10 @@ def batch_size(run: Run, stage: str, photos: Photos, channels: int, *networks: n
     if run.bs == "auto" and begun and run.resume:
         return begun["bs"]
     if run.bs == "auto" and run.machine.device.type == "cuda":
-        return largest_batch(
-            networks, channels, run.settings.size, run.machine, usual, len(photos.train) // FEWEST_STEPS
+        several, most = processes.count(), len(photos.train) // FEWEST_STEPS
+        least, most = -(-usual // several), most // several
+        of_one = processes.by_first(
+            lambda: largest_batch(networks, channels, run.settings.size, run.machine, least, most)
         )
+        return several * of_one
     return usual

@@ -83,10 +83,12 @@ def cached(
     # shape and stamps are in the name, so that another run's array can't be taken for this one
     array = folder / f"{hashlib.sha256(json.dumps([shape, stamps]).encode()).hexdigest()[:16]}.npy"
     try:
-        with alone(folder):
-            held = _read_cache(array)
-            if not held:
-                _write_cache(array, photos, names, decode, shape)
+        held = _read_cache(array)
+        if not held:
+            with alone(folder):
+                held = _read_cache(array)
+                if not held:
+                    _write_cache(array, photos, names, decode, shape)
     except OSError as error:
         raise UserError(
             f"the cache {array} ({_size(shape)}) can't be written ({error.strerror}): "

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fastcolor import processes
 from fastcolor.data.batches import BATCH
 from fastcolor.data.cache import CHANNELS, OnDemand, Squares, cached, resident, take
 from fastcolor.data.photos import Photos, file_stamp
@@ -32,16 +33,21 @@ def fake_files(run: Run, photos: Photos) -> dict[int, Path]:
 
 
 def write_fakes(run: Run, photos: Photos, generator: nn.Module, bs: int) -> int:
-    """Paint the fakes of the training photos that are not there yet, `bs` at once, as PNG; how many were written."""
+    """Paint the fakes of the training photos that are not there yet, `bs` at once, as PNG; how many were written.
+
+    Several processes divide them.
+    """
     files = fake_files(run, photos)
-    missing = {row for row, file in files.items() if not file.exists()}
+    missing = processes.by_first(lambda: {row for row, file in files.items() if not file.exists()})
     parts = [photos.train[i : i + bs] for i in range(0, len(photos.train), bs)]
     # whole batches, always the same: the last digits depend on how many photos a network sees at once
-    for rows in progress_bar([rows for rows in parts if missing.intersection(rows)]):
+    parts = [rows for rows in parts if missing.intersection(rows)]
+    for rows in progress_bar(parts[processes.own_rows()]):
         fakes = paint(run, generator, take(photos.squares, rows, run.machine.device))
         made = [(fake, files[row]) for fake, row in zip(fakes, rows, strict=True) if row in missing]
         for _ in in_threads(lambda pair: save_photo(Image.fromarray(pair[0]), pair[1]), made):
             pass
+    processes.wait()
     return len(missing)
 
 
@@ -73,6 +79,11 @@ def load_fakes(run: Run, photos: Photos, generator: nn.Module, at_once: int = BA
     held_out = [run.photos / photos.names[row] for row in photos.valid]
     made_of = [run.folder.output("stage1"), *held_out, *files.values()]
     stamps = [run.machine.precision, at_once, [file_stamp(file) for file in made_of]]
-    with run.folder.held():
-        fakes, _ = cached(run.folder.cache, run.folder.output("stage2"), photos.names, stamps, decode, side)
-    return resident(fakes, run.machine.device)
+
+    def from_cache() -> Squares:
+        with run.held():
+            return cached(run.folder.cache, run.folder.output("stage2"), photos.names, stamps, decode, side)[0]
+
+    if processes.count() > 1:
+        processes.by_first(lambda: len(from_cache()))  # the others find it made
+    return resident(from_cache(), run.machine.device)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from fastcolor import processes
 from fastcolor.color.grey import grey_photo
 from fastcolor.data.cache import OnDemand, Squares, cache_of, cached, open_cache, resident, unreadable_rows
 from fastcolor.data.split import COLORLESS, UNREADABLE, read_split
@@ -45,6 +46,7 @@ def load_photos(run: Run) -> Photos:
     parts = {part: np.array([rows[n] for n, p in split.items() if p == part]) for part in ("train", "valid")}
     # shuffled: the first few by name, which samples show, would all be of one kind
     np.random.default_rng(run.settings.seed).shuffle(parts["valid"])
+    processes.wait()  # for those on other machines, which decode the photos for themselves
     return Photos(resident(squares, run.machine.device), names, **parts)
 
 

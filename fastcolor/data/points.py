@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastcolor.data.cache import on_device
+from fastcolor.processes import Share
 
 STOP = 1 / 8  # after each point, how likely it is the last one: the number of points is geometric
 PATCHES = range(1, 10)  # sides of the points in pixels, in a crop of PATCH_SIDE pixels
@@ -19,15 +20,17 @@ SILENT = 1 / 3  # of the batches have no points: without any, colours must be as
 TOLD_ALL = 0.01  # of the other photos have all of their colours as points
 
 
-def sample_points(ab: Tensor, seed: int) -> Tensor:
+def sample_points(ab: Tensor, seed: int, share: Share | None = None) -> Tensor:
     """Planes of points a, b, mask `(N, 3, H, W)` out of the real a and b `(N, 2, H, W)` of a batch, in their units.
 
-    A point is a square of its pixels' mean colour; elsewhere, all three are 0. The same seed gives the same points.
+    A point is a square of its pixels' mean colour; elsewhere, all three are 0. The same seed gives the same points,
+    also where `ab` is only a `share` of the batch.
     """
-    count, _, height, width = ab.shape
+    _, _, height, width = ab.shape
+    count = share.count if share else len(ab)
     rng = np.random.default_rng([seed, 1])
     if rng.random() < SILENT:
-        return ab.new_zeros(count, 3, height, width)
+        return ab.new_zeros(len(ab), 3, height, width)
     told_all = rng.random(count) < TOLD_ALL
     photo = np.repeat(np.arange(count), np.where(told_all, 0, rng.geometric(STOP, count) - 1))
     side = rng.choice(PATCHES, len(photo)) * min(height, width) / PATCH_SIDE
@@ -35,6 +38,11 @@ def sample_points(ab: Tensor, seed: int) -> Tensor:
     top, left = (_places(rng, length - side) for length in (height, width))
 
     points = np.stack([photo, top, left, side])
+    if share:
+        own = np.full(count, -1)
+        own[list(share.rows)] = range(len(ab))
+        points[0], told_all, count = own[photo], told_all[list(share.rows)], len(ab)
+        points = points[:, points[0] >= 0]
     ids = np.zeros((count, height, width), np.int32)  # of the point at each pixel, from 1: later ones cover earlier
     for i, (n, y, x, s) in enumerate(points.T.tolist(), 1):
         ids[n, y : y + s, x : x + s] = i

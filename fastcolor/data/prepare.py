@@ -35,6 +35,10 @@ def prepare_photos(run: Run, needs_color: bool = True) -> None:
     With `needs_color`, grey and toned photos are left out: nothing can be learned from them. What other settings have
     left is deleted first. Raises UserError if there are too few photos; of a run that could not begin, nothing is left.
     """
+    run.first(lambda: _prepare(run, needs_color))
+
+
+def _prepare(run: Run, needs_color: bool) -> None:
     folder = run.folder
     if folder.path.resolve().is_relative_to(run.photos.resolve()):
         raise UserError(f"the run folder {folder.path} lies in the photo folder {run.photos}: give another --run")

@@ -18,6 +18,7 @@ from fastai.callback.schedule import ParamScheduler, SchedLin, SchedNo, combine_
 from fastcore.meta import delegates
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.cli import run_command
 from fastcolor.color.metrics import colorfulness
 from fastcolor.color.spaces import SPACES
@@ -76,7 +77,7 @@ class CycleStep(Step):
 
     def after_batch(self):
         if self.training and self.steps in SHEETS:
-            self.show(self.steps)
+            processes.by_first(lambda: self.show(self.steps))
 
     def resume_state(self) -> dict[str, Tensor]:
         """What a resumed epoch needs: the pools' images."""

@@ -13,6 +13,7 @@ import torch
 from fastcore.meta import delegates
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.cli import run_command
 from fastcolor.color.spaces import SPACES
 from fastcolor.data.batches import color_batches
@@ -43,23 +44,26 @@ class LabGANStep(Step):
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """A step on x, light `(N, 1, H, W)`, and y, images `(N, 3, H, W)`, in lab_unit."""
-        half = len(x) // 2
+        batch = processes.share_of(x)
+        first, second = batch.part(0, batch.count // 2), batch.part(batch.count // 2, batch.count)
+        half = len(first.rows)
         with self.turn("critic"):
-            real_loss = self.accumulate(y[:half], lambda real: bce(self.critic(real), True))
+            real_loss = self.accumulate(y[:half], first, lambda real: bce(self.critic(real), True))
         with self.turn("critic"):
-            fake_loss = self.accumulate(x[half:], lambda light: bce(self.critic(self.fakes(light)), False))
+            fake_loss = self.accumulate(x[half:], second, lambda light: bce(self.critic(self.fakes(light)), False))
         with self.turn("generator"):
-            generator_loss = self.accumulate(x, lambda light: bce(self.critic(self.generator(light)), True))
+            generator_loss = self.accumulate(x, batch, lambda light: bce(self.critic(self.generator(light)), True))
         return {"gen_adversarial": generator_loss, "critic_loss": (real_loss + fake_loss) / 2}
 
-    def accumulate(self, images: Tensor, loss) -> Tensor:
+    def accumulate(self, images: Tensor, share: processes.Share, loss) -> Tensor:
         """The mean `loss` of all images, a scalar. Gradients are added up part by part, to save memory."""
-        total = images.new_zeros(())
-        for part in images.split(self.micro):
-            share = loss(part) * (len(part) / len(images))
-            self.backward(share)
-            total += share.detach()
-        return total
+        total, shares = images.new_zeros(()), share.split(self.micro)
+        for its, part in zip(shares, images.split([len(its.rows) for its in shares]), strict=True):
+            with processes.sharing(its):
+                summand = loss(part) * (its.count / share.count)
+                self.backward(summand)
+                total += processes.weighted(summand.detach())
+        return processes.summed(total)
 
     @torch.no_grad()
     def fakes(self, light: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import fastcolor
+from fastcolor import processes
 from fastcolor.device import Machine
 
 LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pillow")
@@ -25,21 +26,27 @@ def provenance(machine: Machine) -> dict:
         "command": shlex.join(sys.argv),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": git_revision(),
-        "fastcolor": fastcolor.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
+        **versions(),
         "device": device.type,
         "compiled": machine.compile,
         "processor": torch.cuda.get_device_name(device)
         if on_gpu
         else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "threads": torch.get_num_threads(),
+        **({"processes": processes.count()} if processes.count() > 1 else {}),
     }
+
+
+def versions() -> dict[str, str]:
+    """Those of fastcolor, Python, and of LIBRARIES."""
+    own = {"fastcolor": fastcolor.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in LIBRARIES}
 
 
 def differences(before: dict, now: dict) -> str:
     """What has changed since a training began: "torch 2.14.0 -> 2.15.0"; empty if it will give the same weights."""
     harmless = ("command", "date", "python")
+    before, now = ({"processes": 1, **made} for made in (before, now))
     changed = [name for name in now if name not in harmless and before.get(name) != now[name]]
     return ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in changed)
 

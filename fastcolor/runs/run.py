@@ -1,17 +1,21 @@
 """An opened run: its folder, its settings, the machine it runs on, and the other flags of one command."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from fastcolor import processes
 from fastcolor.device import Machine
 from fastcolor.errors import UserError
 from fastcolor.flags import at_least, read_batch_size
 from fastcolor.runs.folder import STAGES, RunFolder
-from fastcolor.runs.provenance import differences, provenance
+from fastcolor.runs.provenance import differences, provenance, versions
 from fastcolor.runs.settings import Settings, given_settings
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -56,6 +60,17 @@ class Run:
             raise UserError(f"{stage} was stopped before its end: finish it with `{command} --resume` first")
         return folder.output(stage)
 
+    def first(self, do: Callable[[], T]) -> T:
+        """What `do()`, which writes into the folder, gives in the first process (see `by_first`); config too."""
+        given, self.folder.config = processes.by_first(lambda: (do(), self.folder.config))
+        return given
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """`RunFolder.held`, by the first process for all of them."""
+        with self.folder.held() if processes.is_first() else nullcontext():
+            yield
+
     @contextmanager
     def stage(self, name: str, **about) -> Iterator[bool]:
         """Hold the folder while a stage or recipe works, and note in config.json its settings `about` and its end.
@@ -64,19 +79,34 @@ class Run:
         what it and later stages had left. Raises UserError if the stage was begun before and is neither resumed nor
         forced, if it is resumed with other settings, or if another process is using the folder.
         """
-        with self.folder.held():
-            is_needed = self._begin(name, about | {"precision": self.machine.precision})
+        about["precision"] = self.machine.precision
+        processes.agree({"stage": name, **about})
+        bs, count, now = about["bs"], processes.count(), provenance(self.machine)
+        least = count * {"stage2": 0, "stage3": 2}.get(name, 1)  # half of stage 3's batch are fakes
+        if count > 1 and bs < least:
+            raise UserError(f"--bs {bs} leaves processes without a photo: give {least} or more, or start fewer")
+        with ExitStack() as held:
+
+            def begin() -> bool:
+                held.enter_context(self.folder.held())
+                return self._begin(name, about, now)
+
+            is_needed = self.first(begin)
             if is_needed:
-                print(f"{name} on {self.machine}, batches of {about['bs']}")
+                several = f", {count} processes" if count > 1 else ""
+                print(f"{name} on {self.machine}{several}, batches of {bs}")
             else:
                 print(f"{self.folder.path}: {name} is already finished")
             yield is_needed
-            self.folder.config["stages"][name]["finished"] = True
-            self.folder.save()
-            self.folder.forget_states(name, but_last=True)  # the last one is for more epochs
+            self.first(lambda: self._end(name))
 
-    def _begin(self, stage: str, about: dict) -> bool:
-        folder, now = self.folder, provenance(self.machine)
+    def _end(self, stage: str) -> None:
+        self.folder.config["stages"][stage]["finished"] = True
+        self.folder.save()
+        self.folder.forget_states(stage, but_last=True)  # the last one is for more epochs
+
+    def _begin(self, stage: str, about: dict, now: dict) -> bool:
+        folder = self.folder
         begun = folder.config["stages"].get(stage)
         if begun and self.resume:
             changed = [name for name, value in about.items() if begun.get(name) != value]
@@ -143,6 +173,7 @@ def open_run(
     """
     if resume and force:
         raise UserError("--resume and --force can't be used together: --resume goes on, --force begins anew")
+    processes.join(device)
     bs = read_batch_size(bs)
     at_least(1, save_every=save_every)
     given = given_settings(data, grey, pairs, size, limit, folders, test, seed)
@@ -160,6 +191,9 @@ def open_run(
             f"{folder.path} holds a run with --{name} {getattr(held, name) or 'not given'}, not {value}: "
             "give another --run, or --force to begin anew"
         )
+    same = {"--run": str(folder.path), "--bs": bs, "--save-every": save_every, "--resume": resume, "--force": force}
+    kind = {"device": machine.device.type, "precision": machine.precision}
+    processes.agree(versions() | {f"--{name}": value for name, value in asdict(settings).items()} | same | kind)
     return Run(folder, settings, machine, bs, save_every, None if no_cache else cache_folder(), resume, force)
 
 

@@ -5,6 +5,7 @@
 - `resume`: save the state, and go on from it
 - `stop`: Ctrl-C, and a loss that is not a number
 - `precision`: bf16, and what happens when memory is too small
+- `together`: one step by several processes; batch norm and dropout of whole batches
 - `average`: a running average of the weights
 - `optimizer`: Adam, fused
 - `order`: in which order the callbacks run

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.flags import one_of
 
 
@@ -45,7 +46,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
     Gulrajani et al. 2017, algorithm 1, lines 4 to 7, without the factor 10. An image's score is its patches' mean.
     """
-    share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
+    count = processes.share_of(real).count
+    share = processes.own(torch.rand(count, *[1] * (real.dim() - 1), device=real.device))
     between = (share * real + (1 - share) * fake).detach().requires_grad_(True)
     (slope,) = torch.autograd.grad(critic(between).float().mean(dim=1).sum(), between, create_graph=True)
     return (slope.flatten(1).norm(dim=1) - 1).square().mean()

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.color.lab import rgb_to_lab
 from fastcolor.color.metrics import ciede2000
 from fastcolor.errors import UserError
@@ -74,4 +75,4 @@ def enliven(weights: Path, row: dict[str, str], judged: Callable[[float], dict[s
     else:
         factor = ENLIVENED * float(row["colorfulness_real"]) / max(float(row["colorfulness"]), 1e-6)
         factor = min(max(factor, FACTORS[0]), FACTORS[-1])
-    save_vivid(weights, factor)
+    processes.by_first(lambda: save_vivid(weights, factor))

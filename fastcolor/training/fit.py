@@ -10,6 +10,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
 from torch import Tensor, nn
 
+from fastcolor import processes
 from fastcolor.errors import TrainingFailed
 from fastcolor.files import shows_progress
 from fastcolor.runs.curves import draw_history
@@ -19,6 +20,7 @@ from fastcolor.training.history import History
 from fastcolor.training.precision import Precision, go_in_memory
 from fastcolor.training.resume import Resumable
 from fastcolor.training.stop import StopOnCtrlC, StopOnNaN
+from fastcolor.training.together import Together, common_layers
 
 
 def fit(
@@ -53,26 +55,28 @@ def fit(
     precision, stop, check, resumable = Precision(run), StopOnCtrlC(), StopOnNaN(), Resumable(run, stage, save_every)
     history = History(run, stage, losses, metrics, save, sample, save_every, sample_every, rank, rivals)
     averaged = Averaged(*average) if average and average[1] else None
-    shared = [precision, resumable, history, stop, check, *filter(None, [averaged])]
+    together = Together() if processes.count() > 1 else None
+    shared = [precision, resumable, history, stop, check, *filter(None, [averaged, together])]
     if not shows_progress():
         learn.remove_cb(ProgressCallback)
     with stop.listening():
         try:
-            with learn.added_cbs(shared), learn.no_logging():
+            with common_layers(learn.model), learn.added_cbs(shared), learn.no_logging():
                 go_in_memory(go, learn, precision, resumable)
         finally:
-            precision.contexts.close()  # an interrupted batch leaves it open
-        draw_history(run.folder)
+            for left in filter(None, [precision, together]):
+                left.contexts.close()  # an interrupted batch leaves it open
+        processes.by_first(lambda: draw_history(run.folder))
         if check.failed:
             raise TrainingFailed(
                 f"{check.failed}: begin {stage} anew with --force and a lower --lr (what earlier epochs saved is kept)"
             )
-        if stop.asked:
+        if processes.any_of(stop.asked):
             # else the file has the best weights, or all epochs were finished before: the weights are in the file alone
             if rank is None and not resumable.state:
                 if averaged:
                     averaged.swap()
-                save()
+                processes.by_first(save)
             raise KeyboardInterrupt(
                 f"{stage} stopped; its weights are in {run.folder.output(stage)}, and --resume goes on from here"
             )

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastcolor import processes
 from fastcolor.color.classes import cross_entropy, frequencies, rebalanced
 from fastcolor.color.lab import rgb_to_lab
 from fastcolor.color.spaces import AB_SPREAD
@@ -46,7 +47,8 @@ class HeadsLoss:
             error = F.smooth_l1_loss(fake[:, 1:].float(), ab, reduction="none").mean(dim=1, keepdim=True)
             of_photo = (error * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp(min=1)
             # photo by photo: one that is told all of its colours must not drown those with a few points
-            self.parts["train_points"] = of_photo.sum() / mask.amax(dim=(1, 2, 3)).sum().clamp(min=1)
+            told_any = mask.amax(dim=(1, 2, 3)).sum()
+            self.parts["train_points"] = processes.ratio(of_photo.sum(), told_any, least=1)
             loss = loss + POINT_WEIGHT * self.parts["train_points"]
         return loss
 

@@ -3,11 +3,13 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
 
 import torch
 from fastai.callback.core import Callback
 from torch import Tensor, nn
 
+from fastcolor import processes
 from fastcolor.color.metrics import colorfulness, hue_diversity, mean_hue, psnr
 from fastcolor.device import peak_memory
 from fastcolor.runs.curves import draw_history
@@ -39,34 +41,52 @@ class History(Callback):
         self.has_head, self.drawn, self.took = False, time.perf_counter(), []
 
     def before_train(self):
-        self.named, self.losses, self.batches, self.begin = defaultdict(list), set(), 0, time.perf_counter()
+        self.losses, self.measured, self.batches = defaultdict(list), defaultdict(list), 0
+        # those of this process's share of each batch, until `put_together`
+        self.own = self.losses if processes.count() == 1 else defaultdict(list)
+        self.begin = time.perf_counter()
 
     def resume_state(self) -> dict:
         """What a resumed epoch needs: its losses so far, and the seconds they took."""
         if not self.training:
             return {}
+        self.put_together()
         # numbered, because a file sorts its tensors, and a row's columns have to stay in this order
-        losses = {f"{i:03} {name}": torch.stack(values) for i, (name, values) in enumerate(self.named.items())}
+        losses = {f"{i:03} {name}": torch.stack(values) for i, (name, values) in enumerate(self.losses.items())}
         return {**losses, "batches": self.batches, "seconds": time.perf_counter() - self.begin}
 
     def load_resume_state(self, state: dict) -> None:
         """Put back what `resume_state` gave."""
         if state:
             self.batches, self.begin = state.pop("batches"), time.perf_counter() - state.pop("seconds")
-            self.named |= {name.partition(" ")[2]: list(values) for name, values in sorted(state.items())}
+            self.losses |= {name.partition(" ")[2]: list(values) for name, values in sorted(state.items())}
 
     def after_loss(self):  # not after_batch: by then a GAN's switcher may have given the turn to the other network
-        for name, value in (self.losses_of if self.training else self.metrics_of)(self.learn).items():
-            self.named[name].append(value.detach().float())
-        if self.training:
-            self.losses, self.batches = {*self.named}, self.batches + 1
+        if not self.training:
+            for name, value in self.metrics_of(self.learn).items():
+                self.measured[name].append(value.detach().float())
+            return
+        for name, value in self.losses_of(self.learn).items():
+            self.own[name].append(processes.weighted(value.detach().float()))
+        self.batches += 1
+
+    def put_together(self) -> None:
+        """Add up the losses of all processes' shares."""
+        if self.own is not self.losses:
+            for name, values in self.own.items():
+                self.losses[name] += processes.summed(torch.stack(values)).unbind()
+            self.own.clear()
 
     def after_train(self):
+        self.put_together()
         self.photos_per_s = self.batches * self.dls.train.bs / (time.perf_counter() - self.begin)
 
     def after_validate(self):
+        named = {**self.losses, **by_batch(self.measured)}
+        if not processes.is_first():
+            return
         row = {"stage": self.stage, "epoch": str(self.epoch + 1)}
-        row |= {name: summary(name, values) for name, values in self.named.items()}
+        row |= {name: summary(name, values) for name, values in named.items()}
         row |= {"photos_per_s": f"{self.photos_per_s:.1f}", "seconds": f"{time.perf_counter() - self.begin:.1f}"}
         row |= {"peak_mb": peak_memory(self.device_used), "warning": "; ".join(warnings(row))}
         rows = self.folder.history()
@@ -77,7 +97,7 @@ class History(Callback):
         self.took.append(float(row["seconds"]))
         if is_due(self.learn, self.sample_every):
             self.write_sample(self.folder.sample_grid(self.stage, f"_epoch{self.epoch + 1:03d}"))
-            shown = {name: value for name, value in row.items() if name in SHOWN | self.losses}
+            shown = {name: value for name, value in row.items() if name in SHOWN | {*self.losses}}
             shown |= {"kept": "yes" if is_best else "no"} if self.rank else {}
             left = time_left(self.stage, sum(self.took) / len(self.took), self.learn.n_epoch - self.epoch - 1)
             self._show({**shown, "left": left}, row["warning"])
@@ -104,6 +124,16 @@ class History(Callback):
         self.has_head = True
 
 
+def by_batch(named: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+    """What each process has of its own validation batches, in the order of all batches, in all processes."""
+    if processes.count() == 1:
+        return named
+    of_all = processes.gathered({name: [value.cpu() for value in values] for name, values in named.items()})
+    names = dict.fromkeys(name for its in of_all for name in its)  # who has no batch has no names
+    in_turn = {name: chain(*zip_longest(*(its.get(name, []) for its in of_all))) for name in names}
+    return {name: [value for value in values if value is not None] for name, values in in_turn.items()}
+
+
 def summary(name: str, values: list[Tensor]) -> str:
     """One cell of the history: the mean of `values`, without nan; of hues, `(n, 2)` each, the circular variance; of
     features of fakes and photos, `(n, 2, D)` each, their Frechet distance.
@@ -124,15 +154,15 @@ def held_out_row(run: Run, network: nn.Module, valid, metrics: Callable) -> dict
         for x, y in valid:
             for name, value in metrics(network(x).float(), y).items():
                 named[name].append(value.float())
-    return {name: summary(name, values) for name, values in named.items()}
+    return {name: summary(name, values) for name, values in by_batch(named).items()}
 
 
 def write_row_before(run: Run, stage: str, network: nn.Module, valid, metrics: Callable) -> None:
     """Write the row of a network before its training, as epoch 0: see `held_out_row`."""
-    rows = run.folder.history()
+    rows = processes.by_first(run.folder.history)
     if not any(row["stage"] == stage for row in rows):  # a resumed stage has it
-        before = held_out_row(run, network, valid, metrics)
-        run.folder.write_history([*rows, {"stage": stage, "epoch": "0", **before}])
+        before = {"stage": stage, "epoch": "0", **held_out_row(run, network, valid, metrics)}
+        processes.by_first(lambda: run.folder.write_history([*rows, before]))
 
 
 def image_metrics(fake: Tensor, real: Tensor, space, judge: Callable | None = None) -> dict[str, Tensor]:

@@ -41,17 +41,17 @@ def seconds_per_photo(run: Run, photos: Photos, network: nn.Module, loss: str, b
 
 def passes(
     run: Run, photos: Photos, network: nn.Module, hours: float, *, loss: str, epochs: int, gan_epochs: int,
-    critic_epochs: int, bs: int, often: str | None = None,
+    critic_epochs: int, bs: int, often: str | None = None, several: int = 1,
 ) -> dict[str, int]:  # fmt: skip
     """`epochs` of stage 1 and `gan_epochs` of stage 4, in proportion, so that all stages take `hours`.
 
-    At least one of each. Prints what it found.
+    At least one of each. Prints what it found. One process measures its share of a batch for `several` that train.
     """
     torch.manual_seed(run.settings.seed)
     run.machine.place(network).train()
     shown = len(shown_often(photos, often))
     count, bs = len(photos.train), min(bs, len(photos.train))
-    of_one = seconds_per_photo(run, photos, network, loss, bs)
+    of_one = seconds_per_photo(run, photos, network, loss, max(bs // several, 1)) / several
     all_epochs = {"stage1": epochs, "stage2": 1, "stage3": critic_epochs, "stage4": gan_epochs}
     usual = OTHER_WORK * shown * of_one * sum(COST[stage] * its for stage, its in all_epochs.items()) / 3600
     factor = min(hours / usual, MOST)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastcolor import processes
 from fastcolor.color.lab import lab_to_rgb
 from fastcolor.color.spaces import AB_SPREAD, SPACES
 from fastcolor.errors import UserError
@@ -38,7 +39,8 @@ class ChromaLoss(nn.Module):
         """The same for CIE Lab images `(N, 3, H, W)`."""
         fake, real = fake[:, 1:] / AB_SPREAD, real[:, 1:] / AB_SPREAD
         weight = 1 + CHROMA_WEIGHT * real.norm(dim=1)
-        return (weight * F.smooth_l1_loss(fake, real, reduction="none").mean(dim=1)).sum() / weight.sum()
+        error = F.smooth_l1_loss(fake, real, reduction="none").mean(dim=1)
+        return processes.ratio((weight * error).sum(), weight.sum())
 
 
 class PhotoLoss(ChromaLoss):

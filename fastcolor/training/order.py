@@ -8,6 +8,7 @@ class Order(IntEnum):
     ParamScheduler 60."""
 
     ARRIVAL = -100  # before all others: tells the benchmark's clock that a batch has arrived
+    TOGETHER = -5  # before all that looks at a batch, or at the loss of all processes
     PRECISION = 10  # as fastai's MixedPrecision: autocast is open before anything is computed
     HISTORY = 55  # before RESUMABLE: so a row may be written twice (resuming drops it), but is never missing
     AVERAGED = 57  # after HISTORY, which saves the average; before RESUMABLE, which saves the trained weights

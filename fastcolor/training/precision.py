@@ -13,6 +13,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.errors import UserError, is_out_of_memory
 from fastcolor.files import UNFINISHED
 from fastcolor.runs.run import Run
@@ -32,6 +33,11 @@ def go_in_memory(go: Callable[[], None], learn: Learner, precision: "Precision",
         except (RuntimeError, MemoryError, IndexError) as error:  # the end of this block frees what the error refers to
             if not is_out_of_memory(error):
                 raise
+            if processes.count() > 1:  # the others are in the middle of the step
+                raise UserError(
+                    f"process {processes.rank() + 1} has not enough memory for its share of a batch: "
+                    "start more processes, or begin anew with --force and a smaller --bs or --size"
+                ) from None
         precision.contexts.close()
         learn._end_cleanup()
         learn.loss_grad = None  # _end_cleanup forgets it, and it keeps the whole batch in memory

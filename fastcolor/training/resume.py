@@ -15,6 +15,7 @@ from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import Learner
 from torch import Tensor
 
+from fastcolor import processes
 from fastcolor.errors import UserError, one_line
 from fastcolor.networks.checkpoint import load_tensors, save_tensors
 from fastcolor.runs.run import Run
@@ -36,7 +37,7 @@ class Resumable(Callback):
         self.path = run.folder.state(stage)
 
     def before_fit(self):
-        self.state = load_state(self.path) if self.resumes else None
+        self.state = processes.by_first(lambda: load_state(self.path)) if self.resumes else None
         if not self.state:
             if self.is_begun:  # after the memory ran out: the networks have been trained already
                 self.give_up("no saved state is left")
@@ -46,7 +47,11 @@ class Resumable(Callback):
         self.done, self.done_batches = about["epochs"], about["batches"]
         if not (0 <= self.done <= self.n_epoch and 0 <= self.done_batches <= len(self.dls.train)):
             self.give_up(f"epoch {self.done}, batch {self.done_batches}")
-        rows = self.folder.history()  # rows of later epochs will be written again
+        processes.by_first(self.forget_later_rows)  # they will be written again
+
+    def forget_later_rows(self) -> None:
+        """Delete the history's rows of epochs that the state has not seen."""
+        rows = self.folder.history()
         self.folder.write_history([row for row in rows if row["stage"] != self.stage or int(row["epoch"]) <= self.done])
 
     def before_epoch(self):
@@ -98,6 +103,8 @@ class Resumable(Callback):
         The state before it is kept too, in case this one gets damaged.
         """
         tensors, metadata = learner_state(self.learn)
+        if not processes.is_first():
+            return
         new = self.path.with_suffix(".new")
         position = {"epochs": epochs, "batches": batches, "of": self.n_epoch, "pct_train": self.pct_train}
         save_tensors(new, tensors, {**metadata, **position})

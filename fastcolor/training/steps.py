@@ -17,6 +17,7 @@ from fastai.learner import Learner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fastcolor import processes
 from fastcolor.training.optimizer import Adam
 from fastcolor.training.order import Order
 
@@ -71,6 +72,7 @@ class Step(Callback):
         norms = [
             m for network in resting for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats
         ]
+        self.lost = 0.0
         if self.rests_in_eval:
             self.model.train()
             for network in resting:
@@ -94,10 +96,15 @@ class Step(Callback):
         self.learn("after_step")
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss, a scalar, to those of this half step."""
-        self.learn.loss = loss.detach()
-        if not torch.isfinite(loss):
-            self.learn("after_loss")  # StopOnNaN ends the fit before the weights are spoilt
+        """Add the gradients of a loss, a mean over images, to those of this half step."""
+        loss = processes.weighted(loss)
+        if processes.count() > 1:
+            self.lost = self.lost + loss.detach()
+            self.learn.loss = self.lost  # `Together` adds up those of all processes
+        else:
+            self.learn.loss = loss.detach()
+            if not torch.isfinite(loss):
+                self.learn("after_loss")  # StopOnNaN ends the fit before the weights are spoilt
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
 
@@ -145,7 +152,7 @@ class ImagePool:
 
     def __call__(self, fakes: Tensor) -> Tensor:
         given = []
-        for fake in fakes.detach():
+        for fake in processes.whole(fakes.detach()):  # of all processes: they keep the same pool
             if len(self.images) < self.size:
                 self.images = torch.cat([self.images.to(fake), fake[None]]) if len(self.images) else fake[None].clone()
             elif torch.rand(()) < 0.5:
@@ -153,4 +160,4 @@ class ImagePool:
                 old = self.images[at].clone()
                 self.images[at], fake = fake, old
             given.append(fake)
-        return torch.stack(given)
+        return processes.own(torch.stack(given))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from fastai.callback.core import Callback, CancelFitException
 
+from fastcolor import processes
 from fastcolor.training.order import Order
 
 
@@ -17,9 +18,30 @@ class StopOnNaN(Callback):
     failed = ""
 
     def after_loss(self):
+        alone = processes.count() == 1
+        if alone or not self.training:
+            self.look()
+        if alone:
+            self.end()
+
+    def before_step(self):  # several processes: only now they have the loss of all
+        if processes.count() > 1:
+            self.look()
+            self.end()
+
+    def after_validate(self):
+        self.failed = next(filter(None, processes.gathered(self.failed)), "")
+        self.end()
+
+    def look(self) -> None:
+        """Note a loss that is not a number."""
         if not torch.isfinite(self.learn.loss):
             part = "batch" if self.training else "validation batch"
             self.failed = f"the loss is no longer a number in epoch {self.epoch + 1}, {part} {self.iter + 1}"
+
+    def end(self) -> None:
+        """End the fit if such a loss was noted."""
+        if self.failed:
             raise CancelFitException()
 
 
@@ -47,6 +69,8 @@ class StopOnCtrlC(Callback):
         self.asked = True
 
     def after_batch(self):
+        if self.training:
+            self.asked = processes.any_of(self.asked)
         if self.asked and self.training:
             self.resumable.keep(self.epoch, self.iter + 1)
             raise CancelFitException()
