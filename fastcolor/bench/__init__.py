@@ -62,6 +62,7 @@ def main(
     bs = read_batch_size(bs)
     one_of("pretrained", pretrained, ("none", "imagenet"))
     one_of("arch", arch, ("resnet18", "resnet34", "resnet50"))
+    counts = None if processes is None else _read_counts(processes)
     kinds = {
         "recipes": recipes,
         "scaling": scaling,
@@ -86,8 +87,16 @@ def main(
     name = asked[0] if asked else "speed"
     chosen = {"device": device, "precision": precision, "compile": compile}
     lengths = Lengths(rounds, seconds, 60 * minutes)
-    settings, result = _measured(name, data, weights, size, bs, limit, lengths, arch, pretrained, chosen, processes)
+    settings, result = _measured(name, data, weights, size, bs, limit, lengths, arch, pretrained, chosen, counts)
     tables.write(name, {"machine": measure.machine(choose_device(device)), "settings": settings, **result}, Path(out))
+
+
+def _read_counts(text: str) -> list[int]:
+    """The numbers of processes that `--processes` names: "1,2". Raises UserError for other text."""
+    words = text.split(",")
+    if not all(word.isdigit() and int(word) for word in words):
+        raise UserError(f"--processes must be numbers of processes with commas between, not {text}")
+    return [int(word) for word in words]
 
 
 class Lengths(NamedTuple):
@@ -100,7 +109,7 @@ class Lengths(NamedTuple):
 
 def _measured(
     name: str, data: str | None, weights: str | None, size: int, bs: int | str | None, limit: int | None,
-    lengths: Lengths, arch: str, pretrained: str, chosen: dict, counts: str | None,
+    lengths: Lengths, arch: str, pretrained: str, chosen: dict, counts: list[int] | None,
 ) -> tuple[dict, dict]:  # fmt: skip
     """The settings and the result of the benchmark `name`; `chosen` are device, precision and compile."""
     from fastcolor.bench import chroma, inference, precisions, processes, quality, recipes, scaling, speed
@@ -119,7 +128,7 @@ def _measured(
     if name == "processes":
         settings |= {"bs": BATCH if bs == "auto" else bs, "data": "random bytes"}
         asked = {"size": size, "bs": settings["bs"], **chosen}
-        return settings, processes.several(processes.read_counts(counts), lengths.rounds, lengths.seconds, **asked)
+        return settings, processes.several(counts, lengths.rounds, lengths.seconds, **asked)
     if name == "precisions":
         settings = {"size": SAMPLE_SIZE, "bs": BATCH, "data": "the drawn sample", "compile": False}
         return settings, precisions.precisions(chosen["device"], pretrained="none", critic_epochs=30)

@@ -33,14 +33,6 @@ STAGES = {"stage1": "stage 1, generator", "stage4": "stage 4, GAN"}
 BATCHES, PASSES = 4, 100  # of random photos, and how often an epoch has them
 
 
-def read_counts(text: str) -> list[int]:
-    """The numbers of processes that `--processes` names: "1,2". Raises UserError for other text."""
-    words = text.split(",")
-    if not all(word.isdigit() and int(word) for word in words):
-        raise UserError(f"--processes must be numbers of processes with commas between, not {text}")
-    return [int(word) for word in words]
-
-
 def several(counts: list[int], rounds: int, seconds: float, **options) -> dict:
     """Photos/s of each stage (of STAGES) by each of `counts` processes, in turn; `options` are flags of `open_run`.
 
