@@ -118,8 +118,9 @@ def main(
 
     torch.manual_seed(run.settings.seed)
     network = build(config)
-    # small squares are enough to learn from, but what has learned to look at larger ones goes on doing so
-    size = max(run.settings.size, load_pretrained(network, pretrained) or 0)
+    seen = load_pretrained(network, pretrained) or 0
+    # small squares are enough to learn from: what looks at larger photos goes on doing so. Drawn scenes have their size
+    size = run.settings.size if run.settings.is_sample else max(run.settings.size, seen)
     prepare_photos(run)
     photos = load_photos(run)
     if listens(network):
