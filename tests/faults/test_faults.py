@@ -355,19 +355,26 @@ with during_fit(At("before_fit", limit, FIRST)):
 @pytest.mark.timeout(600)
 def test_a_process_that_may_take_little_memory_ends_in_the_same_bytes(tmp_path):
     write_scenes(tmp_path / "photos", 24, 160)
-    results, printed = [], []
     one_heap = {**os.environ, "MALLOC_ARENA_MAX": "1"}  # else each thread may reserve some, now more, now fewer
-    for spare in (0, 1200):  # MB; without files it takes about 1,300, with them up to 1,100
-        run = tmp_path / f"run{spare}"
-        options = {"data": str(tmp_path / "photos"), "run": str(run), "size": 256, "bs": 20, "epochs": 1}
-        options |= {"pretrained": "none", "device": "cpu", "precision": "fp32"}
+
+    def ended_with(spare: int) -> subprocess.CompletedProcess:
+        options = {"data": str(tmp_path / "photos"), "run": str(tmp_path / f"run{spare}"), "size": 256, "bs": 20}
+        options |= {"epochs": 1, "pretrained": "none", "device": "cpu", "precision": "fp32"}
         code = LITTLE_MEMORY.format(tests=TESTS, spare=spare, options=options)
-        ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=one_heap)
-        assert ended.returncode == 0, ended.stderr
-        results.append(result(run))
-        printed.append("now kept in files" in ended.stdout)
-    assert printed == [False, True]
-    assert results[0] == results[1]
+        return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=one_heap)
+
+    free = ended_with(0)
+    assert (free.returncode, "now kept in files" in free.stdout) == (0, False), free.stderr
+    # MB. Without files it takes about 1,300; what a process reserves besides differs by 100 from one to the next, so
+    # one of these may be too much to need files, and another too little for what is left of the batch
+    for spare in (1250, 1200, 1150, 1100, 1050):
+        ended = ended_with(spare)
+        assert ended.returncode == 0 or "there is not enough memory for a batch" in ended.stderr, ended.stderr
+        if ended.returncode == 0 and "now kept in files" in ended.stdout:
+            break
+    else:
+        pytest.fail(f"with no limit it went through by means of files: {ended.stdout}{ended.stderr}")
+    assert result(tmp_path / f"run{spare}") == result(tmp_path / "run0")
 
 
 WAITING = """
