@@ -14,14 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from fastcolor.app import own
-from fastcolor.app.handed import BESIDE, DONE, FAILED, LOOK, RESULT, WAITING, Handed, Settings, clean_name
+from fastcolor.app.handed import BESIDE, DONE, FAILED, LOOK, RESULT, WAITING, Handed, Settings, clean_name, new_folder
 from fastcolor.app.looks import SMALL, Box, keep_pixels, picture, pixels_in
 from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import small_grey
@@ -83,15 +82,8 @@ class Desk:
             if bytes_below(self.folder) >= MOST_KEPT:
                 raise Busy("there is no room for more photos: remove some, or try again in a quarter of an hour")
             self.receiving.append(address)
-        folder = self.folder / token_urlsafe(16)
-        try:
-            folder.mkdir()
+        with new_folder(self.folder, self.photos, self.receiving, address, self._lock) as folder:
             yield folder
-        finally:
-            with self._lock:
-                self.receiving.remove(address)
-                if folder.name not in self.photos:
-                    shutil.rmtree(folder, ignore_errors=True)
 
     def take(self, folder: Path, name: str, settings: Settings, address: str = "") -> Handed:
         """Order a look at the photo `upload` in a folder of `receive`. Raises UserError if it is not a photo."""

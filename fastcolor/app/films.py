@@ -22,14 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from secrets import token_urlsafe
 
 import numpy as np
 from PIL import Image
 
 from fastcolor.app.desk import Busy, Desk, bytes_below, in_users_words
 from fastcolor.app.film_work import COLOR, COLOURING, LOOK, SHOWING, still
-from fastcolor.app.handed import DONE, FAILED, WAITING, Settings, clean_name
+from fastcolor.app.handed import DONE, FAILED, WAITING, Settings, clean_name, new_folder
 from fastcolor.app.looks import QUALITY
 from fastcolor.colorize.hints import FilmHint, FilmLike, hints_file, read_hints
 from fastcolor.colorize.plan import renamed
@@ -135,15 +134,8 @@ class FilmDesk:
             if shutil.disk_usage(self.folder).free < ROOM * size + LEAST_FREE:
                 raise Busy("there is no room for this film on the server: remove others, or try again later")
             self.receiving.append(address)
-        folder = self.folder / token_urlsafe(16)
-        try:
-            folder.mkdir()
+        with new_folder(self.folder, self.films, self.receiving, address, self._lock) as folder:
             yield folder
-        finally:
-            with self._lock:
-                self.receiving.remove(address)
-                if folder.name not in self.films:
-                    shutil.rmtree(folder, ignore_errors=True)
 
     def take(self, folder: Path, name: str, settings: Settings, address: str = "") -> Film:
         """Order a look at the film `upload` in a folder of `receive`."""

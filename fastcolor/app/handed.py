@@ -2,10 +2,14 @@
 
 import itertools
 import re
+import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import NamedTuple
 
 from fastcolor.colorize.hints import Hint
@@ -71,6 +75,25 @@ class Handed:
         """What can be downloaded, RESULT or BESIDE; None unless it was made by the settings of now."""
         settings, path = self.made.get(what, (None, None))
         return path if settings == self.settings else None
+
+
+@contextmanager
+def new_folder(
+    top: Path, kept: dict[str, object], receiving: list[str], address: str, lock: threading.Lock
+) -> Iterator[Path]:
+    """A folder in `top` with a name that nobody can guess, for what `address`, one of `receiving`, hands in.
+
+    At the end it is no longer one of them, and the folder is deleted again unless its name is in `kept` by then.
+    """
+    folder = top / token_urlsafe(16)
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        with lock:
+            receiving.remove(address)
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def clean_name(name: str) -> str:
