@@ -251,6 +251,27 @@ def test_nothing_is_left_when_the_server_ends(go, tmp_path):
     assert process.poll() is not None and not folder.exists()
 
 
+def test_a_film_stopped_just_before_its_process_starts_gets_none(client, app, go, monkeypatch):
+    film = reached(client, hand_in(client, b"x"), "ready")
+    started, find, turns = [], films.weights_found, []
+
+    def stop_first(runs):
+        turns.append(client.post(f"/films/{film['id']}/stop").status_code)
+        return find(runs)
+
+    monkeypatch.setattr(films, "weights_found", stop_first)
+    monkeypatch.setattr(films.subprocess, "Popen", lambda *args, **kwargs: started.append(args))
+    client.post(f"/films/{film['id']}/start")
+    app.state.films._works.submit(lambda: None).result(60)  # its turn is over
+    assert (len(turns), started, said_of(client, film)["state"]) == (1, [], "ready")
+
+
+def test_stopping_a_film_that_is_looked_through_changes_nothing(client, go):
+    film = hand_in(client, b"x")
+    client.post(f"/films/{film['id']}/stop")
+    assert reached(client, film, "ready")["sentence"] is None
+
+
 def test_what_a_killed_server_has_left_is_deleted_by_the_next_one(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("fastcolor-app-killed", "fastcolor-app-lives", "other"):

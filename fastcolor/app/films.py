@@ -215,10 +215,9 @@ class FilmDesk:
     def stop(self, film: Film) -> None:
         """Stop a film's work, at once."""
         with self._lock:
-            if film.state == SHOWING:  # the film itself is there
-                film.state = DONE
-            elif film.state in AT_WORK:
-                film.state = READY
+            if film.state not in AT_WORK:
+                return
+            film.state = DONE if film.state == SHOWING else READY  # while SHOWING the film itself is there
             film.ticket = next(self._tickets)
             _kill(film.process)
 
@@ -260,7 +259,7 @@ class FilmDesk:
         timer.start()
         try:
             about = None
-            for said in self._said(film, do=LOOK, folder=str(film.folder)):
+            for said in self._said(film, film.ticket, LOOKING, do=LOOK, folder=str(film.folder)):
                 about = said.get("about")
             if about is None:
                 raise UserError(f"{film.name}: can't be read within two minutes: convert it to MP4 first")
@@ -292,10 +291,8 @@ class FilmDesk:
 
     def _work(self, film: Film, ticket: int) -> None:
         """A film's turn; in a thread."""
-        with self._lock:
-            if film.ticket != ticket or film.id not in self.films:
-                return
-            film.state = COLOURING
+        if film.ticket != ticket:
+            return
         settings, notes = film.settings, None
         try:
             order = {"size": settings.size, "strength": settings.strength, "deinterlace": film.deinterlace}
@@ -303,7 +300,7 @@ class FilmDesk:
             order["like"] = str(film.reference) if film.like else None
             order["hints"] = str(hints_file(film.source)) if film.hints else None
             path = weights_found(self._photos.runs)[settings.weights].path
-            for said in self._said(film, do=COLOR, weights=path and str(path), **order):
+            for said in self._said(film, ticket, COLOURING, do=COLOR, weights=path and str(path), **order):
                 if "made" in said:
                     film.notes, film.state, film.progress, notes = said["made"], SHOWING, None, said["made"]
                 elif "stage" in said and film.ticket == ticket:
@@ -318,11 +315,12 @@ class FilmDesk:
             if film.ticket == ticket:
                 film.state, film.progress = DONE, None
 
-    def _said(self, film: Film, **order) -> Iterator[dict]:
+    def _said(self, film: Film, ticket: int, state: str, **order) -> Iterator[dict]:
         """What a process of its own says while it works on a film. Raises UserError with its sentence."""
-        with self._lock:
-            if self._is_closed or film.id not in self.films:
+        with self._lock:  # who stops the film finds the process with the state, or comes before both
+            if self._is_closed or film.id not in self.films or film.ticket != ticket:
                 return
+            film.state = state
             film.process = subprocess.Popen(
                 COMMAND,
                 stdin=subprocess.PIPE,
