@@ -10,7 +10,8 @@ from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 
 import fastcolor
-from fastcolor.colorize.colorizer import Colorizer, guided, working_size
+from fastcolor.colorize.colorizer import Colorizer, working_size
+from fastcolor.colorize.guided import guided
 from fastcolor.errors import UnreadablePhoto, UserError
 
 

@@ -15,7 +15,8 @@ from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.color.lab import rgb_to_lab
 from fastcolor.color.metrics import ciede2000_map
-from fastcolor.colorize.colorizer import guided, working_size
+from fastcolor.colorize.colorizer import working_size
+from fastcolor.colorize.guided import guided
 from fastcolor.photo.read import open_photo
 from fastcolor.scenes.landscapes import draw_scene
 

@@ -18,6 +18,7 @@ from PIL import Image
 from fastcolor.color.cie import lightness_of
 from fastcolor.color.fullsize import recolor, small_grey
 from fastcolor.colorize.engine import Engine
+from fastcolor.colorize.guided import guided
 from fastcolor.colorize.hints import FilmHint, FilmLike, Hint, check_hints, pulled_in
 from fastcolor.colorize.like import Reference, hints_like, reference_of
 from fastcolor.colorize.listening import Suggestion, listen
@@ -378,32 +379,3 @@ def working_size(height: int, width: int, size: int) -> tuple[int, int]:
     """
     scale = size / min(height, width)
     return min(round(height * scale), 4 * size), min(round(width * scale), 4 * size)
-
-
-RADIUS = 4  # of `guided`, in pixels at working size: the network's colours come at 1/4 of that
-EDGE = 4.0  # units of L that count as an edge
-
-
-def guided(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    """a and b as linear functions of L around each place, so that colours end where the light does.
-
-    From L `(N, 1, h, w)` and ab `(N, 2, h, w)` at working size, slopes and offsets `(N, 4, h, w)` for `recolor`, all
-    float32: the fast guided filter (He and Sun 2015, algorithm 2).
-    """
-    lightness, ab = lightness.astype(np.float64), ab.astype(np.float64)
-    light, color = _mean(lightness), _mean(ab)
-    covariance = _mean(lightness * ab) - light * color
-    slope = covariance / (_mean(lightness * lightness) - light * light + EDGE**2)
-    return np.concatenate([_mean(slope), _mean(color - slope * light)], axis=1).astype(np.float32)
-
-
-def _mean(image: np.ndarray) -> np.ndarray:
-    """The mean within RADIUS around each place of images `(N, C, h, w)`, float64; beyond the borders is nothing."""
-    for axis in (2, 3):
-        sums = np.cumsum(image, axis=axis)
-        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
-        places = np.arange(image.shape[axis])
-        begin, end = np.maximum(places - RADIUS, 0), np.minimum(places + RADIUS + 1, len(places))
-        counts = (end - begin).reshape([-1, 1] if axis == 2 else [-1])
-        image = (sums.take(end, axis) - sums.take(begin, axis)) / counts
-    return image
