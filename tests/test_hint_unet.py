@@ -10,6 +10,7 @@ from fastcolor.color.classes import CENTRES, CLASSES
 from fastcolor.color.spaces import AB_SPREAD, SPACES
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import load_network, save_vivid
+from fastcolor.networks.ears import Ears
 from fastcolor.networks.encoders import ENCODERS, SameConv
 from fastcolor.networks.hint_unet import HintUNet, HintUNetConfig, reduced
 from fastcolor.networks.painter import Painter
@@ -22,12 +23,8 @@ SMALL = HintUNetConfig(arch="efficientnet_lite0", blocks=1, near_blocks=1)
 
 @pytest.fixture(scope="module")
 def network() -> HintUNet:
-    """One whose ears are trained: at first they say nothing."""
     torch.manual_seed(0)
-    made = HintUNet(SMALL).eval()
-    for ear in made.ears:
-        nn.init.normal_(ear.tell.weight, std=0.1)
-    return made
+    return HintUNet(SMALL).eval()
 
 
 def planes(height: int, width: int) -> torch.Tensor:
@@ -89,19 +86,38 @@ def test_without_points_nothing_changes_to_the_last_bit(network, size):
         assert torch.equal(network(light), network(torch.cat([light, torch.zeros(2, 3, *size)], dim=1)))
 
 
-def test_before_any_training_points_change_nothing():
-    torch.manual_seed(0)
-    light = torch.randn(1, 1, 64, 64)
-    fresh = HintUNet(SMALL).eval()
-    with torch.no_grad():
-        assert torch.equal(fresh(light), fresh(torch.cat([light, planes(64, 64)], dim=1)))
-
-
 def test_a_point_is_heard(network):
     painter, lightness = Painter(network), torch.full((1, 1, 64, 64), 50.0)
     with torch.no_grad():
         apart = (painter.ab(lightness=lightness, points=planes(64, 64)) - painter.ab(lightness=lightness)).abs()
     assert apart[..., 8:12, 20:24].mean() > 0
+
+
+def test_photos_of_a_batch_do_not_hear_each_others_points(network):
+    torch.manual_seed(1)
+    light, points = torch.randn(3, 1, 64, 64), torch.zeros(3, 3, 64, 64)
+    points[0], points[1, :, 40:44, 50:60] = planes(64, 64), torch.tensor([-3.0, 2.0, 1.0]).view(3, 1, 1)
+    x = torch.cat([light, points], dim=1)
+    with torch.no_grad():
+        together, alone = network(x), torch.cat([network(each[None]) for each in x])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_places_that_look_alike_get_the_color_of_a_point_and_others_do_not():
+    torch.manual_seed(0)
+    ears = Ears(4).eval()
+    with torch.no_grad():
+        ears.within.weight.zero_()  # wherever it is
+        ears.sharp.bias.fill_(50)
+        ears.gate.bias.fill_(-50)  # the point's colour itself
+        features, ab, points = torch.randn(4), torch.zeros(1, 2, 6, 9), torch.zeros(1, 3, 6, 9)
+        seen = features.view(1, 4, 1, 1).repeat(1, 1, 6, 9)
+        seen[..., 4:] *= -1
+        points[0, :, 2, 1] = torch.tensor([5.0, -4.0, 1.0])
+        change = ears(seen, ab, points)
+    share = change[0] / points[0, :2, 2, 1].view(2, 1, 1)
+    torch.testing.assert_close(share[..., :4], share[:, 2:3, 1:2].expand(2, 6, 4))
+    assert share[..., :4].min() > 0.4 and share[..., 4:].abs().max() < 0.01 * share[..., :4].min()
 
 
 def test_cells_with_points_have_their_mean_color_however_few_there_are():

@@ -3,10 +3,11 @@
     colorizer.py  `Colorizer` and `predict`: one network, loaded once, and photos through it
     engine.py     what runs a network, as all of these see it: `Engine`
     hints.py      your own colours: `Hint`, and the files that keep them
-    reach.py      how far hints reach
+    reach.py      hints as the planes of points that a network takes, and its answer at their places
     listening.py  what a network makes of hints, and which colours it finds likely
     like.py       colours of a reference photo as hints
     prepared.py   a photo kept small between clicks
+    guided.py     colours that end where the light does
     load.py       which engine runs which weights
     onnx.py       networks run by onnxruntime: `.onnx` files, and weights files with a known graph
     with_torch.py networks run by torch: all others

@@ -10,7 +10,7 @@ from fastcolor.colorize.hints import Hint
 
 PLACE = 3 / 256  # of the short side: half the side of the square that a hint covers in any case (Zhang et al. 2017)
 LIKE = 8.0  # units of L by which places may differ from the hint's own to be covered, too
-FAINT, CLEAR = 0.15, 0.5  # shares of the change at a hint: see `contained`
+MOST_FAINT, SMALL, SOFT = 0.4, 60.0, 0.2  # a share, units of ab, a share: see `contained`
 
 
 def cover(hint: Hint, lightness: np.ndarray) -> np.ndarray:
@@ -52,8 +52,9 @@ def points_of(hints: Sequence[Hint], covers: Sequence[np.ndarray], lightness: np
 def contained(ab: np.ndarray, plain: np.ndarray, hints: Sequence[Hint], covers: Sequence[np.ndarray]) -> np.ndarray:
     """The network's ab `(2, h, w)`, as without hints (`plain`) where they change little.
 
-    A hint tints the whole photo a little, which nobody asked for. What changes by less than FAINT of the change at the
-    nearest hint stays as it was, what changes by more than CLEAR of it is kept.
+    The network is not always sure what a hint belongs to, and tints other things a little. What changes by less than a
+    share of the change at the nearest hint stays as it was. That share is larger the larger the change: MOST_FAINT at
+    most, as a faint tint of a strong colour is seen and one of a weak colour is not. SOFT above it, all is kept.
     """
     height, width = ab.shape[1:]
     change = np.hypot(*(ab - plain))
@@ -63,7 +64,8 @@ def contained(ab: np.ndarray, plain: np.ndarray, hints: Sequence[Hint], covers: 
         far = ((x - hint.x) * width) ** 2 + ((y - hint.y) * height)[:, None] ** 2
         most[far < nearest] = np.median(change[covered])
         np.minimum(nearest, far, out=nearest)
-    share = np.clip((change / np.maximum(most, 1e-3) - FAINT) / (CLEAR - FAINT), 0, 1)
+    faint = np.minimum(most / SMALL, MOST_FAINT)
+    share = np.clip((change / np.maximum(most, 1e-3) - faint) / SOFT, 0, 1)
     share = share * share * (3 - 2 * share)  # without a kink
     share[np.any(covers, axis=0)] = 1
     return plain + share * (ab - plain)

@@ -54,10 +54,6 @@ def save_vivid(path: str | Path, factor: float) -> None:
     tensors, metadata = load_tensors(path, "generator weights")
     if tensors.keys() >= set(HEAD) and "vivid" not in metadata:
         tensors |= {name: factor * tensors[name] for name in HEAD}
-        for name in tensors:
-            if name.startswith("ears.") and name.endswith(".listen.weight"):
-                a_b, mask = tensors[name].split([2, 1], dim=1)
-                tensors[name] = torch.cat([a_b / factor, mask], dim=1)  # heard paler, to come out as told
         save_tensors(path, tensors, {**metadata, "vivid": factor})
 
 

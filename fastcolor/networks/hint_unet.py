@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fastcolor.color.classes import CLASSES
 from fastcolor.color.spaces import L_CENTRE, L_SPREAD, SPACES
+from fastcolor.networks.ears import Ears
 from fastcolor.networks.encoders import ENCODERS
 from fastcolor.networks.layers import check_arch, pad_to_multiple
 from fastcolor.networks.unet import Block, UpBlock
@@ -20,7 +21,7 @@ from fastcolor.networks.unet import Block, UpBlock
 
 @dataclass(frozen=True)
 class HintUNetConfig:
-    """An encoder to 1/32, transformer blocks there and at 1/16, a decoder to 1/4, ears, and a head of ab classes."""
+    """An encoder to 1/32, transformer blocks there and at 1/16, a decoder to 1/4, a head of ab classes, and ears."""
 
     name: str = "hint_unet"
     space: str = "lab"
@@ -38,18 +39,6 @@ class Told(NamedTuple):
 
     points: Tensor  # `(N, 3, H, W)`, standardised, as in the input; `(N, 0, H, W)` for light alone
     logits: Tensor  # of the ab classes, `(N, CLASSES, H / 4, W / 4)`
-
-
-class Ear(nn.Module):
-    """Points of colour as features `(N, C, h, w)` of one level: all zero without points, and before any training."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.listen, self.tell = nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.Conv2d(32, channels, 1, bias=False)
-        nn.init.zeros_(self.tell.weight)
-
-    def forward(self, points: Tensor) -> Tensor:
-        return self.tell(F.relu(self.listen(points)))
 
 
 def reduced(points: Tensor, factor: int) -> Tensor:
@@ -84,8 +73,8 @@ class HintUNet(nn.Module):
         self.decoder = nn.ModuleList([nn.Sequential(*(Block(config.width) for _ in range(config.blocks))), *ups])
         self.near = nn.Sequential(*(Block(outs[0]) for _ in range(config.near_blocks)))
         self.context = nn.ModuleList(nn.Linear(config.width, out) for out in outs)
-        self.ears = nn.ModuleList(Ear(level) for level in (*channels[1:], outs[-1]))
         self.head = nn.Conv2d(outs[-1], 2, 1)
+        self.ears = Ears(sum(outs) + 1)
         self.classes = nn.Conv2d(outs[-1], CLASSES, 1)
         self.register_buffer("rebalance", torch.ones(CLASSES))  # what stage 1 weighted each class with
 
@@ -93,14 +82,11 @@ class HintUNet(nn.Module):
         """Load ImageNet's weights of `config.arch` into the encoder."""
         self.encoder.load_backbone(weights)
 
-    def features(self, x: Tensor) -> Tensor:
-        """The decoder's features `(N, 64, H / 4, W / 4)` of the input, for both heads; H and W are multiples of 32."""
-        points = [reduced(x[:, 1:], factor) for factor in (4, 8, 16, 32)] if x.shape[1] > 1 else []
-        y, skips = self._seen(x), []
-        for i, level in enumerate(self.encoder.levels):
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The decoder's features at 1/16, 1/8 and 1/4 of the input's size, whose H and W are multiples of 32."""
+        y, skips, found = self._seen(x), [], []
+        for level in self.encoder.levels:
             y = level(y)
-            if i and points:
-                y = y + self.ears[i - 1](points[i - 1])
             skips.append(y)
         blocks, *ups = self.decoder
         y = blocks(self.enter(skips.pop()))
@@ -108,7 +94,8 @@ class HintUNet(nn.Module):
         for up, context in zip(ups, self.context, strict=True):
             y = up(y, skips.pop(), context(whole)[:, :, None, None])
             y = self.near(y) if up is ups[0] else y
-        return y + self.ears[-1](points[0]) if points else y  # near a point, its own colour
+            found.append(y)
+        return tuple(found)
 
     def likeness(self, x: Tensor) -> Tensor:
         """The encoder's features of the light, `(N, C, H / 16, W / 16)`, sides rounded up: alike for like things."""
@@ -125,16 +112,28 @@ class HintUNet(nn.Module):
         """The image `(N, 3, H, W)`, and logits of the ab classes `(N, CLASSES, H / 4, W / 4)`, sides rounded up."""
         padded, (height, width) = pad_to_multiple(x, 32), x.shape[-2:]
         features = self.features(padded)
-        return self._image(x, features), self.classes(features[..., : (height + 3) // 4, : (width + 3) // 4])
+        logits = self.classes(features[-1][..., : (height + 3) // 4, : (width + 3) // 4])
+        return self._image(padded, features, height, width), logits
 
-    def _image(self, x: Tensor, features: Tensor) -> Tensor:
-        ab = SPACES["lab"].most * torch.tanh(self.head(features).float())  # within the range that sRGB colours have
+    def _image(self, x: Tensor, features: tuple[Tensor, Tensor, Tensor], height: int, width: int) -> Tensor:
+        """The image `(N, 3, height, width)` of the padded input and its features."""
+        ab = SPACES["lab"].most * torch.tanh(self.head(features[-1]).float())  # the range that sRGB colours have
+        if x.shape[1] > 1:
+            ab = ab + F.interpolate(self._told(x, features, ab), scale_factor=2, mode="bilinear", align_corners=False)
         ab = F.interpolate(ab, scale_factor=4, mode="bilinear", align_corners=False)
-        return torch.cat([x[:, :1], ab[..., : x.shape[-2], : x.shape[-1]].to(x.dtype)], dim=1)
+        return torch.cat([x[:, :1], ab.to(x.dtype)], dim=1)[..., :height, :width]
+
+    def _told(self, x: Tensor, features: tuple[Tensor, Tensor, Tensor], ab: Tensor) -> Tensor:
+        """What points change, `(N, 2, H / 8, W / 8)`, at the colours `ab` `(N, 2, H / 4, W / 4)`."""
+        coarse, middle, fine = features
+        coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+        seen = torch.cat([F.avg_pool2d(fine, 2), middle, coarse, F.avg_pool2d(x[:, :1], 8)], dim=1)
+        return self.ears(seen, F.avg_pool2d(ab, 2), reduced(x[:, 1:].float(), 8))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:  # a photo's colours don't wait for the second head
-            return self._image(x, self.features(pad_to_multiple(x, 32)))
+            padded = pad_to_multiple(x, 32)
+            return self._image(padded, self.features(padded), *x.shape[-2:])
         image, logits = self.heads(x)
         self.told = Told(x[:, 1:], logits)
         return image
