@@ -3,6 +3,7 @@
 import csv
 import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ from scipy.linalg import sqrtm
 
 from fastcolor import stage1_pretrain_gen, stage3_pretrain_critic, stage4_gan, train
 from fastcolor.errors import UserError
-from fastcolor.networks.checkpoint import HEAD, load_tensors
+from fastcolor.networks.checkpoint import HEAD, load_tensors, save_tensors
 from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
 from fastcolor.recipes import pix2pix
 from fastcolor.training import outlook
-from fastcolor.training.best import ENLIVENED, HeldOutJudge, enliven, rank
+from fastcolor.training.best import ENLIVENED, SHARE, HeldOutJudge, enliven, mix, rank
 from fastcolor.training.features import frechet_distance
 from fastcolor.weights import LEAN
 
@@ -81,11 +82,41 @@ def test_kept_weights_get_the_chroma_that_is_best_on_held_out_photos(tmp_path):
     weights.write_bytes(LEAN.read_bytes())
     apart = {1.0: 1.0, 1.1: 1.1, 1.2: 1.3, 1.3: 1.2, 1.5: 1.4, 1.7: 1.0}
 
-    def judged(factor):
+    def judged(network, factor):
         return row(0.62 * factor) | {"feature_distance": str(apart[factor]), "frechet": "0.1"}
 
     enliven(weights, row(0.62), judged)
     assert load_tensors(weights, "")[1]["vivid"] == 1.3
+
+
+def halved(path) -> Path:
+    """The lean weights, each half as large."""
+    tensors, about = load_tensors(LEAN, "")
+    halves = {name: value / 2 for name, value in tensors.items() if value.is_floating_point()}
+    save_tensors(path, {**tensors, **halves}, about)
+    return path
+
+
+@pytest.mark.parametrize("gains", [True, False])
+def test_kept_weights_are_mixed_once_with_those_of_before_where_held_out_photos_gain(gains, tmp_path):
+    weights, old = halved(tmp_path / "w.safetensors"), load_file(LEAN)
+    seen = []
+
+    def judged(network, factor):
+        seen.append(network.head.weight.norm().item())
+        return row(0.9, 10 - gains * len(seen) + len(seen) * (not gains))
+
+    mix(weights, LEAN, judged)
+    share = SHARE if gains else 1.0
+    for name, value in load_file(weights).items():
+        if value.is_floating_point():
+            wanted = (1 - share / 2) * old[name].float()
+            torch.testing.assert_close(value.float(), wanted, rtol=1e-3, atol=1e-3)
+    assert seen[1] / seen[0] == pytest.approx(2 - SHARE, rel=1e-2)
+    if gains:
+        before = weights.read_bytes()
+        mix(weights, LEAN, judged)
+        assert weights.read_bytes() == before
 
 
 def test_the_weights_of_the_best_epoch_are_kept_not_those_of_the_last(own_run, monkeypatch):
