@@ -40,6 +40,17 @@ def find_photos(
         for name in names
         if not name.endswith(HINTS)
     ]
+    return choose_photos(folder, found, others, raw, also)
+
+
+def choose_photos(
+    folder: str | Path,
+    found: list[Path],
+    others: Counter[str] | None = None,
+    raw: bool = False,
+    also: Collection[str] = (),
+) -> list[Path]:
+    """Of the files `found` in a folder, relative to it, those that `find_photos` gives. Raises UserError for none."""
     found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     wanted = {suffix for suffix, format in SUFFIXES.items() if raw or format is not RAW}.union(also)
     photos = [path for path in found if path.suffix.lower() in wanted]
