@@ -11,8 +11,10 @@ import pytest
 from photo_files import noise, save
 from test_colorize import Painter, call, contents
 
+from fastcolor.cli import run_command
 from fastcolor.colorize import colorizer as inference
 from fastcolor.colorize import work
+from fastcolor.photo.fetched import fetched
 from fastcolor.remote import store as stores
 
 fsspec = pytest.importorskip("fsspec")
@@ -293,3 +295,63 @@ def test_folders_here_wait_for_no_package_of_servers():
     command += "sys.exit(', '.join({'fsspec', 'pyarrow', 'ray', 'paramiko', 'aiohttp'} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", command], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_other_commands_take_addresses(album, memory, capsys):
+    """The same files as from folders here, in shards, and again without doing anything."""
+    pytest.importorskip("torch")
+    from fastcolor.prep.crop import crop
+    from fastcolor.prep.greyscale import greyscale
+
+    memory.pipe("/in/broken.png", b"no photo")
+    Path("album/broken.png").write_bytes(b"no photo")
+    for command, options in ((greyscale, ()), (crop, ("--size", "16"))):
+        name = command.__name__
+        assert run_command(command, ["album", f"here-{name}", *options]) == 0
+        for number in (1, 2):
+            words = ["memory://in", f"memory://{name}", *options, "--shard", f"{number}/2"]
+            assert run_command(command, words) == 0
+        made = {key: value for key, value in results(memory, f"/{name}").items() if not key.startswith("unreadable")}
+        expected = contents(f"here-{name}")
+        assert "broken.png" in expected.pop("unreadable.csv").decode()
+        assert made == expected
+        capsys.readouterr()
+        assert run_command(command, ["memory://in", f"memory://{name}", *options]) == 0
+        assert capsys.readouterr().out == "0 written, 4 skipped, 1 unreadable\n"
+    assert run_command(crop, ["memory://in", "memory://crop", "--size", "17"]) == 2
+    assert "16 x 16 pixels, not 17 x 17: give another folder" in (told := capsys.readouterr().err)
+    assert "memory://crop/" in told
+    assert run_command(greyscale, ["memory://in", "memory://in/grey"]) == 2
+    assert "memory://in and memory://in/grey must be separate folders" in capsys.readouterr().err
+
+
+def test_clean_looks_at_an_address(album, memory, capsys):
+    pytest.importorskip("torch")
+    from fastcolor.prep.clean import clean
+
+    for _ in range(2):
+        assert run_command(clean, ["album", "here"]) == 0
+        assert run_command(clean, ["memory://in", "there"]) == 0
+    assert Path("there/clean.csv").read_bytes() == Path("here/clean.csv").read_bytes()
+    assert len(Path("there/looks.jsonl").read_text().splitlines()) == 4  # the second time nothing was fetched
+    assert run_command(clean, ["memory://in", "there", "--move", "away"]) == 2
+    assert "--move is for folders on this machine" in capsys.readouterr().err
+
+
+def test_photos_at_an_address_are_fetched_once(album, memory, tmp_path, monkeypatch):
+    asked = []
+    method = type(memory).get_file
+    monkeypatch.setattr(
+        type(memory), "get_file", lambda self, src, *_, **__: asked.append(src) or method(self, src, *_)
+    )
+    here = Path(fetched("memory://in", tmp_path / "cache"))
+    assert here.name == "in"
+    assert contents(here) == contents("album")
+    assert len(asked) == 4
+    memory.pipe("/in/a.png", memory.cat("/in/sub/c.tiff"))
+    memory.rm("/in/sub/b.JPG")
+    assert fetched("memory://in", tmp_path / "cache") == str(here)
+    assert asked[4:] == ["/in/a.png"]
+    assert (here / "a.png").read_bytes() == memory.cat("/in/sub/c.tiff")
+    assert not (here / "sub/b.JPG").exists()
+    assert fetched("album", tmp_path / "cache") == "album"

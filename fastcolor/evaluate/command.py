@@ -32,9 +32,12 @@ from fastcolor.errors import UnreadablePhoto, UserError
 from fastcolor.evaluate.hints import counts_of, draw_curve, drawn_hints
 from fastcolor.files import progress_bar, write_csv, write_whole
 from fastcolor.flags import at_least
+from fastcolor.photo.fetched import fetched
 from fastcolor.photo.folders import find_photos, write_unreadable
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
+from fastcolor.remote.store import shown
+from fastcolor.runs.run import cache_folder
 from fastcolor.training.report import print_table, sheet
 from fastcolor.weights import weights_file
 
@@ -68,7 +71,7 @@ Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def main(
-    data: str | None = None,  # folder of colour photos, any tree
+    data: str | None = None,  # folder of colour photos, any tree, or its address
     weights: str | None = None,  # a generator's weights file or a run folder (default: bundled, fastcolor's own)
     against: str | None = None,  # another one, to compare it with
     out: str = "evaluation",  # folder for evaluation.json, evaluation.csv and contact_sheet.png
@@ -95,6 +98,7 @@ def main(
     counts = counts_of(hints)
     if data is None:
         raise UserError("no photos to evaluate on: give a folder of photos with --data")
+    given, data = data, fetched(data, cache_folder())
     if Path(out).resolve().is_relative_to(Path(data).resolve()):
         raise UserError(f"{out} is inside the photo folder {data}: give another --out")
     if not force and (there := next((file for file in RESULTS if Path(out, file).exists()), None)):
@@ -115,7 +119,7 @@ def main(
         raise UserError(f"{data}: no photo can be read, not even {first} ({reason}): give another folder")
     total = summary(rows, judge.frechet_name, wanted)
     by_folder = {f"{name}/": summary(its, judge.frechet_name, wanted) for name, its in grouped(rows, folder_of).items()}
-    about = {"data": data, "names": names, "part": part if names else None, "limit": limit}
+    about = {"data": shown(given), "names": names, "part": part if names else None, "limit": limit}
     about |= {"target": target, "weights": weights, "against": against, **look, "hints": hints, "aged": aged}
     about |= {"fastcolor": fastcolor.__version__, "date": str(date.today()), "missing": judge.missing}
     write_json(Path(out, "evaluation.json"), {"settings": about, **total, "folders": by_folder})

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from fastcolor.errors import UserError
-from fastcolor.remote.store import Entry, Store
+from fastcolor.remote.store import Entry, Store, Unreachable, is_address
 
 
 class Ticket(NamedTuple):
@@ -58,6 +58,10 @@ class Far:
         last = unquote(self._stores[number].name.rpartition("/")[2])
         return self._top / str(number) / (last if last not in ("", ".", "..") else "root")
 
+    def path(self, folder: str | Path) -> Path:
+        """The path of a folder here, or what stands for an address."""
+        return self.stand_in(str(folder)) if is_address(str(folder)) else Path(folder)
+
     def split(self, path: Path) -> tuple[Store, str] | None:
         """The store of a path, and the name there; None for a path that stands for nothing."""
         if self._top is None:
@@ -79,6 +83,15 @@ class Far:
         entries = store.listing()
         self.entries.update({folder / name: entry for name, entry in entries.items()})
         return list(entries)
+
+    def there(self, folder: Path) -> set[str]:
+        """The names of all files below an address, of which there may be none; none for a path without an address."""
+        try:
+            return set(self.listing(folder)) if self.split(folder) else set()
+        except Unreachable as error:
+            if not error.is_missing:
+                raise
+            return set()
 
     def unreadable(self, folder: Path) -> list[str]:
         """The folders of an address that could not be read when it was listed."""
@@ -106,6 +119,13 @@ class Far:
         """Delete what was fetched or made here, if it stands for something elsewhere."""
         if self.split(path):
             path.unlink(missing_ok=True)
+
+    def delete(self, path: Path) -> None:
+        """Delete a file at an address, or here."""
+        if found := self.split(path):
+            found[0].delete(self.entries[path])
+        else:
+            path.unlink()
 
     def ticket(self, path: Path) -> Ticket:
         """What another process needs to find what a path stands for."""

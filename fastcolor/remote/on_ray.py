@@ -151,9 +151,9 @@ def _connect(ray, address: str) -> None:
     local = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, **local, **quiet)
-    except (ConnectionError, ValueError, TimeoutError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones, too
         what = f"--ray {address}: no cluster answers there ({one_line(error)})"
-        raise UserError(f"{what}: give the address of one, auto on its own machines, or local") from None
+        raise UserError(f"{what}: give the address of one, auto on its own machines, or local") from error
 
 
 def _told(error: BaseException, address: str) -> Exception:

@@ -61,6 +61,8 @@ def is_address(text: str) -> bool:
 
 def shown(address: str) -> str:
     """An address without user, password and signature, as messages and reports may have it."""
+    if not is_address(address):
+        return address
     scheme, _, rest = re.sub(r"(?<=://)[^/@]*@", "", address).partition("://")
     address = f"{scheme.lower()}://{rest}"
     return address.partition("?")[0] if address.startswith(ONLY_READ) else address
