@@ -5,6 +5,7 @@ added: a ledger that knows which photo was being worked on when a process died, 
 one which kills its processes is left out.
 """
 
+import logging
 import os
 import pickle
 from collections import Counter
@@ -40,12 +41,15 @@ def on_ray(address: str, tasks: dict[str, object], begin: Callable[[], Work], gp
     `begin` is called once in each process. Raises UserError if Ray is not installed, if there is no cluster, and what
     `begin` raises.
     """
+    if not tasks:
+        return
     ray = _ray()
     was_running = ray.is_initialized()
     if not was_running:
         _connect(ray, address)
     try:
         data = ray.data
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -61,9 +65,8 @@ def on_ray(address: str, tasks: dict[str, object], begin: Callable[[], Work], gp
             Hand,
             fn_constructor_args=(begin, ledger),
             batch_size=None,
-            concurrency=min(actors, groups),
-            scheduling_strategy="SPREAD",
-            **needs,
+            compute=data.ActorPoolStrategy(size=min(actors, groups)),
+            **needs,  # Ray Data spreads them over the machines
         )
         for row in results.iter_rows():
             done = Done(row["key"], pickle.loads(row["result"]), row["tries"])
