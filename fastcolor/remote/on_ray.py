@@ -8,6 +8,8 @@ one which kills its processes is left out.
 import logging
 import os
 import pickle
+import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
@@ -153,6 +155,9 @@ def _connect(ray, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     local = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
     try:
+        if found := re.fullmatch(r"([^/:]+):(\d+)", address):
+            # Ray would try for minutes, and say so in many lines
+            socket.create_connection((found[1], int(found[2])), timeout=10).close()
         ray.init(address=address, **local, **quiet)
     except Exception as error:  # Ray raises bare ones, too
         what = f"--ray {address}: no cluster answers there ({one_line(error)})"
