@@ -70,7 +70,7 @@ def test_a_process_and_a_node_die_and_nothing_is_lost_or_made_twice(cluster, tmp
     rows = parquet.read_table(out / ".fastcolor/manifest").to_pylist()
     assert len(rows) == PHOTOS + 1
     assert {row["output"] for row in rows if row["state"] == "coloured"} == set(contents(out))
-    assert 0 < sum(row["retried"] for row in rows) < 20
+    assert 0 < sum(row["retried"] for row in rows) < 40
     times = {name: (out / name).stat().st_mtime_ns for name in contents(out)}
     assert call(tmp_path / "in", "-o", out, "--ray", cluster.address) == 1
     assert f"0 coloured, {PHOTOS} skipped: already done" in capsys.readouterr().out

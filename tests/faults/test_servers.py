@@ -45,9 +45,10 @@ def call(*words):
 
 
 def contents(top):
-    found = (path for path in Path(top).rglob("*") if path.is_file())
-    names = {path.relative_to(top).as_posix(): path for path in found}
-    return {name: path.read_bytes() for name, path in names.items() if not name.startswith(".fastcolor")}
+    """All but hidden files: what the folder remembers, and what a killed process was writing."""
+    found = {path.relative_to(top): path for path in Path(top).rglob("*") if path.is_file()}
+    visible = {name: path for name, path in found.items() if not any(part.startswith(".") for part in name.parts)}
+    return {name.as_posix(): path.read_bytes() for name, path in visible.items()}
 
 
 @pytest.fixture
