@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import fastcolor
@@ -100,11 +100,7 @@ def color_on_ray(address: str, order: Order, jobs: list[Job], far: Far) -> Itera
         str(number): (far.ticket(job.source), far.ticket(job.target), job.was_found, job.hints)
         for number, job in enumerate(jobs)
     }
-    files = {}
-    if order.weights not in (None, "bundled", "lean"):
-        files["weights"] = _packed(weights_file(order.weights))
-    if order.like is not None:
-        files["like"] = _packed(Path(order.like))
+    files = packed({"weights": order.weights, "like": order.like})
     begin = partial(_begin, order, files, weights_of(order.weights))
     for done in on_ray(address, tasks, begin, gpu=order.device == "cuda"):
         outcome = done.result or Outcome(failure=DIED)
@@ -112,21 +108,38 @@ def color_on_ray(address: str, order: Order, jobs: list[Job], far: Far) -> Itera
         yield jobs[int(done.key)], outcome
 
 
-def _packed(path: Path) -> tuple[str, bytes]:
-    return path.name, path.read_bytes()
+def packed(files: dict[str, str | None]) -> dict[str, tuple[str, bytes]]:
+    """Names and contents, by flag, of files that go along to the processes of a cluster: those that ship are there."""
+    paths = {flag: weights_file(file) for flag, file in files.items() if file not in (None, "bundled", "lean")}
+    return {flag: (path.name, path.read_bytes()) for flag, path in paths.items()}
+
+
+def unpacked(files: dict[str, tuple[str, bytes]]) -> dict[str, str]:
+    """Write what was `packed` into a folder of this process, and give the paths."""
+    paths = {flag: Path(_own_folder().name, flag, name) for flag, (name, _) in files.items()}
+    for flag, path in paths.items():
+        path.parent.mkdir()
+        path.write_bytes(files[flag][1])
+    return {flag: str(path) for flag, path in paths.items()}
+
+
+@cache
+def _own_folder() -> tempfile.TemporaryDirectory:
+    """Deleted at the end of the process."""
+    return tempfile.TemporaryDirectory(prefix="fastcolor-")
+
+
+def must_be_the_same(weights: Weights, here: Weights) -> None:
+    """Raise UserError in a process of the cluster that would colour with other weights than the command."""
+    if weights != here:
+        what = f"fastcolor {fastcolor.__version__} on {platform.node()} has other weights than here"
+        raise UserError(f"{what}: install the same version on all machines")
 
 
 def _begin(order: Order, files: dict[str, tuple[str, bytes]], made_by: Weights) -> Work:
     """What a process of the cluster does at first. Raises UserError where it would colour otherwise."""
-    folder = Path(tempfile.mkdtemp(prefix="fastcolor-"))
-    for number, (flag, (name, content)) in enumerate(files.items()):
-        path = folder / str(number) / name
-        path.parent.mkdir()
-        path.write_bytes(content)
-        order = replace(order, **{flag: str(path)})
-    if weights_of(order.weights) != made_by:
-        what = f"fastcolor {fastcolor.__version__} on {platform.node()} has other weights than here"
-        raise UserError(f"{what}: install the same version on all machines")
+    order = replace(order, **unpacked(files))
+    must_be_the_same(weights_of(order.weights), made_by)
     worker, far = Worker(order), Far()
 
     def work(tasks: Iterable[tuple[str, tuple]]) -> Iterator[tuple[str, Outcome]]:

@@ -162,9 +162,10 @@ def over_photos(
     if ray is None:
         yield from in_threads(lambda name: (name, *_acted(act, paths[name], far)), names)
         return
-    tasks = {str(name): tuple(map(far.ticket, paths[name])) for name in names}
-    for done in on_ray(ray, tasks, partial(_begin, act)):
-        yield Path(done.key), *(done.result or (None, f"its process died {done.tries} times while it was read"))
+    # numbers as keys: Ray takes no names that are not UTF-8
+    tasks = {str(number): tuple(map(far.ticket, paths[name])) for number, name in enumerate(names)}
+    for key, result, tries in on_ray(ray, tasks, partial(_begin, act)):
+        yield names[int(key)], *(result or (None, f"its process died {tries} times while it was read"))
 
 
 def _begin(act: Callable) -> Work:

@@ -26,6 +26,7 @@ from fastcolor.photo.folders import over_photos, photos_at
 from fastcolor.photo.likeness import alike, fingerprint
 from fastcolor.photo.read import open_photo
 from fastcolor.remote.far import Far
+from fastcolor.remote.shards import Shard, read_shard
 
 KINDS = ("unreadable", "tiny", "flat", "grey", "duplicate")
 
@@ -64,22 +65,34 @@ def clean(
     move: Path | None = None,  # folder to move the listed photos to, same tree (default: they stay)
     strict: bool = False,  # end with exit code 2 if a photo can't be read
     ray: str | None = None,  # look on a Ray cluster: its address, or local for processes of this machine
+    shard: str | None = None,  # K/N: look only at part K of N; the same command without it then writes the report
 ):
     """List photos to leave out: broken, tiny, flat, grey, duplicate.
 
     They are listed in DST/clean.csv with the reason; --move moves them out of the folder.
     """
+    part = None if shard is None else read_shard(shard)
+    if part and (move or strict):
+        raise UserError("--move and --strict are for the command that writes the report, without --shard")
     with closing(Far()) as far:
-        _clean(far.path(src), dst, move, strict, far, ray)
+        _clean(far.path(src), dst, move, strict, far, ray, part)
 
 
-def _clean(src: Path, dst: Path, move: Path | None, strict: bool, far: Far, ray: str | None) -> None:
+def _clean(
+    src: Path, dst: Path, move: Path | None, strict: bool, far: Far, ray: str | None, part: Shard | None
+) -> None:
     if move and far.split(src):
         raise UserError("--move is for folders on this machine: leave it out, and see the report")
     for folder in filter(None, (dst, move)):
         if src.resolve() in (folder.resolve(), *folder.resolve().parents):
             raise UserError(f"{folder} is inside the source folder {src}: give another folder")
-    looks, findings = look_at(src, photos_at(src, far), dst / "looks.jsonl", far, ray)
+    photos = [photo for photo in photos_at(src, far) if part is None or part.holds(photo.as_posix())]
+    cache = f"looks-{part.number}-of-{part.count}.jsonl" if part else "looks.jsonl"
+    looks, findings = look_at(src, photos, dst / cache, far, ray)
+    if part:
+        seen = f"{len(photos):,} photos looked at, {len(findings):,} unreadable"
+        print(f"{seen}: after all parts, the same command without --shard writes the report")
+        return
     findings += judge(looks)
     report = dst / "clean.csv"
     write_report(report, findings + _moved_before(report, src, move))
@@ -100,9 +113,10 @@ def look_at(
 ) -> tuple[dict[Path, Look], list[Finding]]:
     """Look at `photos` (relative to `src`): a Look for each that can be read, a Finding for each that can't.
 
-    `cache` (a file, JSON lines) keeps the looks; a file whose size and time are the same as there is not opened again.
+    `cache` (a file, JSON lines) keeps the looks; a file whose size and time are the same as there, or in another one
+    beside it, is not opened again.
     """
-    known = dict(_read_cache(cache))
+    known = {key: look for file in sorted(cache.parent.glob("looks*.jsonl")) for key, look in _read_cache(file)}
     stamps = {photo: _stamp(src / photo, far) for photo in photos}
     looks = {photo: known[photo, stamps[photo]] for photo in photos if (photo, stamps[photo]) in known}
     findings = []
@@ -132,7 +146,7 @@ def _stamp(file: Path, far: Far) -> str:
 
 
 def _read_cache(cache: Path) -> Iterator[tuple[tuple[Path, str], Look]]:
-    for line in cache.read_text().splitlines() if cache.exists() else ():
+    for line in cache.read_text().splitlines():
         try:
             photo, stamp, *values = json.loads(line)
             yield (Path(photo), stamp), Look(*values)

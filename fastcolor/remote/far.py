@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from fastcolor.errors import UserError
-from fastcolor.remote.store import Entry, Store, Unreachable, is_address
+from fastcolor.remote.store import MISSING, Entry, Store, Unreachable, is_address
 
 
 class Ticket(NamedTuple):
@@ -107,6 +107,8 @@ class Far:
     def fetch(self, path: Path) -> None:
         """Copy a file here. Raises Unreachable. A path that stands for nothing is here already."""
         if found := self.split(path):
+            if path not in self.entries:
+                raise Unreachable(str(self.show(path)), f"can't be read: {MISSING}")
             found[0].fetch(self.entries[path], path)
 
     def deliver(self, path: Path) -> None:
