@@ -16,7 +16,7 @@ from fastcolor.colorize.record import NEW, OTHER, SAME, Record, Weights, version
 from fastcolor.colorize.work import Order, Worker
 from fastcolor.errors import UserError
 from fastcolor.remote.far import Far
-from fastcolor.remote.manifest import Manifest, fingerprint
+from fastcolor.remote.manifest import Manifest, as_text, fingerprint
 from fastcolor.remote.on_ray import TRIES, Work, on_ray
 from fastcolor.remote.store import store_here
 from fastcolor.weights import weights_file
@@ -72,7 +72,7 @@ class SharedRecord(Record):
         self._manifest.flush()
 
     def _known(self, job: Job) -> tuple | None:
-        return self._manifest.known.get(self._name(job))
+        return self._manifest.known.get(as_text(self._name(job)))
 
     def _is_same(self, job: Job, known: tuple) -> bool:
         return known[2:] == (fingerprint(self._made_with(job)), self._source(job))

@@ -41,8 +41,8 @@ COLUMNS = {
 class Manifest:
     """The rows of a folder of results.
 
-    `settings` are the job's. `begin` reads what is there, `known` then has the last row of each result, as far as it
-    is needed: state, reason, fingerprint, source.
+    `settings` are the job's. `begin` reads what is there, `known` then has the last row of each result (by its name
+    `as_text`), as far as it is needed: state, reason, fingerprint, source.
     """
 
     def __init__(self, store: Store, settings: dict):
@@ -84,7 +84,7 @@ class Manifest:
     def add(self, row: dict) -> None:
         """Remember what became of a photo: the columns by name, those that are missing stay empty."""
         self._since = self._since or time.monotonic()
-        self._rows.append({name: row.get(name) for name in COLUMNS})
+        self._rows.append({name: as_text(row.get(name)) for name in COLUMNS})
         if len(self._rows) >= ROWS or time.monotonic() - self._since > SECONDS:
             self.flush()
 
@@ -118,6 +118,11 @@ class Manifest:
 
 
 AGAIN = "give another folder, or --overwrite to make them again"
+
+
+def as_text(value):
+    """What a column has of a value: of a name that is not UTF-8, its other bytes as \\xff."""
+    return value.encode(errors="surrogateescape").decode(errors="backslashreplace") if isinstance(value, str) else value
 
 
 def fingerprint(settings: dict) -> str:
