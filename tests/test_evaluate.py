@@ -346,6 +346,41 @@ def test_a_limit_takes_the_same_photos_each_time(folder):
     assert chosen[0] == chosen[1] == sorted(chosen[0]) and len(chosen[0]) == 3
 
 
+def test_parts_make_together_the_figures_of_one_command(folder, capsys, monkeypatch):
+    (folder / "a/broken.jpg").write_text("no photo")
+    alone = evaluated(folder, target=str(folder / "b"))
+    parts = {"target": str(folder / "b"), "out": "parts", "force": False}
+    for number in (1, 2):
+        evaluate.main(data=str(folder), frechet="resnet18", **parts, shard=f"{number}/3")
+    assert {path.name for path in Path("parts").iterdir()} <= {"part-1-of-3.pt", "part-2-of-3.pt"}
+    before = {path: path.read_bytes() for path in Path("parts").iterdir()}
+    capsys.readouterr()
+    evaluate.main(data=str(folder), frechet="resnet18", **parts, shard="1/3")
+    assert "0 photos judged" in capsys.readouterr().out
+    assert before == {path: path.read_bytes() for path in Path("parts").iterdir()}
+    with pytest.raises(UserError, match=r"parts/part-\d-of-3.pt is part of another evaluation, .* \(aged\): delete it"):
+        evaluate.main(data=str(folder), frechet="resnet18", **parts, aged=True)
+    judged = []
+    open_pair = examined.open_pair
+    monkeypatch.setattr(examined, "open_pair", lambda *given: judged.append(given[1]) or open_pair(*given))
+    evaluate.main(data=str(folder), frechet="resnet18", **parts)
+    assert 0 < len(judged) < 5  # the third part, which nobody had done
+    together = json.loads(Path("parts/evaluation.json").read_text())
+    for figures in (*alone["systems"].values(), *together["systems"].values()):
+        figures.pop("seconds", None)
+    assert together["systems"] == alone["systems"]
+    assert together["photos"] == alone["photos"] == 5
+    names = {"evaluation.json", "evaluation.csv", "contact_sheet.png", "unreadable.csv"}
+    assert {path.name for path in Path("parts").iterdir()} == names
+
+
+def test_a_part_that_is_none_is_named(folder):
+    Path("evaluation").mkdir()
+    Path("evaluation/part-1-of-2.pt").write_bytes(b"no part")
+    with pytest.raises(UserError, match="evaluation/part-1-of-2.pt is no part of an evaluation: delete it"):
+        evaluated(folder)
+
+
 def test_unreadable_and_small_photos_are_named_and_do_not_stop_the_others(folder, capsys):
     (folder / "a" / "broken.jpg").write_text("no photo")
     Image.fromarray(photo(7, 20, 20)).save(folder / "b" / "small.png")

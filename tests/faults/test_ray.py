@@ -1,18 +1,30 @@
-"""Colouring on a Ray cluster of two nodes on this machine: processes and a node that die, and photos that kill."""
+"""Ray on this machine: what all commands make on it; processes and a node that die, and photos that kill."""
 
+import csv
+import json
 import os
 import signal
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import torchvision
+from PIL import Image
 from test_servers import call, contents
 
+from fastcolor.cli import run_command
+from fastcolor.colorize import shared
+from fastcolor.evaluate.command import main as evaluate
+from fastcolor.prep.clean import clean
+from fastcolor.prep.crop import crop
+from fastcolor.prep.greyscale import greyscale
 from fastcolor.remote.on_ray import on_ray
 from fastcolor.scenes.folder import write_scenes
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 ray = pytest.importorskip("ray")
 parquet = pytest.importorskip("pyarrow.parquet")
 psutil = pytest.importorskip("psutil")
@@ -24,8 +36,9 @@ def cluster():
     """Two nodes of one core each; the command's own processes run on the first one."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
-    made.second = made.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    one = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=one)
+    made.second = made.add_node(**one)
     yield made
     made.shutdown()
 
@@ -36,7 +49,7 @@ def actors():
     return [each for each in found if "MapWorker" in each.info["cmdline"][0]]
 
 
-def wait_for(condition, seconds=200):
+def wait_for(condition, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -51,18 +64,21 @@ def test_a_process_and_a_node_die_and_nothing_is_lost_or_made_twice(cluster, tmp
     out, killed = tmp_path / "out", []
 
     def disturb():
-        wait_for(lambda: len(list(out.glob("*.jpg")) + list(out.glob("*.png"))) >= 5)
-        killed.append(actors()[0])
-        killed[0].send_signal(signal.SIGKILL)
-        wait_for(lambda: len(list(out.glob("*.jpg")) + list(out.glob("*.png"))) >= 25)
+        wait_for(lambda: len(contents(out)) >= 5)
+        killed.extend(actors())  # one may still load its network
+        for each in killed:
+            each.send_signal(signal.SIGKILL)
+        wait_for(lambda: len(contents(out)) >= 25)
         cluster.remove_node(cluster.second, allow_graceful=False)
+        killed.append(cluster.second)
 
     disturber = threading.Thread(target=disturb)
     disturber.start()
     assert call(tmp_path / "in", "-o", out, "--ray", cluster.address) == 1
     disturber.join()
     told = capsys.readouterr()
-    assert killed
+    assert killed[-1] is cluster.second
+    assert len(killed) > 1
     assert f"{PHOTOS} coloured" in told.out
     assert "retried, as the process died that worked on it" in told.out
     assert "broken.png: " in told.err
@@ -110,3 +126,93 @@ def test_without_a_cluster_there_is_a_sentence(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "--ray 127.0.0.1:9: no cluster answers there" in told
     assert told.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    """Two processes on this machine, for `--ray local`, and networks with random weights to judge photos."""
+    top = tmp_path_factory.mktemp("hub")
+    (top / "hub/checkpoints").mkdir(parents=True)
+    torch.manual_seed(0)
+    for name, weights in (
+        ("resnet18", torchvision.models.ResNet18_Weights),
+        ("squeezenet1_1", torchvision.models.SqueezeNet1_1_Weights),
+    ):
+        state = torchvision.models.get_model(name, weights=None).state_dict()
+        torch.save(state, top / "hub/checkpoints" / weights.IMAGENET1K_V1.url.rpartition("/")[2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(top))
+        ray.cloudpickle.register_pickle_by_value(__import__(__name__))
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    """Photos in the folder `in`: a pair of duplicates, a name that is not UTF-8, and one that can't be read."""
+    monkeypatch.chdir(tmp_path)
+    write_scenes(tmp_path / "in", 20, 80)
+    first = min(Path("in").iterdir())
+    Image.open(first).resize((70, 70)).save("in/smaller.png")
+    Path(os.fsdecode(b"in/\xff.png")).write_bytes(first.read_bytes())
+    Path("in/broken.png").write_bytes(b"no photo")
+
+
+def begin_deadly(*given):
+    """As `_begin`, but the photo poison.png kills its process, as one does that needs more memory than there is."""
+    work = shared._begin(*given)  # in a process of Ray, where nothing is patched
+
+    def watched(tasks):
+        for key, task in tasks:
+            if task[0].name.endswith("poison.png"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield key, task
+
+    return lambda tasks: work(watched(tasks))
+
+
+def test_a_photo_that_kills_is_listed_and_the_others_are_colored(processes, album, monkeypatch, capsys):
+    assert call("in", "-o", "expected") == 1
+    Path("in/poison.png").write_bytes(Path("in/smaller.png").read_bytes())
+    monkeypatch.setattr(shared, "_begin", begin_deadly)
+    capsys.readouterr()
+    assert call("in", "-o", "out", "--ray", "local") == 1
+    assert "poison.png: its process died 3 times while it was coloured" in capsys.readouterr().err
+    assert contents("out") == contents("expected")
+    rows = {row["input"]: row for row in parquet.read_table("out/.fastcolor/manifest").to_pylist()}
+    assert (rows["in/poison.png"]["state"], rows["in/poison.png"]["retried"]) == ("failed", 2)
+    assert sum(row["state"] == "failed" for row in rows.values()) == 2
+
+
+def test_folders_are_prepared_as_without_ray(processes, album, capsys):
+    for command, options in ((greyscale, ()), (crop, ("--size", "16"))):
+        name = command.__name__
+        assert run_command(command, ["in", f"{name}-here", *options]) == 0
+        assert run_command(command, ["in", f"{name}-ray", *options, "--ray", "local"]) == 0
+        assert contents(f"{name}-ray") == contents(f"{name}-here")
+        assert len(contents(f"{name}-ray")) == 23
+        capsys.readouterr()
+        assert run_command(command, ["in", f"{name}-ray", *options, "--ray", "local"]) == 0
+        assert capsys.readouterr().out == "0 written, 22 skipped, 1 unreadable\n"
+    assert run_command(clean, ["in", "clean-here"]) == 0
+    assert run_command(clean, ["in", "clean-ray", "--ray", "local"]) == 0
+    assert contents("clean-ray")["clean.csv"] == contents("clean-here")["clean.csv"]
+    with open("clean-ray/clean.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        kinds = {row["file"]: row["kind"] for row in csv.DictReader(file)}
+    assert {"smaller.png": "duplicate", "broken.png": "unreadable"}.items() <= kinds.items()
+
+
+def test_photos_are_judged_as_without_ray(processes, album, capsys):
+    options = ["--data", "in", "--hints", "0,2", "--frechet", "resnet18"]
+    assert run_command(evaluate, [*options, "--out", "here"]) == 0
+    assert run_command(evaluate, [*options, "--out", "ray", "--ray", "local"]) == 0
+    here, there = (json.loads(Path(out, "evaluation.json").read_text()) for out in ("here", "ray"))
+    assert there["settings"] == here["settings"]
+    assert there["photos"] == here["photos"] == 22
+    for name, figures in here["systems"].items():
+        del figures["seconds"], there["systems"][name]["seconds"]
+        assert figures["frechet_resnet18"] is not None
+        assert there["systems"][name] == pytest.approx(figures, rel=1e-4, abs=1e-4)
+    for name in ("contact_sheet.png", "unreadable.csv"):
+        assert np.array_equal(*(np.frombuffer(contents(out)[name], np.uint8) for out in ("here", "ray")))
