@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -68,8 +68,7 @@ def main(
     flags = FilmFlags(codec, crf, deinterlace)
     flags.check()
     part = None if shard is None else read_shard(shard)
-    if ray is not None:
-        check_ray()
+    check_ray(ray)
     made_by = weights_of(weights)
     settings = {"weights": made_by.digest, "size": size, "strength": strength, "chroma": chroma, "quality": quality}
     settings |= {"side_by_side": side_by_side, "mark": not no_mark} | _like(like)
@@ -87,20 +86,7 @@ def main(
         waiting = _to_color(planned.jobs + planned.films, record, overwrite, said)[:first]
         if dry_run:
             return preview(waiting, planned.films, said, report, far)
-        try:
-            if waiting:
-                if not is_address(Out):
-                    _must_be_writable(Out)
-                results = _color(waiting, planned, order, far, ray, verbose)
-                said.begin(len(waiting))
-                _note(results, waiting, record, said)
-            said.print()
-        except KeyboardInterrupt:
-            left = "stopped: the same command goes on with the photos and films that are left"
-            raise KeyboardInterrupt(left) from None
-        finally:  # after Ctrl-C, and on a full disk too
-            said.write(report)
-    return 1 if said.failures else 0
+        return _color(partial(_begin, out, waiting, planned, order, far, ray, verbose), waiting, record, said, report)
 
 
 def _like(like: str | None) -> dict:
@@ -155,10 +141,12 @@ def _begun_report(planned: Plan, far: Far) -> Report:
     return said
 
 
-def _color(
-    waiting: list[Job], planned: Plan, order: Order, far: Far, ray: str | None, verbose: bool
+def _begin(
+    out: str, waiting: list[Job], planned: Plan, order: Order, far: Far, ray: str | None, verbose: bool
 ) -> Iterator[tuple[Job, Outcome]]:
     """Load the network, and give what colours photos, then films, here or on a cluster."""
+    if not far.split(Path(out)):
+        _must_be_writable(out)
     if ray is not None:
         results = color_on_ray(ray, order, waiting, far)
     else:
@@ -170,6 +158,27 @@ def _color(
             return worker.near([job for job in waiting if job not in films], [job for job in waiting if job in films])
         results = worker.far(waiting, far)
     return until_gone(progress_bar(results, total=len(waiting), unit="photos"), far)
+
+
+def _color(
+    begin: Callable[[], Iterator[tuple[Job, Outcome]]],
+    waiting: list[Job],
+    record: Record,
+    said: Report,
+    report: str | None,
+) -> int:
+    """Colour what is waiting, and say what came of it. Gives the exit code."""
+    try:
+        if waiting:
+            results = begin()
+            said.begin(len(waiting))
+            _note(results, waiting, record, said)
+        said.print()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped: the same command goes on with the photos and films that are left") from None
+    finally:  # after Ctrl-C, and on a full disk too
+        said.write(report)
+    return 1 if said.failures else 0
 
 
 def _to_color(jobs: list[Job], record: Record, overwrite: bool, said: Report) -> list[Job]:

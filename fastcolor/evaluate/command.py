@@ -97,8 +97,7 @@ def main(
     counts = counts_of(hints)
     exam = Exam(weights, against, counts, {"size": size, "strength": strength, "chroma": chroma}, lpips, frechet, aged)
     share = None if shard is None else read_shard(shard)
-    if ray is not None:
-        check_ray()
+    check_ray(ray)
     if data is None:
         raise UserError("no photos to evaluate on: give a folder of photos with --data")
     with closing(Far()) as far:

@@ -43,6 +43,7 @@ def on_ray(address: str, tasks: dict[str, object], begin: Callable[[], Work], gp
     `begin` is called once in each process. Raises UserError if Ray is not installed, if there is no cluster, and what
     `begin` raises.
     """
+    check_ray(address)
     if not tasks:
         return
     ray = _ray()
@@ -135,15 +136,14 @@ class Hand:
             yield key, tasks[key]
 
 
-def check_ray() -> None:
-    """Raise UserError unless Ray is installed. Importing it takes seconds."""
-    if find_spec("ray") is None:
+def check_ray(address: str | None) -> None:
+    """Raise UserError if Ray is asked for and not installed. Importing it takes seconds."""
+    if address is not None and find_spec("ray") is None:
         raise UserError("--ray needs Ray, which is not installed: run `pip install 'fastcolor[ray]'`")
 
 
 def _ray():
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers of each use
-    check_ray()
     import ray
     import ray.data
     import ray.util.scheduling_strategies
