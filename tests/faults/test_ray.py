@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 ray = pytest.importorskip("ray")
 parquet = pytest.importorskip("pyarrow.parquet")
 psutil = pytest.importorskip("psutil")
+s3fs = pytest.importorskip("s3fs")
 PHOTOS = 60
 
 
@@ -43,10 +44,11 @@ def cluster():
     made.shutdown()
 
 
-def actors():
-    """The processes that colour."""
-    found = (each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"])
-    return [each for each in found if "MapWorker" in each.info["cmdline"][0]]
+def actors(cluster):
+    """The processes that colour: those of this cluster, as other tests may run beside."""
+    raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()]
+    found = [each for pid in raylets for each in psutil.Process(pid).children(recursive=True)]
+    return [each for each in found if "MapWorker" in "".join(each.cmdline()[:1])]
 
 
 def wait_for(condition, seconds=600):
@@ -65,7 +67,7 @@ def test_a_process_and_a_node_die_and_nothing_is_lost_or_made_twice(cluster, tmp
 
     def disturb():
         wait_for(lambda: len(contents(out)) >= 5)
-        killed.extend(actors())  # one may still load its network
+        killed.extend(actors(cluster))  # one may still load its network
         for each in killed:
             each.send_signal(signal.SIGKILL)
         wait_for(lambda: len(contents(out)) >= 25)
@@ -130,7 +132,12 @@ def test_without_a_cluster_there_is_a_sentence(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
-    """Two processes on this machine, for `--ray local`, and networks with random weights to judge photos."""
+    """Two processes on this machine, for `--ray local`, which can reach an S3 server, and networks with random weights
+    to judge photos.
+    """
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
     top = tmp_path_factory.mktemp("hub")
     (top / "hub/checkpoints").mkdir(parents=True)
     torch.manual_seed(0)
@@ -142,10 +149,15 @@ def processes(tmp_path_factory):
         torch.save(state, top / "hub/checkpoints" / weights.IMAGENET1K_V1.url.rpartition("/")[2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(top))
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "me")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         ray.cloudpickle.register_pickle_by_value(__import__(__name__))
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
         yield
         ray.shutdown()
+    server.stop()
 
 
 @pytest.fixture
@@ -201,6 +213,22 @@ def test_folders_are_prepared_as_without_ray(processes, album, capsys):
     with open("clean-ray/clean.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
         kinds = {row["file"]: row["kind"] for row in csv.DictReader(file)}
     assert {"smaller.png": "duplicate", "broken.png": "unreadable"}.items() <= kinds.items()
+
+
+def test_photos_in_a_bucket_are_colored_and_judged(processes, album, capsys):
+    files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    for bucket in ("in", "out"):
+        files.mkdir(f"{bucket}-bucket")
+    os.remove(os.fsdecode(b"in/\xff.png"))  # no key of S3
+    files.put("in/", "in-bucket/scans/", recursive=True)
+    assert call("in", "-o", "expected") == 1
+    assert call("s3://in-bucket/scans", "-o", "s3://out-bucket", "--ray", "local") == 1
+    files.get("out-bucket/", "got/", recursive=True)
+    assert contents("got") == contents("expected")
+    options = ["--frechet", "resnet18", "--limit", "6"]
+    assert run_command(evaluate, ["--data", "in", *options, "--out", "here"]) == 0
+    assert run_command(evaluate, ["--data", "s3://in-bucket/scans", *options, "--out", "ray", "--ray", "local"]) == 0
+    assert contents("ray")["contact_sheet.png"] == contents("here")["contact_sheet.png"]
 
 
 def test_photos_are_judged_as_without_ray(processes, album, capsys):
