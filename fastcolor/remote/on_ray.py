@@ -37,6 +37,12 @@ class Done(NamedTuple):
     tries: int
 
 
+class Refused(NamedTuple):
+    """What comes instead of a result from a process that can't work. Raised there, Ray would say it in many lines."""
+
+    sentence: str
+
+
 def on_ray(address: str, tasks: dict[str, object], begin: Callable[[], Work], gpu: bool = False) -> Iterator[Done]:
     """Do tasks on the cluster at `address`, or, "local", in processes of this machine; give each as it is done.
 
@@ -52,7 +58,7 @@ def on_ray(address: str, tasks: dict[str, object], begin: Callable[[], Work], gp
         _connect(ray, address)
     try:
         data = ray.data
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is said below, once
         context = data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -73,6 +79,8 @@ def on_ray(address: str, tasks: dict[str, object], begin: Callable[[], Work], gp
         )
         for row in results.iter_rows():
             done = Done(row["key"], pickle.loads(row["result"]), row["tries"])
+            if isinstance(done.result, Refused):
+                raise UserError(done.result.sentence)
             ledger.forget.remote(done.key)
             yield done
     except ray.exceptions.RayError as error:
@@ -112,12 +120,18 @@ class Hand:
 
     def __init__(self, begin: Callable[[], Work], ledger):
         use_cores(1)
-        self._work, self._ledger, self._ray = begin(), ledger, _ray()
+        self._ledger, self._ray, self._refused = ledger, _ray(), None
+        try:
+            self._work = begin()
+        except UserError as error:
+            self._refused = Refused(error.sentence)
 
     def __call__(self, group: dict) -> dict:
         """From columns key and task to columns key, result and tries."""
         tasks = {key: pickle.loads(task) for key, task in zip(group["key"], group["task"], strict=True)}
         keys = list(tasks)
+        if self._refused:
+            return {"key": keys, "result": [pickle.dumps(self._refused)] * len(keys), "tries": [0] * len(keys)}
         tries, results = self._ray.get(self._ledger.look.remote(keys))
         left = [key for key in keys if key not in results]
         # whichever of them it was that a process died of: each alone, so that the others are not blamed for it again

@@ -17,12 +17,15 @@ from test_servers import call, contents
 
 from fastcolor.cli import run_command
 from fastcolor.colorize import shared
+from fastcolor.errors import UserError
 from fastcolor.evaluate.command import main as evaluate
+from fastcolor.networks.pretrained import load_imagenet
 from fastcolor.prep.clean import clean
 from fastcolor.prep.crop import crop
 from fastcolor.prep.greyscale import greyscale
 from fastcolor.remote.on_ray import on_ray
 from fastcolor.scenes.folder import write_scenes
+from fastcolor.training import features
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 ray = pytest.importorskip("ray")
@@ -215,7 +218,18 @@ def test_folders_are_prepared_as_without_ray(processes, album, capsys):
     assert {"smaller.png": "duplicate", "broken.png": "unreadable"}.items() <= kinds.items()
 
 
-def test_photos_in_a_bucket_are_colored_and_judged(processes, album, capsys):
+def begin_refusing():
+    raise UserError("no work here")
+
+
+def test_what_a_process_refuses_is_one_sentence(processes, capfd):
+    with pytest.raises(UserError, match="^no work here$"):
+        list(on_ray("local", {"a": None, "b": None}, begin_refusing))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_photos_in_a_bucket_are_colored_and_judged(processes, album, monkeypatch, capsys):
+    monkeypatch.setattr(features, "load_imagenet", load_imagenet)
     files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
     for bucket in ("in", "out"):
         files.mkdir(f"{bucket}-bucket")
@@ -231,7 +245,8 @@ def test_photos_in_a_bucket_are_colored_and_judged(processes, album, capsys):
     assert contents("ray")["contact_sheet.png"] == contents("here")["contact_sheet.png"]
 
 
-def test_photos_are_judged_as_without_ray(processes, album, capsys):
+def test_photos_are_judged_as_without_ray(processes, album, monkeypatch, capsys):
+    monkeypatch.setattr(features, "load_imagenet", load_imagenet)  # as in Ray's processes
     options = ["--data", "in", "--hints", "0,2", "--frechet", "resnet18"]
     assert run_command(evaluate, [*options, "--out", "here"]) == 0
     assert run_command(evaluate, [*options, "--out", "ray", "--ray", "local"]) == 0
