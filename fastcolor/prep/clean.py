@@ -26,6 +26,7 @@ from fastcolor.photo.folders import over_photos, photos_at
 from fastcolor.photo.likeness import alike, fingerprint
 from fastcolor.photo.read import open_photo
 from fastcolor.remote.far import Far
+from fastcolor.remote.on_ray import check_ray
 from fastcolor.remote.shards import Shard, read_shard
 
 KINDS = ("unreadable", "tiny", "flat", "grey", "duplicate")
@@ -74,6 +75,7 @@ def clean(
     part = None if shard is None else read_shard(shard)
     if part and (move or strict):
         raise UserError("--move and --strict are for the command that writes the report, without --shard")
+    check_ray(ray)
     with closing(Far()) as far:
         _clean(far.path(src), dst, move, strict, far, ray, part)
 
