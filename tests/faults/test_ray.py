@@ -8,7 +8,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -167,7 +166,7 @@ def processes(tmp_path_factory):
 def album(tmp_path, monkeypatch):
     """Photos in the folder `in`: a pair of duplicates, a name that is not UTF-8, and one that can't be read."""
     monkeypatch.chdir(tmp_path)
-    write_scenes(tmp_path / "in", 20, 80)
+    write_scenes(tmp_path / "in", 12, 80)
     first = min(Path("in").iterdir())
     Image.open(first).resize((70, 70)).save("in/smaller.png")
     Path(os.fsdecode(b"in/\xff.png")).write_bytes(first.read_bytes())
@@ -206,10 +205,10 @@ def test_folders_are_prepared_as_without_ray(processes, album, capsys):
         assert run_command(command, ["in", f"{name}-here", *options]) == 0
         assert run_command(command, ["in", f"{name}-ray", *options, "--ray", "local"]) == 0
         assert contents(f"{name}-ray") == contents(f"{name}-here")
-        assert len(contents(f"{name}-ray")) == 23
+        assert len(contents(f"{name}-ray")) == 15
         capsys.readouterr()
         assert run_command(command, ["in", f"{name}-ray", *options, "--ray", "local"]) == 0
-        assert capsys.readouterr().out == "0 written, 22 skipped, 1 unreadable\n"
+        assert capsys.readouterr().out == "0 written, 14 skipped, 1 unreadable\n"
     assert run_command(clean, ["in", "clean-here"]) == 0
     assert run_command(clean, ["in", "clean-ray", "--ray", "local"]) == 0
     assert contents("clean-ray")["clean.csv"] == contents("clean-here")["clean.csv"]
@@ -245,17 +244,20 @@ def test_photos_in_a_bucket_are_colored_and_judged(processes, album, monkeypatch
     assert contents("ray")["contact_sheet.png"] == contents("here")["contact_sheet.png"]
 
 
+def known(figures):
+    return {name: value for name, value in figures.items() if value is not None and name != "seconds"}
+
+
 def test_photos_are_judged_as_without_ray(processes, album, monkeypatch, capsys):
     monkeypatch.setattr(features, "load_imagenet", load_imagenet)  # as in Ray's processes
-    options = ["--data", "in", "--hints", "0,2", "--frechet", "resnet18"]
+    options = ["--data", "in", "--hints", "0,1", "--frechet", "resnet18"]
     assert run_command(evaluate, [*options, "--out", "here"]) == 0
     assert run_command(evaluate, [*options, "--out", "ray", "--ray", "local"]) == 0
     here, there = (json.loads(Path(out, "evaluation.json").read_text()) for out in ("here", "ray"))
     assert there["settings"] == here["settings"]
-    assert there["photos"] == here["photos"] == 22
+    assert there["photos"] == here["photos"] == 14
     for name, figures in here["systems"].items():
-        del figures["seconds"], there["systems"][name]["seconds"]
         assert figures["frechet_resnet18"] is not None
-        assert there["systems"][name] == pytest.approx(figures, rel=1e-4, abs=1e-4)
+        assert known(there["systems"][name]) == pytest.approx(known(figures), rel=1e-4, abs=1e-4)
     for name in ("contact_sheet.png", "unreadable.csv"):
-        assert np.array_equal(*(np.frombuffer(contents(out)[name], np.uint8) for out in ("here", "ray")))
+        assert contents("ray")[name] == contents("here")[name]
