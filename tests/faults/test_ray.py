@@ -156,7 +156,8 @@ def processes(tmp_path_factory):
             patch.setenv(name, "me")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         ray.cloudpickle.register_pickle_by_value(__import__(__name__))
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+        own = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+        ray.init("local", log_to_driver=False, **own)  # else it joins a cluster that another test has begun
         yield
         ray.shutdown()
     server.stop()
