@@ -163,9 +163,8 @@ def test_what_is_no_file_gets_a_sentence_of_its_own(monkeypatch, capsys):
     save("a.jpg", GREY)
     Path("photos.zip").write_bytes(b"PK\3\4" + bytes(50))
     Path("raw.NEF").write_bytes(b"II*\0" + bytes(50))
-    assert call("a.jpg", "https://example.org/a.jpg", "-", "photos.zip", "raw.NEF", "-o", "out") == 1
+    assert call("a.jpg", "-", "photos.zip", "raw.NEF", "-o", "out") == 1
     err = capsys.readouterr().err
-    assert "https://example.org/a.jpg: is an address on the web: download it first" in err
     assert "-: photos are read from files" in err
     assert "photos.zip: is a zip archive: unpack it first" in err
     assert "raw.NEF: is a raw file: develop it first" in err

@@ -33,7 +33,7 @@ from fastcolor.colorize import export
 from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.data.cache import MAGIC, open_cache
 from fastcolor.errors import UnreadablePhoto, UserError, one_line
-from fastcolor.evaluate.command import painters_of
+from fastcolor.evaluate.photos import painters_of
 from fastcolor.networks import pretrained
 from fastcolor.networks.checkpoint import checksum, load_network, load_tensors, save_network, save_tensors
 from fastcolor.networks.classic import (
