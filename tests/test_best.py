@@ -21,6 +21,8 @@ from fastcolor.training.best import ENLIVENED, HeldOutJudge, enliven, rank
 from fastcolor.training.features import frechet_distance
 from fastcolor.weights import LEAN
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def row(share: float, ciede: float = 10.0, **figures) -> dict[str, str]:
     found = {"epoch": 1, "colorfulness": 40 * share, "colorfulness_real": 40, "ciede2000": ciede, **figures}
@@ -101,7 +103,7 @@ def test_the_weights_of_the_best_epoch_are_kept_not_those_of_the_last(own_run, m
     assert len(saved) == 2  # after epochs 1 and 2, not after 3
 
 
-def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(scenes, tmp_path, capsys):
+def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(whole, scenes, tmp_path, capsys):
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage4_gan, "rank", lambda row: int(row["epoch"]) + 10 * (row["stage"] == "stage4"))

@@ -32,6 +32,8 @@ from fastcolor.networks.unet import LabUNet
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
 from fastcolor.scenes.folder import write_scenes
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 TESTS = str(Path(__file__).parents[1])
 TIMED = ("photos_per_s", "seconds", "peak_mb")
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
@@ -465,7 +467,7 @@ def test_ctrl_c_while_a_finished_training_is_noted_as_such_leaves_its_weights(sc
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("no_cache", [True, False])
 def test_the_same_seed_gives_the_same_bytes_with_and_without_cache_and_for_any_number_of_workers(
-    cores, no_cache, scenes, finished_run, tmp_path, monkeypatch
+    thin, cores, no_cache, scenes, finished_run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(files, "cores", lambda: cores)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
