@@ -32,8 +32,6 @@ from fastcolor.networks.unet import LabUNet
 from fastcolor.recipes import cyclegan, lab_cgan, lab_gan, pix2pix
 from fastcolor.scenes.folder import write_scenes
 
-pytestmark = pytest.mark.usefixtures("thin")
-
 TESTS = str(Path(__file__).parents[1])
 TIMED = ("photos_per_s", "seconds", "peak_mb")
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", epochs=3, save_every=2, **TINY)
