@@ -62,6 +62,8 @@ def main(
     flags.check()
     planned = plan_frames(inputs, Out) if frames else plan(inputs, Out, format)
     made_by = weights_of(weights)
+    if not made_by.digest:
+        _load(verbose, weights, device=device)  # raises what it says where there is something to colour
     settings = {"weights": made_by.digest, "size": size, "strength": strength, "chroma": chroma, "quality": quality}
     settings |= {"side_by_side": side_by_side, "mark": not no_mark} | _like(like)
     record = _record_in(Out, planned, frames, settings, flags)
