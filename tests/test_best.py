@@ -17,10 +17,12 @@ from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import HEAD, load_tensors, save_tensors
 from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
 from fastcolor.recipes import pix2pix
-from fastcolor.training import outlook
+from fastcolor.training import best, outlook
 from fastcolor.training.best import ENLIVENED, SHARE, HeldOutJudge, enliven, mix, rank
 from fastcolor.training.features import frechet_distance
 from fastcolor.weights import LEAN
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 
 def row(share: float, ciede: float = 10.0, **figures) -> dict[str, str]:
@@ -56,8 +58,9 @@ def test_frechet_distance_is_that_of_the_formula():
 
 
 def test_without_features_photos_are_judged_by_ciede2000(capsys):
-    judge = HeldOutJudge(torch.device("cpu"))
-    assert "judged by CIEDE2000 alone" in capsys.readouterr().out
+    best._note.cache_clear()
+    judge, _ = HeldOutJudge(torch.device("cpu")), HeldOutJudge(torch.device("cpu"))
+    assert capsys.readouterr().out.count("judged by CIEDE2000 alone") == 1
     photo = torch.rand(2, 3, 32, 32)
     assert list(judge(photo, photo)) == ["ciede2000"]
 
@@ -132,7 +135,7 @@ def test_the_weights_of_the_best_epoch_are_kept_not_those_of_the_last(own_run, m
     assert len(saved) == 2  # after epochs 1 and 2, not after 3
 
 
-def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(scenes, tmp_path, capsys):
+def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(whole, scenes, tmp_path, capsys):
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage4_gan, "rank", lambda row: int(row["epoch"]) + 10 * (row["stage"] == "stage4"))

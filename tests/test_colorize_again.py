@@ -38,6 +38,16 @@ def test_results_of_other_settings_are_told_of_and_made_again_when_asked(album, 
     assert lines(capsys)[0].startswith("1 coloured")
 
 
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_missing_weights_are_named_even_if_all_is_done(flags, album, tmp_path, monkeypatch, capsys):  # noqa: F811
+    assert call(album, "-o", "out") == 0
+    monkeypatch.undo()  # the real Colorizer
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert call(album, "-o", "out", "--weights", "runs/mine.safetensors", *flags) == 2
+    assert "runs/mine.safetensors does not exist" in capsys.readouterr().err
+
+
 def test_a_photo_that_was_replaced_is_told_of_and_coloured_again_when_asked(album, capsys):  # noqa: F811
     call(album, "-o", "out")
     save("album/a.png", noise(9))

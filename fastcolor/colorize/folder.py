@@ -74,6 +74,8 @@ def main(
     settings |= {"side_by_side": side_by_side, "mark": not no_mark} | _like(like)
     how = How(quality, side_by_side, None if no_mark else mark_of(made_by), tolerant, keep_time, skip_colour)
     order = Order(weights, size, strength, chroma, device, like, how, flags, settings)
+    if not made_by.digest:
+        Worker(order)  # raises what it says where there is something to colour
     is_shared = is_address(Out) or ray is not None or part is not None
     with closing(Far()) as far:
         out = _results_in(Out, far, keep_time)

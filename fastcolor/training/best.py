@@ -6,6 +6,7 @@ network sees: one photo at a time (`feature_distance`), and all together (`frech
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -25,6 +26,12 @@ FACTORS = (1.0, 1.1, 1.2, 1.3, 1.5, 1.7)
 ENLIVENED = 0.92  # what it brings it to where no features tell what is best
 
 
+@lru_cache
+def _note(text: str) -> None:
+    """Say it once, however many stages have a judge."""
+    print(f"note: {text}")
+
+
 class HeldOutJudge:
     """Figures of generated images against photos. Without SqueezeNet's weights, a download, CIEDE2000 alone."""
 
@@ -33,7 +40,7 @@ class HeldOutJudge:
         try:
             self.seen = Features().to(device, memory_format=torch.channels_last)
         except UserError as error:
-            print(f"note: photos are judged by CIEDE2000 alone, as {error}")
+            _note(f"photos are judged by CIEDE2000 alone, as {error}")
 
     @torch.no_grad()
     def __call__(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
