@@ -233,8 +233,8 @@ def _profile(image: Image.Image, notes: list[str], points: tuple[int, int] | Non
     """The image's ICC profile, if it has one that fits it and is not sRGB; what is done with it is noted.
 
     `points` are the file's code points, if it has any: they come before all else in a PNG, and after the profile in
-    other files. For a PNG without either, what its chunks gAMA and cHRM say (PNG, third edition, W3C 2025, 11.3.2); where
-    one is missing, sRGB's stands for it, as in Skia. Raises NotRead for light that is not understood.
+    other files. For a PNG without either, what its chunks gAMA and cHRM say (PNG, third edition, W3C 2025, 11.3.2);
+    where one is missing, sRGB's stands for it, as in Skia. Raises NotRead for light that is not understood.
     """
     grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
     info, is_png = image.info, image.format == "PNG"
