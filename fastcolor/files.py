@@ -76,9 +76,19 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
+_MOST: int | None = None
+
+
+def use_cores(most: int) -> None:
+    """From now on this process uses at most so many cores: others beside it use the rest."""
+    global _MOST
+    _MOST = most
+
+
 def cores() -> int:
     """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, _MOST or there)
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterator:
@@ -96,9 +106,9 @@ def in_threads(function: Callable, items: Iterable) -> Iterator:
             pool.shutdown(cancel_futures=True)
 
 
-def in_order(function: Callable, items: Iterable, ahead: int = 2) -> Iterator:
-    """`function` of each item, in their order: one thread works while the consumer is busy with earlier ones."""
-    with ThreadPoolExecutor(1) as pool:
+def in_order(function: Callable, items: Iterable, ahead: int = 2, workers: int = 1) -> Iterator:
+    """`function` of each item, in their order: threads work while the consumer is busy with earlier ones."""
+    with ThreadPoolExecutor(workers) as pool:
         waiting = deque()
         try:
             for item in items:

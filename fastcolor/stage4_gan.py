@@ -6,11 +6,11 @@ Leaves `stage4_gen.safetensors`: the weights to colour photos with.
 """
 
 import sys
-from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from fastcore.meta import delegates
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastcolor import processes
 from fastcolor.cli import run_command
@@ -23,7 +23,7 @@ from fastcolor.flags import at_least
 from fastcolor.networks.checkpoint import load_network, load_tensors, save_network, save_tensors
 from fastcolor.runs.run import Run, open_run
 from fastcolor.training.adversarial import right
-from fastcolor.training.best import HeldOutJudge, enliven, rank
+from fastcolor.training.best import HeldOutJudge, Judged, enliven, mix, rank
 from fastcolor.training.fit import fit
 from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 from fastcolor.training.heads import HeadsLoss, listens
@@ -121,8 +121,10 @@ def main(
         best = min([*rivals, *(row for row in rows if row["stage"] == STAGE)], key=rank)
         if best["epoch"] != "0":  # those that it began from stay as they are
             # drawn scenes are no photos: what a network sees in photos does not tell how lively they should be
-            judges = judge.seen and not run.settings.is_sample
-            enliven(output, best, livelier(run, dls.valid, space, judge) if judges else None)
+            judged = judged_by(run, dls.valid, space, judge) if judge.seen and not run.settings.is_sample else None
+            if judged and (before := began_from(run)):
+                mix(output, before, judged)
+            enliven(output, best, judged)
 
 
 def keep_earlier(run: Run) -> list[dict[str, str]]:
@@ -133,26 +135,31 @@ def keep_earlier(run: Run) -> list[dict[str, str]]:
     rows, output = [row for row in run.folder.history() if row["stage"] == "stage1"], run.folder.output(STAGE)
     earlier = [row for row in rows if row["epoch"] == "0"] + rows[-1:]
     if not output.exists():
-        began_from = weights_file(run.folder.config["stages"]["stage1"]["pretrained"])
-        began_best = began_from.is_file() and bool(earlier) and min(reversed(earlier), key=rank)["epoch"] == "0"
-        better = began_from if began_best else run.folder.output("stage1")
+        before = began_from(run)
+        began_best = before and earlier and min(reversed(earlier), key=rank)["epoch"] == "0"
+        better = before if began_best else run.folder.output("stage1")
         tensors, about = load_tensors(better, "generator weights")
         save_tensors(output, tensors, {**about, "stage": 4})
     return earlier
 
 
-def livelier(run: Run, valid, space, judge: HeldOutJudge) -> Callable[[float], dict[str, str]]:
-    """A function that gives the row of this stage's kept weights with some more chroma, by a factor."""
-    kept, _ = load_network(run.folder.output(STAGE), "generator")
-    run.machine.place(kept)
+def began_from(run: Run) -> Path | None:
+    """The weights that stage 1 began from; None if those were not a generator's."""
+    path = weights_file(run.folder.config["stages"]["stage1"]["pretrained"])
+    return path if path.is_file() else None
 
-    def row_of(factor: float) -> dict[str, str]:
+
+def judged_by(run: Run, valid, space, judge: HeldOutJudge) -> Judged:
+    """A function that gives the row of a network on the validation photos, its chroma multiplied by a factor."""
+
+    def judged(network: nn.Module, factor: float) -> dict[str, str]:
         def metrics(fake: Tensor, real: Tensor) -> dict[str, Tensor]:
             return image_metrics(space.saturated(fake, factor), real, space, judge)
 
-        return held_out_row(run, kept, valid, metrics)
+        run.machine.place(network)
+        return held_out_row(run, network, valid, metrics)
 
-    return row_of
+    return judged
 
 
 def accuracy(real: Tensor, fake: Tensor) -> Tensor:

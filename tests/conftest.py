@@ -1,14 +1,35 @@
 """Tiny drawn photos, and one tiny run of all four stages that many tests look at."""
 
 import os
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from fastcolor.errors import UserError
 from fastcolor.scenes.folder import write_scenes
+
+
+def of_all_workers(factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder of all of pytest-xdist's workers together; without it, this process's own."""
+    folder = factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], object]) -> Path:
+    """A folder that the first worker to need it makes, for all of them. Not to be written into."""
+    top = of_all_workers(factory)
+    with FileLock(top / f"{name}.lock"):
+        if not (top / f"{name}.made").exists():
+            shutil.rmtree(top / name, ignore_errors=True)  # of a worker that failed half-way
+            make(top / name)
+            (top / f"{name}.made").touch()
+    return top / name
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,9 +47,7 @@ def bytecode(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         if sys.dont_write_bytecode:
             patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-            folder = tmp_path_factory.getbasetemp()
-            folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder  # all workers' own
-            patch.setenv("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
+            patch.setenv("PYTHONPYCACHEPREFIX", str(of_all_workers(tmp_path_factory) / "bytecode"))
         yield
 
 
@@ -74,19 +93,22 @@ def few_curves():
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory) -> Path:
     """A folder of 24 drawn photos of 40 px."""
-    folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, 24, 40)
-    return folder
+    return made_once("scenes", tmp_path_factory, lambda folder: write_scenes(folder, 24, 40))
 
 
 @pytest.fixture(scope="session")
 def finished_run(scenes, tmp_path_factory) -> Path:
     """A run folder after all four stages. Not to be written into: see `own_run`."""
     import torch  # here: the tests of colouring run where it is not installed, too
-    from helpers import curves_drawn, run_stages
+    from helpers import copied, curves_drawn, run_stages
 
-    torch.manual_seed(0)
-    return run_stages(scenes, tmp_path_factory.mktemp("runs") / "finished", last=curves_drawn())
+    def make(folder: Path) -> None:
+        torch.manual_seed(0)
+        with thinner():
+            run_stages(scenes, folder, last=curves_drawn())
+
+    made = made_once("finished", tmp_path_factory, make)
+    return copied(made, tmp_path_factory.mktemp("runs") / "finished")  # who opens a run may write into it: locks
 
 
 @pytest.fixture
@@ -97,10 +119,31 @@ def own_run(finished_run, tmp_path) -> Path:
     return copied(finished_run, tmp_path / "run")
 
 
-@pytest.fixture
-def thin_listener(monkeypatch) -> None:
-    """Networks that listen have a tenth of their parameters, where their config is not given."""
-    from fastcolor.networks.hint_unet import HintUNetConfig
+@contextmanager
+def thinner() -> Iterator[pytest.MonkeyPatch]:
+    """Networks that are not chosen have few channels, so that a step takes a third of the time, a state a fiftieth of
+    the room."""
+    import helpers  # noqa: F401 (thins U-Nets of one block)
 
-    small = HintUNetConfig(arch="efficientnet_lite0", width=32, blocks=1, near_blocks=1)
-    monkeypatch.setattr(HintUNetConfig.__init__, "__defaults__", tuple(vars(small).values()))
+    from fastcolor.networks.critics import PatchCriticConfig
+    from fastcolor.networks.hint_unet import HintUNetConfig
+    from fastcolor.networks.unet import UNetConfig
+
+    listener = HintUNetConfig(arch="efficientnet_lite0", width=32, blocks=1, near_blocks=1)
+    with pytest.MonkeyPatch.context() as patch:
+        for config in (UNetConfig(blocks=1), PatchCriticConfig(channels=8), listener):
+            patch.setattr(type(config).__init__, "__defaults__", tuple(vars(config).values()))
+        yield patch
+
+
+@pytest.fixture
+def thin() -> Iterator[pytest.MonkeyPatch]:
+    """Thin networks where it does not matter which they are."""
+    with thinner() as patch:
+        yield patch
+
+
+@pytest.fixture
+def whole(thin) -> None:
+    """The usual networks after all, in a module whose other tests have thin ones."""
+    thin.undo()

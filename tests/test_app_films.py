@@ -91,6 +91,7 @@ def test_a_film_is_looked_through_coloured_watched_and_downloaded(client, clip, 
     before, after = still(client, film, "before", 5), still(client, film, "after", 5)
     assert np.abs(before.astype(float) - greys(12, 4)[10]).mean() < 4  # its last moment, 11/12 of a second
     assert before.shape == after.shape == (80, 96, 3) and chroma(before) + 4 < chroma(after)
+    client.post(f"/films/{film['id']}", json={"size": 64})  # quicker
     client.post(f"/films/{film['id']}/start")
     film = reached(client, film, "done")
     (tmp_path / "new.mp4").write_bytes(client.get(f"/films/{film['id']}/download").content)
@@ -145,6 +146,7 @@ def test_points_of_colour_come_with_a_film(client, clip, tmp_path):
     assert (answer := give(hint | {"time": -1})).status_code == 422 and answer.json()["sentence"] == said
     refused = give({"time": 1, "like": "/etc/passwd"})
     assert refused.status_code == 422 and '"like" is not for the page' in refused.json()["sentence"]
+    client.post(f"/films/{film['id']}", json={"size": 64})  # quicker
     client.post(f"/films/{film['id']}/start")
     reached(client, film, "done")
     (tmp_path / "new.mp4").write_bytes(client.get(f"/films/{film['id']}/download").content)

@@ -27,6 +27,8 @@ from fastcolor.stage1_pretrain_gen import generator_learner
 from fastcolor.stage3_pretrain_critic import critic_learner
 from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 LAB = SPACES["lab"]
 
 

@@ -150,7 +150,7 @@ def test_quality_is_looked_at_on_the_way_and_both_pipelines_learn(scenes, passin
     assert "| grey | " in TABLES["quality"](result)
 
 
-def test_size_batch_and_number_of_photos_are_varied_one_at_a_time(monkeypatch):
+def test_size_batch_and_number_of_photos_are_varied_one_at_a_time(thin, monkeypatch):
     monkeypatch.setattr(scaling, "SIZES", (32, 64))
     monkeypatch.setattr(scaling, "BATCHES", (4, 8))
     result = scaling.scaling(1, 0.1, 32, 4, counts=(50, 500), compile=False, **SETTINGS)

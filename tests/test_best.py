@@ -3,6 +3,7 @@
 import csv
 import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +14,15 @@ from scipy.linalg import sqrtm
 
 from fastcolor import stage1_pretrain_gen, stage3_pretrain_critic, stage4_gan, train
 from fastcolor.errors import UserError
-from fastcolor.networks.checkpoint import HEAD, load_tensors
+from fastcolor.networks.checkpoint import HEAD, load_tensors, save_tensors
 from fastcolor.networks.classic import PatchGANConfig, SkipUNetConfig
 from fastcolor.recipes import pix2pix
-from fastcolor.training import outlook
-from fastcolor.training.best import ENLIVENED, HeldOutJudge, enliven, rank
+from fastcolor.training import best, outlook
+from fastcolor.training.best import ENLIVENED, SHARE, HeldOutJudge, enliven, mix, rank
 from fastcolor.training.features import frechet_distance
 from fastcolor.weights import LEAN
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 
 def row(share: float, ciede: float = 10.0, **figures) -> dict[str, str]:
@@ -55,8 +58,9 @@ def test_frechet_distance_is_that_of_the_formula():
 
 
 def test_without_features_photos_are_judged_by_ciede2000(capsys):
-    judge = HeldOutJudge(torch.device("cpu"))
-    assert "judged by CIEDE2000 alone" in capsys.readouterr().out
+    best._note.cache_clear()
+    judge, _ = HeldOutJudge(torch.device("cpu")), HeldOutJudge(torch.device("cpu"))
+    assert capsys.readouterr().out.count("judged by CIEDE2000 alone") == 1
     photo = torch.rand(2, 3, 32, 32)
     assert list(judge(photo, photo)) == ["ciede2000"]
 
@@ -81,11 +85,41 @@ def test_kept_weights_get_the_chroma_that_is_best_on_held_out_photos(tmp_path):
     weights.write_bytes(LEAN.read_bytes())
     apart = {1.0: 1.0, 1.1: 1.1, 1.2: 1.3, 1.3: 1.2, 1.5: 1.4, 1.7: 1.0}
 
-    def judged(factor):
+    def judged(network, factor):
         return row(0.62 * factor) | {"feature_distance": str(apart[factor]), "frechet": "0.1"}
 
     enliven(weights, row(0.62), judged)
     assert load_tensors(weights, "")[1]["vivid"] == 1.3
+
+
+def halved(path) -> Path:
+    """The lean weights, each half as large."""
+    tensors, about = load_tensors(LEAN, "")
+    halves = {name: value / 2 for name, value in tensors.items() if value.is_floating_point()}
+    save_tensors(path, {**tensors, **halves}, about)
+    return path
+
+
+@pytest.mark.parametrize("gains", [True, False])
+def test_kept_weights_are_mixed_once_with_those_of_before_where_held_out_photos_gain(gains, tmp_path):
+    weights, old = halved(tmp_path / "w.safetensors"), load_file(LEAN)
+    seen = []
+
+    def judged(network, factor):
+        seen.append(network.head.weight.norm().item())
+        return row(0.9, 10 - gains * len(seen) + len(seen) * (not gains))
+
+    mix(weights, LEAN, judged)
+    share = SHARE if gains else 1.0
+    for name, value in load_file(weights).items():
+        if value.is_floating_point():
+            wanted = (1 - share / 2) * old[name].float()
+            torch.testing.assert_close(value.float(), wanted, rtol=1e-3, atol=1e-3)
+    assert seen[1] / seen[0] == pytest.approx(2 - SHARE, rel=1e-2)
+    if gains:
+        before = weights.read_bytes()
+        mix(weights, LEAN, judged)
+        assert weights.read_bytes() == before
 
 
 def test_the_weights_of_the_best_epoch_are_kept_not_those_of_the_last(own_run, monkeypatch):
@@ -101,7 +135,7 @@ def test_the_weights_of_the_best_epoch_are_kept_not_those_of_the_last(own_run, m
     assert len(saved) == 2  # after epochs 1 and 2, not after 3
 
 
-def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(scenes, tmp_path, capsys):
+def test_where_no_epoch_is_better_the_weights_that_it_began_from_stay(whole, scenes, tmp_path, capsys):
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage4_gan, "rank", lambda row: int(row["epoch"]) + 10 * (row["stage"] == "stage4"))

@@ -18,6 +18,8 @@ from fastcolor.errors import UserError
 from fastcolor.photo.read import open_photo
 from fastcolor.runs.run import cache_folder
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):

@@ -264,3 +264,19 @@ def test_report_and_moved_photos_stay_out_of_the_source(folder, tmp_path, option
     assert run(*arguments) == 2
     assert "is inside the source folder" in capsys.readouterr().err
     assert contents(folder) == before
+
+
+def test_parts_find_together_what_one_command_finds(folder, tmp_path, monkeypatch, capsys):
+    assert run(folder, tmp_path / "alone") == 0
+    for number in (1, 2, 3):
+        assert run(folder, tmp_path / "parts", "--shard", f"{number}/3") == 0
+        assert not (tmp_path / "parts/clean.csv").exists()
+    opened = []
+    open_photo = module.open_photo
+    monkeypatch.setattr(module, "open_photo", lambda path: opened.append(path.name) or open_photo(path))
+    assert run(folder, tmp_path / "parts") == 0
+    assert opened == ["broken.jpg"]  # all others have been looked at
+    assert contents(tmp_path / "parts")["clean.csv"] == contents(tmp_path / "alone")["clean.csv"]
+    capsys.readouterr()
+    assert run(folder, tmp_path / "parts", "--shard", "1/3", "--move", tmp_path / "aside") == 2
+    assert "--move and --strict are for the command that writes the report" in capsys.readouterr().err

@@ -23,6 +23,8 @@ from fastcolor import cli, stage1_pretrain_gen
 from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.prep.greyscale import greyscale
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def call(function, *argv: str) -> int:
     return cli.run_command(function, list(argv), prog="fastcolor test")

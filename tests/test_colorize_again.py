@@ -38,6 +38,16 @@ def test_results_of_other_settings_are_told_of_and_made_again_when_asked(album, 
     assert lines(capsys)[0].startswith("1 coloured")
 
 
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_missing_weights_are_named_even_if_all_is_done(flags, album, tmp_path, monkeypatch, capsys):  # noqa: F811
+    assert call(album, "-o", "out") == 0
+    monkeypatch.undo()  # the real Colorizer
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert call(album, "-o", "out", "--weights", "runs/mine.safetensors", *flags) == 2
+    assert "runs/mine.safetensors does not exist" in capsys.readouterr().err
+
+
 def test_a_photo_that_was_replaced_is_told_of_and_coloured_again_when_asked(album, capsys):  # noqa: F811
     call(album, "-o", "out")
     save("album/a.png", noise(9))
@@ -163,9 +173,8 @@ def test_what_is_no_file_gets_a_sentence_of_its_own(monkeypatch, capsys):
     save("a.jpg", GREY)
     Path("photos.zip").write_bytes(b"PK\3\4" + bytes(50))
     Path("raw.NEF").write_bytes(b"II*\0" + bytes(50))
-    assert call("a.jpg", "https://example.org/a.jpg", "-", "photos.zip", "raw.NEF", "-o", "out") == 1
+    assert call("a.jpg", "-", "photos.zip", "raw.NEF", "-o", "out") == 1
     err = capsys.readouterr().err
-    assert "https://example.org/a.jpg: is an address on the web: download it first" in err
     assert "-: photos are read from files" in err
     assert "photos.zip: is a zip archive: unpack it first" in err
     assert "raw.NEF: is a raw file: develop it first" in err

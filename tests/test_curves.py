@@ -8,6 +8,8 @@ from PIL import Image
 
 from fastcolor.runs.curves import draw_history
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture
 def drawn(monkeypatch):

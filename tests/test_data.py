@@ -16,6 +16,8 @@ from fastcolor.errors import UserError
 from fastcolor.runs.run import open_run
 from fastcolor.scenes.landscapes import draw_scene
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def test_the_split_is_written_once_and_kept(scenes, tmp_path):
     run = opened(scenes, tmp_path / "run")

@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from helpers import TINY
 from onnx import TensorProto, helper
 
-from fastcolor import Colorizer
+from fastcolor import Colorizer, stage1_pretrain_gen
 from fastcolor.colorize import export, graph
 from fastcolor.colorize import onnx as graphs
 from fastcolor.colorize.load import load_engine
@@ -109,10 +110,11 @@ def test_a_network_that_listens_has_a_graph_and_a_model_that_give_torchs_colors(
     check_same_colors(tmp_path / "model.onnx", weights)
 
 
-def test_whoever_trains_with_the_four_stages_gets_weights_that_color_without_torch(finished_run):
-    colorizer = Colorizer(finished_run / "stage4_gen.safetensors")
+def test_whoever_trains_with_the_stages_gets_weights_that_color_without_torch(scenes, tmp_path):
+    stage1_pretrain_gen.main(data=str(scenes), run=str(tmp_path), pretrained="none", epochs=1, **TINY)
+    colorizer = Colorizer(tmp_path / "stage1_gen.safetensors")
     assert colorizer.engine.name.startswith("onnxruntime")
-    by_torch = TorchEngine(finished_run / "stage4_gen.safetensors", "cpu")
+    by_torch = TorchEngine(tmp_path / "stage1_gen.safetensors", "cpu")
     given = light(2, 1, 48, 64)
     np.testing.assert_allclose(colorizer.engine(given), by_torch(given), rtol=0, atol=0.01)
 

@@ -27,12 +27,14 @@ from fastcolor.colorize.hints import Hint
 from fastcolor.errors import UserError
 from fastcolor.evaluate import command as evaluate
 from fastcolor.evaluate import judge as perceptual
-from fastcolor.evaluate.command import open_pair
+from fastcolor.evaluate import photos as examined
 from fastcolor.evaluate.judge import Judge, frechet_distance, measure
+from fastcolor.evaluate.photos import open_pair
 from fastcolor.networks.checkpoint import save_network
 from fastcolor.networks.pretrained import load_imagenet
 from fastcolor.networks.registry import build
 from fastcolor.networks.unet import UNetConfig
+from fastcolor.remote.far import Far
 from fastcolor.scenes.landscapes import draw_scene
 from fastcolor.training import features
 from fastcolor.weights import BUNDLED, weights_file
@@ -96,7 +98,7 @@ def judge_of(lpips, frechet, weights) -> Judge:
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """Three photos in `a`, two in `b`, of several sizes."""
-    monkeypatch.setattr(evaluate, "Colorizer", Painter)
+    monkeypatch.setattr(examined, "Colorizer", Painter)
     monkeypatch.setattr(perceptual, "RESNET_SIDE", 32)  # fast
     monkeypatch.setattr(perceptual, "Judge", lambda *names: judge_of(*names, WeightsEnum.get_state_dict))
     monkeypatch.chdir(tmp_path)
@@ -296,7 +298,7 @@ def test_two_weights_are_compared_and_a_path_tells_them_apart(folder):
 
 
 def test_a_network_at_strength_0_is_as_good_as_grey(folder, monkeypatch):
-    monkeypatch.setattr(evaluate, "Colorizer", Colorizer)
+    monkeypatch.setattr(examined, "Colorizer", Colorizer)
     torch.manual_seed(0)
     save_network("random.safetensors", build(UNetConfig()), "generator", size=32)
     without = evaluated(folder, weights="random.safetensors", strength=0.0, limit=2)["systems"]
@@ -340,8 +342,43 @@ def test_photos_of_a_split_are_chosen_by_their_part(folder):
 
 
 def test_a_limit_takes_the_same_photos_each_time(folder):
-    chosen = [evaluate.choose_photos(folder, None, "test", 3) for _ in range(2)]
+    chosen = [evaluate.choose_photos(folder, None, "test", 3, Far()) for _ in range(2)]
     assert chosen[0] == chosen[1] == sorted(chosen[0]) and len(chosen[0]) == 3
+
+
+def test_parts_make_together_the_figures_of_one_command(folder, capsys, monkeypatch):
+    (folder / "a/broken.jpg").write_text("no photo")
+    alone = evaluated(folder, target=str(folder / "b"))
+    parts = {"target": str(folder / "b"), "out": "parts", "force": False}
+    for number in (1, 2):
+        evaluate.main(data=str(folder), frechet="resnet18", **parts, shard=f"{number}/3")
+    assert {path.name for path in Path("parts").iterdir()} <= {"part-1-of-3.pt", "part-2-of-3.pt"}
+    before = {path: path.read_bytes() for path in Path("parts").iterdir()}
+    capsys.readouterr()
+    evaluate.main(data=str(folder), frechet="resnet18", **parts, shard="1/3")
+    assert "0 photos judged" in capsys.readouterr().out
+    assert before == {path: path.read_bytes() for path in Path("parts").iterdir()}
+    with pytest.raises(UserError, match=r"parts/part-\d-of-3.pt is part of another evaluation, .* \(aged\): delete it"):
+        evaluate.main(data=str(folder), frechet="resnet18", **parts, aged=True)
+    judged = []
+    open_pair = examined.open_pair
+    monkeypatch.setattr(examined, "open_pair", lambda *given: judged.append(given[1]) or open_pair(*given))
+    evaluate.main(data=str(folder), frechet="resnet18", **parts)
+    assert 0 < len(judged) < 5  # the third part, which nobody had done
+    together = json.loads(Path("parts/evaluation.json").read_text())
+    for figures in (*alone["systems"].values(), *together["systems"].values()):
+        figures.pop("seconds", None)
+    assert together["systems"] == alone["systems"]
+    assert together["photos"] == alone["photos"] == 5
+    names = {"evaluation.json", "evaluation.csv", "contact_sheet.png", "unreadable.csv"}
+    assert {path.name for path in Path("parts").iterdir()} == names
+
+
+def test_a_part_that_is_none_is_named(folder):
+    Path("evaluation").mkdir()
+    Path("evaluation/part-1-of-2.pt").write_bytes(b"no part")
+    with pytest.raises(UserError, match="evaluation/part-1-of-2.pt is no part of an evaluation: delete it"):
+        evaluated(folder)
 
 
 def test_unreadable_and_small_photos_are_named_and_do_not_stop_the_others(folder, capsys):

@@ -21,6 +21,8 @@ from fastcolor.networks.unet import LabUNet, UNetConfig
 from fastcolor.training.adversarial import bce, critic_loss
 from fastcolor.training.gan import GANStep, GeneratorLoss, gan_learner, make_switcher
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 class Batches(list):
     """A list of batches with what fastcolor's own loaders have."""

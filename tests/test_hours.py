@@ -13,6 +13,8 @@ from fastcolor.networks.unet import UNetConfig
 from fastcolor.training import hours
 from fastcolor.training.hours import passes, seconds_per_photo
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 USUAL = {"loss": "mse", "epochs": 8, "gan_epochs": 4, "critic_epochs": 10, "bs": 4}
 
 

@@ -241,6 +241,28 @@ def test_a_png_s_own_primaries_are_converted(tmp_path):
     assert np.abs(np.asarray(open_photo(tmp_path / "adobe.png")).astype(int) - np.asarray(open_photo(same))).max() <= 3
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_png_s_primaries_without_a_gamma_are_those_of_srgb_s_curve(tmp_path, bits):
+    """Against the matrices of Adobe RGB (1998), 4.3.6.1, and of IEC 61966-2-1; both have the white D65."""
+    adobe = [31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000]
+    head = [(b"IHDR", struct.pack(">LLBBBBB", 1, 1, bits, 2, 0, 0, 0)), (b"cHRM", struct.pack(">8L", *adobe))]
+    codes = np.array([150, 100, 60]) / 255
+    stored = np.round(codes * (2**bits - 1)).astype(f">u{bits // 8}").tobytes()
+    rest = [(b"IDAT", zlib.compress(b"\0" + stored)), (b"IEND", b"")]
+    (tmp_path / "adobe.png").write_bytes(png_of([*head, *rest]))
+    (tmp_path / "srgb.png").write_bytes(png_of([*head, (b"sRGB", b"\0"), *rest]))
+    linear = ((codes + 0.055) / 1.055) ** 2.4
+    to_xyz = [[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]]
+    from_xyz = [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
+    expected = 1.055 * (np.array(from_xyz) @ np.array(to_xyz) @ linear) ** (1 / 2.4) - 0.055
+    assert abs(expected - codes).max() > 0.05  # or it would say nothing
+    photo = read_photo(tmp_path / "adobe.png")
+    assert photo.notes == ["primaries of the PNG file converted to sRGB"]
+    assert photo.pages[0].pixels[0, 0] / (2**bits - 1) == pytest.approx(expected, abs=0.005)
+    assert np.asarray(open_photo(tmp_path / "adobe.png"))[0, 0] / 255 == pytest.approx(expected, abs=0.005)
+    assert read_photo(tmp_path / "srgb.png").pages[0].pixels[0, 0] / (2**bits - 1) == pytest.approx(codes, abs=0.002)
+
+
 def test_a_picture_of_12_bits_in_16_is_as_dark_as_its_file_and_said_so(tmp_path):
     tifffile.imwrite(tmp_path / "dark.tif", DEEP >> 4, photometric="minisblack")
     assert np.allclose(light(tmp_path / "dark.tif"), (DEEP >> 4) / 65535)

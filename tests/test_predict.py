@@ -13,6 +13,7 @@ import fastcolor
 from fastcolor.colorize.colorizer import Colorizer, working_size
 from fastcolor.colorize.guided import guided
 from fastcolor.errors import UnreadablePhoto, UserError
+from fastcolor.weights import LEAN
 
 
 @pytest.fixture(scope="module")
@@ -182,14 +183,14 @@ def test_a_critic_can_not_color(finished_run):
         fastcolor.predict(photo(40, 40), finished_run / "stage3_critic.safetensors")
 
 
-def test_predict_imports_neither_torch_nor_fastai(weights, tmp_path):
+def test_predict_imports_neither_torch_nor_fastai(tmp_path):
     photo(60, 40).save(tmp_path / "photo.png")
     code = (
         "import sys, fastcolor; fastcolor.predict(sys.argv[1], sys.argv[2]).save(sys.argv[3]);"
         "late = {'fastai', 'fastprogress', 'matplotlib', 'torch', 'torchvision'};"
         "assert not late & {m.split('.')[0] for m in sys.modules}"
     )
-    paths = [str(tmp_path / "photo.png"), str(weights), str(tmp_path / "out.png")]
+    paths = [str(tmp_path / "photo.png"), str(LEAN), str(tmp_path / "out.png")]
     subprocess.run([sys.executable, "-c", code, *paths], check=True)
     assert Image.open(tmp_path / "out.png").size == (60, 40)
 

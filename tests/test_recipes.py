@@ -19,7 +19,7 @@ from fastcolor.color.spaces import SPACES
 from fastcolor.colorize import export
 from fastcolor.data import batches
 from fastcolor.errors import TrainingFailed, UserError
-from fastcolor.evaluate.command import judge_photos, painters_of
+from fastcolor.evaluate.photos import judge_photos, painters_of
 from fastcolor.networks.checkpoint import load_network
 from fastcolor.networks.classic import (
     ColorCriticConfig,

@@ -24,6 +24,8 @@ from fastcolor.networks.checkpoint import HEAD, load_network
 from fastcolor.runs.run import open_run
 from fastcolor.weights import BUNDLED
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def split(run) -> dict[str, str]:
     with open(run / "split.csv", newline="") as file:
@@ -350,7 +352,7 @@ def test_the_weights_that_ship_are_the_usual_starting_point_and_go_on_looking_at
         assert (dict(taken.named_parameters())[name] == parameter).all()
 
 
-def test_the_recipe_of_the_weights_that_ship_runs_with_one_command(scenes, tmp_path, capsys, thin_listener):
+def test_the_recipe_of_the_weights_that_ship_runs_with_one_command(scenes, tmp_path, capsys):
     flags = {"gen_epochs": 2, "gan_epochs": 1, "data": str(scenes), "run": str(tmp_path / "run"), **TINY}
     with pytest.MonkeyPatch.context() as patch:  # the encoder's weights and the loss's are downloads
         patch.setitem(train.PRESETS["photo"]["stage1"], "pretrained", "none")

@@ -21,6 +21,8 @@ from fastcolor.runs import provenance
 from fastcolor.runs.run import open_run
 from fastcolor.training.together import common_layers
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture
 def as_one_of(monkeypatch):

@@ -24,6 +24,7 @@ from fastcolor.photo.xmp import Mark, joined, marked, parted
 GREY = noise(channels=1)[..., 0]
 MARK = Mark("fastcolor", "fastcolor 9, weights mine")
 CAPTION, ARTIST = "Großmutter, Åre 1912".encode(), "Åke Öberg".encode("latin-1")
+CONVERT = shutil.which("magick") or shutil.which("convert")
 needs_exiftool = pytest.mark.skipif(
     not shutil.which("exiftool"), reason="exiftool is not installed: apt-get install libimage-exiftool-perl"
 )
@@ -88,6 +89,46 @@ def test_thumbnails_and_masks_are_no_photos(tmp_path):
     with tifffile.TiffWriter(tmp_path / "only.tif") as file:
         file.write(GREY, subfiletype=1, metadata=None)
     assert coloured(tmp_path / "only.tif", tmp_path / "only.jpg") == []
+
+
+def pages_of(path, *sizes):
+    with tifffile.TiffWriter(path) as file:
+        for height, width in sizes:
+            file.write(np.resize(GREY, (height, width)), metadata=None, subfiletype=2)  # a page of several
+    return path
+
+
+def test_a_photo_halved_again_and_again_is_one_photo_though_its_pages_do_not_say_so(tmp_path):
+    path = pages_of(tmp_path / "pyramid.tif", (481, 640), (240, 320), (120, 160))
+    assert coloured(path, tmp_path / "new.jpg") == ["2 of its pages left out: the first one, made smaller"]
+    with Image.open(tmp_path / "new.jpg") as image:
+        assert image.size == (640, 481)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [(480, 640), (240, 320)],  # front at 600 dpi, back at 300
+        [(480, 640), (240, 320), (120, 161)],
+        [(480, 640), (240, 320), (240, 320)],
+        [(1200, 1600), (600, 800), (300, 400)],  # the last one is no thumbnail
+    ],
+)
+def test_pages_of_different_sizes_are_an_album(tmp_path, sizes):
+    coloured(pages_of(tmp_path / "album.tif", *sizes), tmp_path / "new.tif")
+    with tifffile.TiffFile(tmp_path / "new.tif") as file:
+        assert [page.shape[:2] for page in file.pages] == sizes
+
+
+@pytest.mark.skipif(CONVERT is None, reason="ImageMagick is not installed")
+def test_imagemagicks_pyramid_is_one_photo(tmp_path):
+    save(tmp_path / "in.png", np.resize(GREY, (300, 515)))
+    subprocess.run([CONVERT, tmp_path / "in.png", f"ptif:{tmp_path / 'in.tif'}"], check=True)
+    with tifffile.TiffFile(tmp_path / "in.tif") as file:
+        smaller = len(file.pages) - 1
+    assert smaller > 1
+    note = f"{smaller} of its pages left out: the first one, made smaller"
+    assert coloured(tmp_path / "in.tif", tmp_path / "new.tif") == [note]
 
 
 def test_no_resolution_is_invented(tmp_path):

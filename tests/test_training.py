@@ -19,6 +19,8 @@ from fastcolor.training.best import rank
 from fastcolor.training.history import warnings
 from fastcolor.training.resume import Resumable
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 stage1 = partial(stage1_pretrain_gen.main, pretrained="none", **TINY)
 
 
@@ -60,7 +62,7 @@ def test_a_killed_stage_1_resumes_to_the_same_weights(scenes, tmp_path):
     assert len(losses[0]) == 3
 
 
-def test_a_killed_stage_1_of_a_network_that_listens_resumes_to_the_same_weights(scenes, tmp_path, thin_listener):
+def test_a_killed_stage_1_of_a_network_that_listens_resumes_to_the_same_weights(scenes, tmp_path):
     more = {"generator": "hint_unet", "arch": "efficientnet_lite0", "average": 5, "save_every": 2}
     more |= {"saturation": 1.1, "aged": 0.5, "often": "none*2"}
     stage = partial(stage1, data=str(scenes), limit=16, epochs=2, **more)  # 3 batches an epoch
@@ -193,7 +195,7 @@ def test_the_encoder_stands_still_while_it_is_frozen_and_moves_afterwards(scenes
 
 def test_training_lowers_the_error_on_held_out_photos_below_that_of_grey(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(Resumable, "keep", lambda *_: None)  # 20 states take as long as 20 epochs
-    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=20, lr=2e-3)
+    stage1(data=str(scenes), run=str(tmp_path / "run"), epochs=20, lr=1e-2)
     run = rows(tmp_path / "run")
     opened = open_run(run=str(tmp_path / "run"))
     targets = torch.cat([y for _, y in color_batches(opened, prepared(opened), SPACES["lab"]).valid])

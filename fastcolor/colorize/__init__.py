@@ -14,6 +14,8 @@
     options.py    which sizes and strengths can be asked for
     tiles.py      networks that change a photo's light too (CycleGAN), at any size
     folder.py     `fastcolor colorize`: the command
+    work.py       one process of it: a network, and files here or at addresses through it
+    shared.py     many processes: what they remember together, and work on a Ray cluster
     films.py      the films among them
     plan.py       what it will read, and where each result goes
     flow.py       many photos at once: reading, colouring and writing overlap

@@ -1,5 +1,6 @@
 """The films of `fastcolor colorize`: one after the other, as each uses all cores."""
 
+import os
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -50,6 +51,8 @@ def color_films(
     for job in jobs:
         begun, outcome = time.monotonic(), Outcome()
         try:
+            if not os.path.lexists(job.source):  # says so where the packages are missing, too
+                raise UserError("there is no such file")
             more = {"settings": settings, "mark": how.mark is not None, "like": like, "hints": job.hints}
             made = colorizer.film(job.source, job.target, **flags._asdict(), **more)
             outcome.frames, outcome.shape, outcome.notes = made.frames, (made.width, made.height), made.notes

@@ -6,7 +6,7 @@ import queue
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -58,6 +58,7 @@ class Outcome:
     pages: int = 0
     frames: int = 0  # of a film
     seconds: float = 0.0
+    retried: int = 0  # how often its process died before (see `remote.on_ray`)
 
 
 OURS, IN_COLOR = "results of fastcolor itself", "in colour already"
@@ -105,7 +106,7 @@ class _Step:
 
 
 def color_all(
-    jobs: list[Job],
+    jobs: Iterable[Job],
     paint: Paint,
     how: How = How(),
     tell: Callable[[Job, str], None] = lambda job, state: None,
@@ -149,7 +150,7 @@ def color_all(
         writer.shutdown(cancel_futures=True)
 
 
-def _steps(jobs: list[Job]) -> Iterator[_Step]:
+def _steps(jobs: Iterable[Job]) -> Iterator[_Step]:
     for job in jobs:
         is_ours = job.was_found and is_coloured(job.source, SYSTEM)
         work = _Work(job, [] if is_ours else needs_of(job.source))

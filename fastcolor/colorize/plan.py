@@ -3,6 +3,7 @@
 import glob
 import os
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +11,11 @@ from typing import NamedTuple
 from fastcolor.colorize.hints import FilmHint, Hint, hints_file, read_hints
 from fastcolor.errors import UserError
 from fastcolor.film.kinds import FILMS, MOVING, OTHERS, WRITTEN, is_film
-from fastcolor.photo.folders import find_photos
+from fastcolor.photo.folders import HINTS, choose_photos, find_photos
 from fastcolor.photo.formats import RAW, SUFFIXES
 from fastcolor.photo.raw import knows_raw
+from fastcolor.remote.far import Far
+from fastcolor.remote.store import Unreachable, is_address
 
 
 class Job(NamedTuple):
@@ -34,17 +37,24 @@ class Plan:
     others: Counter[str] = field(default_factory=Counter)
     developed: list[Path] = field(default_factory=list)  # raw files whose photo is among the jobs
 
+    def keep(self, wanted: Callable[[Job], bool]) -> None:
+        """Forget the jobs that are not `wanted`."""
+        self.jobs, self.films = list(filter(wanted, self.jobs)), list(filter(wanted, self.films))
 
-def plan(inputs: list[str], out: str, format: str | None) -> Plan:
-    """The photos and films to colour.
+
+def plan(inputs: list[str], out: str, format: str | None, far: Far | None = None) -> Plan:
+    """The photos and films to colour; with `far`, some of them may be at addresses.
 
     A folder's tree is kept below `out`, of several folders their names too; other photos go there under their names.
     Raises UserError if nothing could be written as it is asked for.
     """
-    made, found = Plan(), []
-    given = [match for each in inputs for match in _matches(each, made)]
+    made, found, far = Plan(), [], far or Far()
+    given = [match for each in inputs if not is_address(each) for match in _matches(each, made)]
+    addresses = list(filter(is_address, inputs))
     folders = [path for path in given if os.path.isdir(path)]
     common = os.path.commonpath([os.path.abspath(folder) for folder in folders]) if len(folders) > 1 else None
+    for address in addresses:
+        found += _at_address(address, far, out, made, keeps_name=len(addresses) + len(folders) > 1)
     for path in given:
         if not os.path.isdir(path):
             found.append((path, Path(path.name), False))
@@ -69,11 +79,42 @@ def plan(inputs: list[str], out: str, format: str | None) -> Plan:
     targets = _targets([name for _, name, _ in found], out, format)
     jobs = [Job(source, target, walked) for (source, _, walked), target in zip(found, targets, strict=True)]
     made.jobs = _with_names_of_their_own(jobs, out)
-    refuse_to_overwrite(made)
+    refuse_to_overwrite(made, far)
     films = {job.source for job in made.jobs if is_film(job.source)}
     made.films = _with_hints([job for job in made.jobs if job.source in films], FilmHint, made)
     made.jobs = _with_hints([job for job in made.jobs if job.source not in films], Hint, made)
     return made
+
+
+def _at_address(address: str, far: Far, out: str, made: Plan, keeps_name: bool) -> list[tuple[Path, Path, bool]]:
+    """What stands for the photos and films at an address, their names, and whether each was found in a folder."""
+    top = far.stand_in(address)
+    try:
+        names = far.listing(top)
+        if names == [""]:  # a file
+            return [(top, Path(top.name), False)]
+        results = far.below(Path(out), top)
+        if results == "":
+            what = "is the folder of the photos itself: give another one, as originals are never changed"
+            raise UserError(f"{far.show(Path(out))} {what}")
+        names = [Path(name) for name in names if results is None or not name.startswith(f"{results}/")]
+        for name in names:
+            if name.name.endswith(HINTS):
+                far.fetch(top / name)
+        names = [name for name in names if not name.name.endswith(HINTS)]
+    except Unreachable as error:
+        made.failures.append((far.show(top), error.reason))
+        return []
+    made.failures += [(folder, "can't be read") for folder in far.unreadable(top)]
+    try:
+        names = choose_photos(far.show(top), names, made.others, knows_raw(), FILMS)
+    except UserError as error:
+        made.failures.append((far.show(top), str(error).removeprefix(f"{far.show(top)} ")))
+        return []
+    twice = _developed_already(names)
+    made.developed += [top / name for name in names if name in twice]
+    kept = Path(top.name) if keeps_name else Path()
+    return [(top / name, kept / name, True) for name in names if name not in twice]
 
 
 def _developed_already(names: list[Path]) -> set[Path]:
@@ -94,7 +135,7 @@ def plan_frames(inputs: list[str], out: str) -> Plan:
             made.failures.append((folder, "is no folder: --frames takes folders of numbered frames"))
     targets = [Path(out)] if len(found) == 1 else [Path(out) / folder.resolve().name for folder in found]
     made.jobs = [Job(source, target) for source, target in zip(found, targets, strict=True)]
-    refuse_to_overwrite(made)
+    refuse_to_overwrite(made, Far())
     made.films, made.jobs = _with_hints(made.jobs, FilmHint, made), []
     return made
 
@@ -115,9 +156,6 @@ def _matches(given: str, made: Plan) -> list[Path]:
     """The files and folders that an input names; a pattern is one that the shell did not expand."""
     if given == "-":
         made.failures.append(("-", "photos are read from files: give a name instead of -"))
-        return []
-    if "://" in given:
-        made.failures.append((given, "is an address on the web: download it first"))
         return []
     if glob.has_magic(given) and not os.path.lexists(given):
         found = sorted(glob.glob(_pattern(given), recursive=True))
@@ -216,27 +254,32 @@ def _with_names_of_their_own(jobs: list[Job], out: str) -> list[Job]:
     return [longer.get(job, job) for job in once]
 
 
-def refuse_to_overwrite(made: Plan) -> None:
+def refuse_to_overwrite(made: Plan, far: Far) -> None:
     """Move jobs whose target is one of the photos, under any name, or another's, to the failures.
 
     Raises UserError if that is all that there is to do.
     """
-    sources = {identity(job.source): job.source for job in made.jobs}
+    sources = {_identity(job.source, far): job.source for job in made.jobs}
     fine, wrong, taken = [], [], {}
     for job in made.jobs:
         first = taken.setdefault(_place(job.target), job)
-        if os.path.exists(job.target) and (photo := sources.get(identity(job.target))):
-            what = f"{job.target} is the photo {photo} itself"
-            wrong.append((job.source, f"{what}: write to another folder, as originals are never changed"))
+        is_there = os.path.exists(job.target) or far.split(job.target)
+        if is_there and (photo := sources.get(_identity(job.target, far))):
+            what = f"{far.show(job.target)} is the photo {far.show(photo)} itself"
+            wrong.append((far.show(job.source), f"{what}: write to another folder, as originals are never changed"))
         elif first is not job:
-            both = f"it and {first.source} would both become {job.target}"
-            wrong.append((job.source, f"{both}: colour them separately, into two folders"))
+            both = f"it and {far.show(first.source)} would both become {far.show(job.target)}"
+            wrong.append((far.show(job.source), f"{both}: colour them separately, into two folders"))
         else:
             fine.append(job)
     if wrong and not fine:
         raise UserError(f"{wrong[0][0]}: {wrong[0][1]}")
     made.jobs = fine
     made.failures += wrong
+
+
+def _identity(path: Path, far: Far) -> tuple[int, int] | str:
+    return str(far.show(path)) if far.split(path) else identity(path)
 
 
 def _place(target: Path) -> str:

@@ -55,14 +55,30 @@ def mark_of(weights: Weights) -> Mark:
     return Mark(SYSTEM, f"fastcolor {fastcolor.__version__}, weights {weights.name} {weights.digest}")
 
 
+def version_of(source: Path) -> dict:
+    """Size and time of a photo, which change when it does."""
+    try:
+        found = source.stat()
+    except OSError:
+        return {}
+    return {"bytes": found.st_size, "time": found.st_mtime_ns}
+
+
 class Record:
     """What the results in a folder were made with. `folder` None: a single file, of which nothing is remembered.
 
-    `further` gives settings that only some jobs have.
+    `further` gives settings that only some jobs have, `version` what changes when a photo does.
     """
 
-    def __init__(self, folder: Path | None, settings: dict, further: Callable[[Job], dict] = lambda job: {}):
-        self.path, self.settings, self._further, self._lines = folder and folder / NAME, settings, further, {}
+    def __init__(
+        self,
+        folder: Path | None,
+        settings: dict,
+        further: Callable[[Job], dict] = lambda job: {},
+        version: Callable[[Path], dict] = version_of,
+    ):
+        self.path, self.settings, self._further, self._version = folder and folder / NAME, settings, further, version
+        self._lines = {}
         if self.path is None:
             return
         try:
@@ -84,24 +100,31 @@ class Record:
             return UNKNOWN
         return SAME if {**known, "result": None} == {**self._line(job), "result": None} else OTHER
 
-    def add(self, job: Job) -> None:
-        """Remember a result that has been written."""
-        if self.path is None:
+    def begin(self, jobs: list[Job], overwrite: bool, writes: bool) -> None:
+        """Look at what others have made in the folder, and, if it `writes`, note whose it is. Raises UserError."""
+
+    def left_out(self, job: Job) -> str | None:
+        """Why a photo was left out before; None if it was not, or nobody remembers."""
+
+    def add(self, job: Job, outcome: "Outcome") -> None:  # noqa: F821 (it would import in a circle)
+        """Remember what became of a job: a result that has been written."""
+        if self.path is None or outcome.failure or not (outcome.pages or outcome.frames):
             return
         line = self._line(job)
         self._lines[line["result"]] = line
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def flush(self) -> None:
+        """Write what is not written yet."""
+
     def _name(self, job: Job) -> str:
         return Path(os.path.relpath(job.target, self.path.parent)).as_posix()
 
     def _line(self, job: Job) -> dict:
-        try:
-            found = job.source.stat()
-            source = {"bytes": found.st_size, "time": found.st_mtime_ns}
-        except OSError:
-            source = {}
-        line = {"result": self._name(job), "source": source, "settings": self.settings | self._further(job)}
+        return {"result": self._name(job), "source": self._version(job.source), **self._made_with(job)}
+
+    def _made_with(self, job: Job) -> dict:
+        settings = {"settings": self.settings | self._further(job)}
         told = repr([astuple(hint) for hint in job.hints]).encode()
-        return {**line, "hints": hashlib.sha256(told).hexdigest()[:12]} if job.hints else line
+        return {**settings, "hints": hashlib.sha256(told).hexdigest()[:12]} if job.hints else settings

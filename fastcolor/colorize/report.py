@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Report:
     done: int = 0
     in_color: int = 0
     frames: int = 0  # of films
+    retried: int = 0  # photos whose process died before
+    show: Callable[[Path], Path | str] = lambda path: path  # what a path is called
 
     def __post_init__(self):
         self.begin(0)
@@ -48,21 +51,23 @@ class Report:
     def leave(self, source: Path, reason: str) -> None:
         """A photo that was found and is not coloured."""
         self.left_out[reason] += 1
-        self.rows.append((source, "", "left out", "", "", "", "", "", reason))
+        self.rows.append((self.show(source), "", "left out", "", "", "", "", "", reason))
 
     def promise(self, job: Job) -> None:
         """A photo that would be coloured."""
-        self.rows.append((job.source, job.target, "would be coloured", "", "", "", "", "", ""))
+        self.rows.append((self.show(job.source), self.show(job.target), "would be coloured", "", "", "", "", "", ""))
 
     def fail(self, source: Path | str, reason: str) -> None:
         """An input of which nothing could be made."""
+        source = self.show(source) if isinstance(source, Path) else source
         self.failures.append((source, reason))
         self.rows.append((source, "", "failed", "", "", "", "", "", reason))
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """A photo's outcome."""
+        self.retried += outcome.retried > 0
         if outcome.failure:
-            self.failures.append((job.source, outcome.failure))
+            self.failures.append((self.show(job.source), outcome.failure))
             self._row(job, "failed", outcome, outcome.failure)
         elif outcome.left_out:
             self.left_out[outcome.left_out] += 1
@@ -72,16 +77,16 @@ class Report:
             self.in_color += outcome.was_in_color
             self.frames += outcome.frames
             for note in outcome.notes:
-                self.notes.setdefault(note, []).append(job.source)
+                self.notes.setdefault(note, []).append(self.show(job.source))
             self._row(job, "coloured", outcome, "")
         self._say_progress()
 
     def _row(self, job: Job, state: str, outcome: Outcome, reason: str) -> None:
         size = outcome.shape or ("", "")
         seconds = round(outcome.seconds, 2) if outcome.seconds else ""
-        output = job.target if state in ("coloured", "skipped") else ""
+        output = self.show(job.target) if state in ("coloured", "skipped") else ""
         notes = "; ".join(outcome.notes)
-        self.rows.append((job.source, output, state, outcome.pages or "", *size, seconds, notes, reason))
+        self.rows.append((self.show(job.source), output, state, outcome.pages or "", *size, seconds, notes, reason))
 
     def _say_progress(self) -> None:
         """A line now and then where no bar is drawn: into a file or a pipe."""
@@ -109,6 +114,9 @@ class Report:
             print(f"  {changed:,} of the skipped {were} {OTHER}: --overwrite colours them again")
         if unknown := self.skipped[UNKNOWN]:
             print(f"  of {unknown:,} of the skipped it is not known how they were made: --overwrite colours them again")
+        if self.retried:
+            were = "was" if self.retried == 1 else "were"
+            print(f"  {self.retried:,} {were} retried, as the process died that worked on it")
         if self.in_color:
             were = "was" if self.in_color == 1 else "were"
             print(f"  {self.in_color:,} {were} {IN_COLOR}: --skip-colour leaves such photos")

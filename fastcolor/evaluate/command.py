@@ -13,9 +13,8 @@ before they are compared. The figures of grey and of the real photos stand besid
 import csv
 import json
 import os
-import time
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -24,17 +23,21 @@ import torch
 from PIL import Image, ImageOps
 
 import fastcolor
-from fastcolor.color.aging import age
-from fastcolor.color.fullsize import recolor
-from fastcolor.color.lab import grey_of, rgb_to_lab
-from fastcolor.colorize.colorizer import Colorizer
-from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.evaluate.hints import counts_of, draw_curve, drawn_hints
+from fastcolor.errors import UserError
+from fastcolor.evaluate.hints import counts_of, draw_curve
+from fastcolor.evaluate.photos import Exam, Painter, judge_photos, open_pair, with_hints
+from fastcolor.evaluate.shared import Parts, judge_on_ray
 from fastcolor.files import progress_bar, write_csv, write_whole
 from fastcolor.flags import at_least
-from fastcolor.photo.folders import find_photos, write_unreadable
+from fastcolor.photo.fetched import fetched
+from fastcolor.photo.folders import photos_at, write_unreadable
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
+from fastcolor.remote.far import Far
+from fastcolor.remote.on_ray import check_ray
+from fastcolor.remote.shards import read_shard
+from fastcolor.remote.store import shown
+from fastcolor.runs.run import cache_folder
 from fastcolor.training.report import print_table, sheet
 from fastcolor.weights import weights_file
 
@@ -63,12 +66,9 @@ COLUMNS = {  # figure, as it is called in JSON and CSV: its head in the table, i
 }
 SHOWN, SHOWN_SIDE = 4, 192  # photos of each kind on the contact sheet; pixels
 
-Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From a photo's grey, `(H, W)`, and the photo itself, `(H, W, 3)`, to the picture that is judged; all uint8 sRGB."""
-
 
 def main(
-    data: str | None = None,  # folder of colour photos, any tree
+    data: str | None = None,  # folder of colour photos, any tree, or its address
     weights: str | None = None,  # a generator's weights file or a run folder (default: bundled, fastcolor's own)
     against: str | None = None,  # another one, to compare it with
     out: str = "evaluation",  # folder for evaluation.json, evaluation.csv and contact_sheet.png
@@ -84,6 +84,8 @@ def main(
     hints: str | None = None,  # numbers of hints with the real colour, 0,1,3,10: how much they help
     aged: bool = False,  # make the photos look like old prints first: faded, grainy, scratched
     force: bool = False,  # replace the results of an earlier evaluation in --out
+    ray: str | None = None,  # judge on a Ray cluster: its address, or local for processes of this machine
+    shard: str | None = None,  # K/N: judge only part K of N; the same command without it then puts them together
 ):
     """Measure how good colours are on a folder of photos."""
     try:
@@ -93,45 +95,57 @@ def main(
         raise UserError(f"evaluating needs {missing}: run `pip install 'fastcolor[evaluate]'`") from None
     at_least(1, limit=limit)
     counts = counts_of(hints)
+    exam = Exam(weights, against, counts, {"size": size, "strength": strength, "chroma": chroma}, lpips, frechet, aged)
+    share = None if shard is None else read_shard(shard)
+    check_ray(ray)
     if data is None:
         raise UserError("no photos to evaluate on: give a folder of photos with --data")
-    if Path(out).resolve().is_relative_to(Path(data).resolve()):
-        raise UserError(f"{out} is inside the photo folder {data}: give another --out")
-    if not force and (there := next((file for file in RESULTS if Path(out, file).exists()), None)):
-        raise UserError(f"{Path(out, there)} is there already: give --force to replace it, or another --out")
-    for file in map(weights_file, filter(None, (weights, against))):
-        if not file.is_file():
-            raise UserError(f"{file} does not exist: give --weights and --against files, run folders, or bundled")
-    photos = choose_photos(Path(data), names, part, limit)
-    judge = Judge(lpips, frechet)
-    wanted = target_features(target, limit, judge)
-    look = {"size": size, "strength": strength, "chroma": chroma}
-    systems = painters_of(weights, against, counts, **look)
-    Path(out).mkdir(parents=True, exist_ok=True)  # before all the work, not after
-    rows, unreadable = judge_photos(Path(data), photos, systems, judge, aged)
-    write_unreadable(Path(out, "unreadable.csv"), unreadable)
-    if not rows:
-        first, reason = unreadable[0]
-        raise UserError(f"{data}: no photo can be read, not even {first} ({reason}): give another folder")
-    total = summary(rows, judge.frechet_name, wanted)
-    by_folder = {f"{name}/": summary(its, judge.frechet_name, wanted) for name, its in grouped(rows, folder_of).items()}
-    about = {"data": data, "names": names, "part": part if names else None, "limit": limit}
-    about |= {"target": target, "weights": weights, "against": against, **look, "hints": hints, "aged": aged}
-    about |= {"fastcolor": fastcolor.__version__, "date": str(date.today()), "missing": judge.missing}
-    write_json(Path(out, "evaluation.json"), {"settings": about, **total, "folders": by_folder})
-    write_rows(Path(out, "evaluation.csv"), rows)
-    save_photo(contact_sheet(Path(data), rows, systems, aged), Path(out, "contact_sheet.png"))
-    if len(counts) > 1:
-        draw_curve(Path(out, "hints.png"), by_count(total["systems"], counts))
-        print(f"see {Path(out, 'hints.png')} for what hints bring")
-    print_figures({"all": total, **(by_folder if len(by_folder) > 1 else {})})
-    print_remarks(judge, rows, unreadable)
+    with closing(Far()) as far:
+        folder = far.path(data) if ray else Path(fetched(data, cache_folder()))
+        check_places(Path(out), folder, (weights, against), force)
+        photos = choose_photos(folder, names, part, limit, far)
+        judge = Judge(lpips, frechet)
+        wanted = [] if share else target_features(target, limit, judge, far)
+        systems = exam.systems()
+        about = {"data": shown(data), "names": names, "part": part if names else None, "limit": limit}
+        about |= {"target": target, "weights": weights, "against": against, **exam.look, "hints": hints, "aged": aged}
+        about |= {"fastcolor": fastcolor.__version__, "date": str(date.today()), "missing": judge.missing}
+        Path(out).mkdir(parents=True, exist_ok=True)  # before all the work, not after
+        parts = Parts(Path(out), exam, about)
+        left = parts.left(photos, share)
+        if ray:
+            found = judge_on_ray(ray, exam, list(systems), judge.missing, folder, left, far)
+        else:
+            found = judge_photos(folder, left, systems, judge, aged)
+        if share:
+            parts.write(share, *found)
+            print(f"{len(left):,} photos judged: after all parts, the same command without --shard makes the figures")
+            return
+        rows, unreadable = parts.together(photos, *found)
+        write_results(Path(out), about, rows, unreadable, judge, wanted)
+        save_photo(contact_sheet(folder, rows, systems, aged, far), Path(out, "contact_sheet.png"))
+        parts.delete()
     print(f"see {Path(out, 'contact_sheet.png')}, {Path(out, 'evaluation.json')} and {Path(out, 'evaluation.csv')}")
 
 
-def choose_photos(data: Path, names: str | None, part: str, limit: int | None) -> list[Path]:
+def check_places(out: Path, data: Path, weights: Iterable[str | None], force: bool) -> None:
+    """Raise UserError where weights are missing, or results can't be written to `out`."""
+    if out.resolve().is_relative_to(data.resolve()):
+        raise UserError(f"{out} is inside the photo folder {data}: give another --out")
+    if not force and (there := next((file for file in RESULTS if (out / file).exists()), None)):
+        raise UserError(f"{out / there} is there already: give --force to replace it, or another --out")
+    for file in map(weights_file, filter(None, weights)):
+        if not file.is_file():
+            raise UserError(f"{file} does not exist: give --weights and --against files, run folders, or bundled")
+
+
+def choose_photos(data: Path, names: str | None, part: str, limit: int | None, far: Far) -> list[Path]:
     """The photos to judge, sorted, relative to `data`: all, or a part of a split; `limit` of them, chosen by a seed."""
-    photos = find_photos(data) if names is None else listed_photos(Path(names), part)
+    if names is None:
+        photos = photos_at(data, far)
+    else:
+        far.there(data)  # lists it
+        photos = listed_photos(Path(names), part)
     if limit:
         photos = [photos[i] for i in sorted(np.random.default_rng(SEED).permutation(len(photos))[:limit])]
     return photos
@@ -153,90 +167,15 @@ def listed_photos(names: Path, part: str) -> list[Path]:
     return photos
 
 
-def painters_of(
-    weights: str | None, against: str | None, counts: Sequence[int] = (0,), **options
-) -> dict[str, Painter]:
-    """What is judged, by name: grey, the weights and the weights `against` with each number of hints, real."""
-    if against is not None and _same_file(weights_file(against), weights_file(weights)):
-        raise UserError(f"{against} would be compared with itself: give other weights as --against")
-
-    def colored_by(colorizer: Colorizer, count: int) -> Painter:
-        if count:
-            colorizer.listener  # noqa: B018 (it raises for weights that take no hints)
-        return lambda grey, real: colorizer.pixels(
-            grey if colorizer.keeps_light else real, hints=drawn_hints(real, count)
-        )
-
-    files = {"bundled" if weights is None else weights: weights, **({against: against} if against else {})}
-    short = {name: "/".join(Path(name).with_suffix("").parts[-2:]) for name in files}
-    labels = short if len(set(short.values())) == len(files) else {name: name for name in files}
-    grey_and_real = {"grey": lambda grey, real: np.dstack([grey] * 3), "real": lambda grey, real: real}
-    loaded = {labels[name]: Colorizer(file, **options) for name, file in files.items()}
-    colored = {
-        with_hints(name, count): colored_by(colorizer, count) for name, colorizer in loaded.items() for count in counts
-    }
-    return {"grey": grey_and_real["grey"], **colored, "real": grey_and_real["real"]}
-
-
-def with_hints(name: str, count: int) -> str:
-    """What weights with a number of hints are called."""
-    return f"{name}, {count} hint{'s' * (count > 1)}" if count else name
-
-
 def by_count(figures: dict[str, dict], counts: Sequence[int]) -> dict[str, dict[int, dict]]:
     """The figures of each weights by their number of hints."""
     weights = [name for name in figures if with_hints(name, counts[-1]) in figures]
     return {name: {count: figures[with_hints(name, count)] for count in counts} for name in weights}
 
 
-def _same_file(first: Path, second: Path) -> bool:
-    try:
-        return os.path.samefile(first, second)
-    except (OSError, ValueError):  # one is missing, or has an impossible name
-        return first == second
-
-
-def judge_photos(
-    data: Path, photos: list[Path], systems: dict[str, Painter], judge, aged: bool = False
-) -> tuple[list[dict], list[tuple[Path, str]]]:
-    """A row of figures for each photo and system, and the photos that could not be read, with the reason."""
-    rows, unreadable, is_warm = [], [], False
-    for photo in progress_bar(photos):
-        try:
-            grey, real = open_pair(data, photo, aged)
-        except UnreadablePhoto as error:
-            unreadable.append((photo, error.reason))
-            continue
-        if not is_warm:  # a network's first call is slower, as it sets things up
-            for system in systems.values():
-                system(grey, real)
-            is_warm = True
-        for name, system in systems.items():
-            begin = time.perf_counter()
-            fake = system(grey, real)
-            seconds = None if name in ("grey", "real") else time.perf_counter() - begin
-            about = {"file": str(photo), "system": name, "width": real.shape[1], "height": real.shape[0]}
-            rows.append({**about, **judge(fake, real), "seconds": seconds})
-    return rows, unreadable
-
-
-def open_pair(data: Path, photo: Path | str, aged: bool) -> tuple[np.ndarray, np.ndarray]:
-    """What a network gets of a photo, neutral grey of the same lightness `(H, W)`, and the photo `(H, W, 3)`; uint8.
-
-    If `aged`, an old print of it, always the same, and the photo's own colours with the print's lightness. Raises
-    UnreadablePhoto.
-    """
-    real = np.array(open_photo(data / photo))
-    rgb = torch.from_numpy(real).permute(2, 0, 1)
-    if not aged:
-        return grey_of(rgb).numpy(), real
-    grey = age(rgb[None], zlib.crc32(os.fsencode(photo)))[0, 0].numpy()
-    return grey, recolor(grey, rgb_to_lab(rgb)[1:].numpy())
-
-
-def target_features(target: str | None, limit: int | None, judge) -> list:
+def target_features(target: str | None, limit: int | None, judge, far: Far) -> list:
     """The Frechet features of the pictures in the folder `target`, at most `limit`; none without a folder."""
-    photos = choose_photos(Path(target), None, "", limit) if target else []
+    photos = choose_photos(Path(target), None, "", limit, far) if target else []
     return [judge.features(np.array(open_photo(Path(target, photo)))) for photo in progress_bar(photos)]
 
 
@@ -272,6 +211,26 @@ def folder_of(row: dict) -> str:
     return parts[0] if len(parts) > 1 else "."
 
 
+def write_results(
+    out: Path, about: dict, rows: list[dict], unreadable: list[tuple[Path, str]], judge, target: list
+) -> None:
+    """Write and print the figures; `target` are Frechet features, see `summary`. Raises UserError if there are none."""
+    write_unreadable(out / "unreadable.csv", unreadable)
+    if not rows:
+        first, reason = unreadable[0]
+        raise UserError(f"{about['data']}: no photo can be read, not even {first} ({reason}): give another folder")
+    total = summary(rows, judge.frechet_name, target)
+    by_folder = {f"{name}/": summary(its, judge.frechet_name, target) for name, its in grouped(rows, folder_of).items()}
+    write_json(out / "evaluation.json", {"settings": about, **total, "folders": by_folder})
+    write_rows(out / "evaluation.csv", rows)
+    counts = counts_of(about["hints"])
+    if len(counts) > 1:
+        draw_curve(out / "hints.png", by_count(total["systems"], counts))
+        print(f"see {out / 'hints.png'} for what hints bring")
+    print_figures({"all": total, **(by_folder if len(by_folder) > 1 else {})})
+    print_remarks(judge, rows, unreadable)
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write JSON, whole or not at all; a figure that there is not is null."""
     with write_whole(path) as temporary:
@@ -286,7 +245,7 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     write_csv(path, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
 
 
-def contact_sheet(data: Path, rows: list[dict], systems: dict[str, Painter], aged: bool = False) -> Image.Image:
+def contact_sheet(data: Path, rows: list[dict], systems: dict[str, Painter], aged: bool, far: Far) -> Image.Image:
     """The best, median and worst photos by the first weights' CIEDE2000, coloured once more, with their figures."""
     by_file = grouped(rows, lambda row: row["file"])
     by_photo = {file: {row["system"]: row for row in its} for file, its in by_file.items()}
@@ -299,6 +258,7 @@ def contact_sheet(data: Path, rows: list[dict], systems: dict[str, Painter], age
     chosen = [file for file in order if file in kind_of]
     pictures, captions = {name: [] for name in systems}, []
     for file in chosen:
+        far.fetch(data / file)
         grey, real = open_pair(data, file, aged)
         for name, system in systems.items():
             picture = Image.fromarray(system(grey, real))

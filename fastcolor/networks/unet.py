@@ -24,7 +24,7 @@ class UNetConfig:
 
     name: str = "unet"
     space: str = "lab"
-    arch: str = "resnet18"  # resnet18 or resnet34: their layers have 64, 64, 128, 256 channels at 1/2, 1/4, 1/8, 1/16
+    arch: str = "resnet18"  # resnet18 or resnet34
     chroma_stride: int = 4  # 2 or 4
     blocks: int = 3  # transformer blocks, of 0.5 M parameters each: keeps the lean weights below 12 MB
 
@@ -133,15 +133,17 @@ class LabUNet(nn.Module):
     """
 
     spaces = ("lab",)
+    channels = 64  # at 1/2 and 1/4; doubled at 1/8 and at 1/16, as in torchvision's
 
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
-        stem = [nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
+        nf = self.channels
+        stem = [nn.Conv2d(1, nf, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(nf), nn.ReLU(inplace=True)]
         layer1, layer2, layer3 = (
             nn.Sequential(*(BasicBlock(out if i else channels, out, 1 if i else stride) for i in range(count)))
             for count, channels, out, stride in zip(
-                BLOCKS[config.arch], (64, 64, 128), (64, 128, 256), (1, 2, 2), strict=True
+                BLOCKS[config.arch], (nf, nf, 2 * nf), (nf, 2 * nf, 4 * nf), (1, 2, 2), strict=True
             )
         )
         self.encoder = nn.ModuleList(
@@ -152,10 +154,10 @@ class LabUNet(nn.Module):
                 layer3,  # 1/16
             ]
         )
-        ups = [UpBlock(256, 128, 128), UpBlock(128, 64, 64)]
+        ups = [UpBlock(4 * nf, 2 * nf, 2 * nf), UpBlock(2 * nf, nf, nf)]
         if config.chroma_stride == 2:
-            ups.append(UpBlock(64, 64, 32))
-        self.decoder = nn.ModuleList([nn.Sequential(*(Block(256) for _ in range(config.blocks))), *ups])
+            ups.append(UpBlock(nf, nf, nf // 2))
+        self.decoder = nn.ModuleList([nn.Sequential(*(Block(4 * nf) for _ in range(config.blocks))), *ups])
         self.head = nn.Conv2d(ups[-1].reduce.out_channels, 2, 1)
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:

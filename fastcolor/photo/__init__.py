@@ -12,6 +12,6 @@
 - `metadata`: EXIF, XMP, IPTC, resolution, text; `xmp`: XMP's packets and the mark of a machine
 - `icc`: ICC profiles, and Lab, to sRGB
 - `tone`: whether a picture is in colour
-- `folders`: find the photos in a folder, convert them all
+- `folders`: find the photos in a folder, convert them all, here or at addresses; `fetched`: copy them here
 - `likeness`: near duplicates
 """

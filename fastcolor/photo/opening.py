@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -100,6 +101,9 @@ class Source:
             others -= 1
         if others > 0:
             self.notes.append(f"{others} of its pages left out: thumbnails or masks")
+        if _is_pyramid(heads):
+            self.notes.append(f"{len(heads) - 1} of its pages left out: the first one, made smaller")
+            del heads[1:]
         if not heads:
             raise UnreadablePhoto(
                 self.path, "is a broken TIFF file, or of a rare kind: save it again in an image editor"
@@ -135,6 +139,21 @@ def _is_photo(tags: Directory) -> bool:
     """Whether a page is neither a smaller version of another one nor a mask: TIFF 6.0, sections 8 and 9."""
     (kind,), (old,) = values_of(tags, Base.NewSubfileType, 0)[:1], values_of(tags, Base.SubfileType, 1)[:1]
     return isinstance(kind, int) and not kind & 0b101 and old != 2
+
+
+def _is_pyramid(pages: list[Head]) -> bool:
+    """Whether pages are one photo, halved again and again until it is a thumbnail, though they don't say so.
+
+    ImageMagick (PTIF) marks such pages as an album's. No album has this: at least three pages, each half as wide and as
+    high as the one before, rounded either way, the last one of at most 256 px.
+    """
+    sizes = [(page.width, page.height) for page in pages]
+    halved = (
+        half in (whole // 2, -(-whole // 2))
+        for larger, smaller in pairwise(sizes)
+        for whole, half in zip(larger, smaller, strict=True)
+    )
+    return len(sizes) > 2 and max(sizes[-1]) <= 256 and all(halved)
 
 
 class _AtPage:

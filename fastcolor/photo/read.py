@@ -233,8 +233,8 @@ def _profile(image: Image.Image, notes: list[str], points: tuple[int, int] | Non
     """The image's ICC profile, if it has one that fits it and is not sRGB; what is done with it is noted.
 
     `points` are the file's code points, if it has any: they come before all else in a PNG, and after the profile in
-    other files. For a PNG without either, what its chunks gAMA and cHRM say: PNG, third edition (W3C 2025), 4.3 and
-    11.3.2. Raises NotRead for light that is not understood.
+    other files. For a PNG without either, what its chunks gAMA and cHRM say (PNG, third edition, W3C 2025, 11.3.2);
+    where one is missing, sRGB's stands for it, as in Skia. Raises NotRead for light that is not understood.
     """
     grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
     info, is_png = image.info, image.format == "PNG"
@@ -242,11 +242,12 @@ def _profile(image: Image.Image, notes: list[str], points: tuple[int, int] | Non
         return _usable(info["icc_profile"], "CMYK" if image.mode == "CMYK" else "L" if grey else image.mode, notes)
     if points:
         gamma, corners, what = *_understood(*points), f"colours of the {'PNG' if is_png else image.format} file"
-    elif is_png and "srgb" not in info and info.get("gamma"):
-        gamma, corners = 1 / info["gamma"], info.get("chromaticity") or _SRGB_CORNERS
-        if abs(gamma - 2.2) < 0.01 and np.allclose(corners, _SRGB_CORNERS, atol=0.002):
+    elif is_png and "srgb" not in info and (info.get("gamma") or "chromaticity" in info):
+        gamma = 1 / info["gamma"] if info.get("gamma") else None
+        corners = info.get("chromaticity", _SRGB_CORNERS)
+        if abs((gamma or 2.2) - 2.2) < 0.01 and np.allclose(corners, _SRGB_CORNERS, atol=0.002):
             return None  # how sRGB is told of to programs that don't know it: 11.3.2.5
-        what = f"gamma {info['gamma']:.3g} of the PNG file"
+        what = f"gamma {info['gamma']:.3g} of the PNG file" if gamma else "primaries of the PNG file"
     else:
         return None
     try:
@@ -294,7 +295,9 @@ def _usable(data: bytes, mode: str, notes: list[str]) -> Profile | None:
 
 def _is_plain(image: Image.Image) -> bool:
     """Whether Pillow's own pixels are 8-bit sRGB already."""
-    told = image.info.keys() & {"icc_profile", "transparency"} or (image.format == "PNG" and "gamma" in image.info)
+    told = image.info.keys() & {"icc_profile", "transparency"} or (
+        image.format == "PNG" and image.info.keys() & {"gamma", "chromaticity"}
+    )
     return image.mode == "RGB" and not told and not is_deep(image)
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +20,14 @@ import torch
 from PIL import Image
 
 from fastcolor.color.lab import rgb_to_lab
-from fastcolor.errors import UnreadablePhoto, UserError
-from fastcolor.files import in_threads, progress_bar, write_csv, write_whole
-from fastcolor.photo.folders import find_photos
+from fastcolor.errors import UserError
+from fastcolor.files import progress_bar, write_csv, write_whole
+from fastcolor.photo.folders import over_photos, photos_at
 from fastcolor.photo.likeness import alike, fingerprint
 from fastcolor.photo.read import open_photo
+from fastcolor.remote.far import Far
+from fastcolor.remote.on_ray import check_ray
+from fastcolor.remote.shards import Shard, read_shard
 
 KINDS = ("unreadable", "tiny", "flat", "grey", "duplicate")
 
@@ -57,24 +61,45 @@ class Finding(NamedTuple):
 
 
 def clean(
-    src: Path,  # folder of photos, with all folders below it
+    src: str,  # folder of photos, with all folders below it, or an address: s3://bucket/photos
     dst: Path,  # folder for the report, clean.csv, and for looks.jsonl, which makes the next run fast
     move: Path | None = None,  # folder to move the listed photos to, same tree (default: they stay)
     strict: bool = False,  # end with exit code 2 if a photo can't be read
+    ray: str | None = None,  # look on a Ray cluster: its address, or local for processes of this machine
+    shard: str | None = None,  # K/N: look only at part K of N; the same command without it then writes the report
 ):
     """List photos to leave out: broken, tiny, flat, grey, duplicate.
 
     They are listed in DST/clean.csv with the reason; --move moves them out of the folder.
     """
+    part = None if shard is None else read_shard(shard)
+    if part and (move or strict):
+        raise UserError("--move and --strict are for the command that writes the report, without --shard")
+    check_ray(ray)
+    with closing(Far()) as far:
+        _clean(far.path(src), dst, move, strict, far, ray, part)
+
+
+def _clean(
+    src: Path, dst: Path, move: Path | None, strict: bool, far: Far, ray: str | None, part: Shard | None
+) -> None:
+    if move and far.split(src):
+        raise UserError("--move is for folders on this machine: leave it out, and see the report")
     for folder in filter(None, (dst, move)):
         if src.resolve() in (folder.resolve(), *folder.resolve().parents):
             raise UserError(f"{folder} is inside the source folder {src}: give another folder")
-    looks, findings = look_at(src, find_photos(src), dst / "looks.jsonl")
+    photos = [photo for photo in photos_at(src, far) if part is None or part.holds(photo.as_posix())]
+    cache = f"looks-{part.number}-of-{part.count}.jsonl" if part else "looks.jsonl"
+    looks, findings = look_at(src, photos, dst / cache, far, ray)
+    if part:
+        seen = f"{len(photos):,} photos looked at, {len(findings):,} unreadable"
+        print(f"{seen}: after all parts, the same command without --shard writes the report")
+        return
     findings += judge(looks)
     report = dst / "clean.csv"
     write_report(report, findings + _moved_before(report, src, move))
     if not looks:
-        raise UserError(f"no photo in {src} could be read: see {report}")
+        raise UserError(f"no photo in {far.show(src)} could be read: see {report}")
     counts = ", ".join(f"{sum(finding.kind == kind for finding in findings):,} {kind}" for kind in KINDS)
     print(f"{len(looks) + sum(f.kind == 'unreadable' for f in findings):,} photos: {counts}; see {report}")
     if move:
@@ -82,44 +107,48 @@ def clean(
         stayed = f", {len(findings) - moved:,} stayed (links, or another file has the name there)"
         print(f"{moved:,} moved to {move}{stayed if moved < len(findings) else ''}")
     if strict and any(finding.kind == "unreadable" for finding in findings):
-        raise UserError(f"some photos in {src} could not be read: see {report}")
+        raise UserError(f"some photos in {far.show(src)} could not be read: see {report}")
 
 
-def look_at(src: Path, photos: list[Path], cache: Path) -> tuple[dict[Path, Look], list[Finding]]:
+def look_at(
+    src: Path, photos: list[Path], cache: Path, far: Far, ray: str | None = None
+) -> tuple[dict[Path, Look], list[Finding]]:
     """Look at `photos` (relative to `src`): a Look for each that can be read, a Finding for each that can't.
 
-    `cache` (a file, JSON lines) keeps the looks; a file whose size and time are the same as there is not opened again.
+    `cache` (a file, JSON lines) keeps the looks; a file whose size and time are the same as there, or in another one
+    beside it, is not opened again.
     """
-    known = dict(_read_cache(cache))
-    stamps = {photo: _stamp(src / photo) for photo in photos}
+    known = {key: look for file in sorted(cache.parent.glob("looks*.jsonl")) for key, look in _read_cache(file)}
+    stamps = {photo: _stamp(src / photo, far) for photo in photos}
     looks = {photo: known[photo, stamps[photo]] for photo in photos if (photo, stamps[photo]) in known}
     findings = []
-
-    def one(photo: Path) -> tuple[Path, Look | str]:
-        try:
-            return photo, look(open_photo(src / photo))
-        except UnreadablePhoto as error:
-            return photo, error.reason
-
     waiting = [photo for photo in photos if photo not in looks]
     cache.parent.mkdir(parents=True, exist_ok=True)
     with open(cache, "a", buffering=1) as file:
-        for photo, result in progress_bar(in_threads(one, waiting), total=len(waiting)):
-            if isinstance(result, str):
-                findings.append(Finding(str(photo), result, "unreadable"))
+        results = over_photos(look_at_file, waiting, src, None, far, ray)
+        for photo, result, reason in progress_bar(results, total=len(waiting)):
+            if reason is not None:
+                findings.append(Finding(str(photo), reason, "unreadable"))
             else:
                 looks[photo] = result
                 print(json.dumps([str(photo), stamps[photo], *result]), file=file)
     return {photo: looks[photo] for photo in photos if photo in looks}, findings
 
 
-def _stamp(file: Path) -> str:
+def look_at_file(path: Path) -> Look:
+    """Measure a photo's file. Raises UnreadablePhoto."""
+    return look(open_photo(path))
+
+
+def _stamp(file: Path, far: Far) -> str:
     """Size and time of a file, which change when it does; empty for a link that leads nowhere."""
+    if entry := far.entries.get(file):
+        return f"{entry.size} {entry.version}"
     return f"{file.stat().st_size} {file.stat().st_mtime_ns}" if file.exists() else ""
 
 
 def _read_cache(cache: Path) -> Iterator[tuple[tuple[Path, str], Look]]:
-    for line in cache.read_text().splitlines() if cache.exists() else ():
+    for line in cache.read_text().splitlines():
         try:
             photo, stamp, *values = json.loads(line)
             yield (Path(photo), stamp), Look(*values)

@@ -11,6 +11,7 @@ from fastcolor import processes
 from fastcolor.device import Machine
 from fastcolor.errors import UserError
 from fastcolor.flags import at_least, read_batch_size
+from fastcolor.photo.fetched import fetched
 from fastcolor.runs.folder import STAGES, RunFolder
 from fastcolor.runs.provenance import differences, provenance, versions
 from fastcolor.runs.settings import Settings, given_settings
@@ -149,7 +150,7 @@ class Run:
 
 
 def open_run(
-    data: str | None = None,  # folder of colour photos, or its cache file (default: the drawn sample set)
+    data: str | None = None,  # folder of colour photos, its address, or cache file (default: the drawn sample set)
     grey: str | None = None,  # folder of their grey partners, under the same names (default: the photos' own grey)
     pairs: bool = False,  # data holds A|B pictures: the grey half left, the colour half right
     run: str | None = None,  # run folder (default: runs/DATA; recipes: runs/RECIPE-DATA)
@@ -176,7 +177,8 @@ def open_run(
     processes.join(device)
     bs = read_batch_size(bs)
     at_least(1, save_every=save_every)
-    given = given_settings(data, grey, pairs, size, limit, folders, test, seed)
+    here = (fetched(folder, cache_folder()) for folder in (data, grey))
+    given = given_settings(*here, pairs, size, limit, folders, test, seed)
     folder = RunFolder(run or Path("runs", Path(data).resolve().name if data else "sample"))
     held = folder.read()
     if held is None:

@@ -6,22 +6,30 @@ network sees: one photo at a time (`feature_distance`), and all together (`frech
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastcolor import processes
 from fastcolor.color.lab import rgb_to_lab
 from fastcolor.color.metrics import ciede2000
 from fastcolor.errors import UserError
-from fastcolor.networks.checkpoint import save_vivid
+from fastcolor.networks.checkpoint import load_network, load_tensors, save_tensors, save_vivid
 from fastcolor.training.features import Features, feature_distance
 
 ENOUGH = (0.5, 1.05)  # of the photos' colourfulness: what is paler, `enliven` can't mend; what is stronger, looks gaudy
-LIVELY = (0.75, 1.05)  # what `enliven` brings it to, by one of
+SHARE = 0.6  # of the trained weights in a mixture with those from before
+LIVELY = (0.8, 1.05)  # what `enliven` brings it to, by one of
 FACTORS = (1.0, 1.1, 1.2, 1.3, 1.5, 1.7)
 ENLIVENED = 0.92  # what it brings it to where no features tell what is best
+
+
+@lru_cache
+def _note(text: str) -> None:
+    """Say it once, however many stages have a judge."""
+    print(f"note: {text}")
 
 
 class HeldOutJudge:
@@ -32,7 +40,7 @@ class HeldOutJudge:
         try:
             self.seen = Features().to(device, memory_format=torch.channels_last)
         except UserError as error:
-            print(f"note: photos are judged by CIEDE2000 alone, as {error}")
+            _note(f"photos are judged by CIEDE2000 alone, as {error}")
 
     @torch.no_grad()
     def __call__(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
@@ -62,16 +70,37 @@ def rank(row: dict[str, str], enough: tuple[float, float] = ENOUGH) -> tuple[flo
     return outside, float(row["ciede2000"])
 
 
-def enliven(weights: Path, row: dict[str, str], judged: Callable[[float], dict[str, str]] | None = None) -> None:
+Judged = Callable[[nn.Module, float], dict[str, str]]
+"""What gives the row of a generator on held-out photos, its chroma multiplied by a factor."""
+
+
+def mix(weights: Path, before: Path, judged: Judged) -> None:
+    """Replace kept weights by a mixture with those from `before` training, if that is better by `rank`; in place, once.
+
+    Those of before know many photos, the kept ones know these: what lies between paints both well (WiSE-FT, Wortsman
+    et al. 2022, section 3.1). Weights of another network are left as they are.
+    """
+    (old, old_about), (new, about) = (load_tensors(path, "generator weights") for path in (before, weights))
+    if "mixed" in about or old_about["config"] != about["config"]:
+        return
+    tensors = {name: torch.lerp(old[name].float(), new[name].float(), SHARE).to(new[name].dtype) for name in new}
+    network, _ = load_network(weights, "generator")
+    row = judged(network, 1.0)
+    network.load_state_dict(tensors)
+    if rank(judged(network, 1.0)) < rank(row):
+        processes.by_first(lambda: save_tensors(weights, tensors, {**about, "mixed": SHARE}))
+
+
+def enliven(weights: Path, row: dict[str, str], judged: Judged | None = None) -> None:
     """Bring up the chroma of the kept weights, in place; `row` is their row in the history.
 
-    Losses pull uncertain colours towards grey; a factor undoes that where the hue is right. `judged(factor)` gives the
-    row that they have with such a factor: that of FACTORS is taken which brings held-out photos into LIVELY and is best
-    by `rank`. Without `judged`, they get ENLIVENED of the photos' colourfulness. Weights that are colourful enough stay
-    as they are.
+    Losses pull uncertain colours towards grey; a factor undoes that where the hue is right. With `judged`, that of
+    FACTORS is taken which brings held-out photos into LIVELY and is best by `rank`. Without, they get ENLIVENED of the
+    photos' colourfulness. Weights that are colourful enough stay as they are.
     """
     if judged:
-        factor = min(FACTORS, key=lambda factor: rank(judged(factor), LIVELY))
+        network, _ = load_network(weights, "generator")
+        factor = min(FACTORS, key=lambda factor: rank(judged(network, factor), LIVELY))
     else:
         factor = ENLIVENED * float(row["colorfulness_real"]) / max(float(row["colorfulness"]), 1e-6)
         factor = min(max(factor, FACTORS[0]), FACTORS[-1])

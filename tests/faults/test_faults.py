@@ -465,7 +465,7 @@ def test_ctrl_c_while_a_finished_training_is_noted_as_such_leaves_its_weights(sc
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("no_cache", [True, False])
 def test_the_same_seed_gives_the_same_bytes_with_and_without_cache_and_for_any_number_of_workers(
-    cores, no_cache, scenes, finished_run, tmp_path, monkeypatch
+    thin, cores, no_cache, scenes, finished_run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(files, "cores", lambda: cores)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))

@@ -33,7 +33,7 @@ from fastcolor.colorize import export
 from fastcolor.colorize.colorizer import Colorizer
 from fastcolor.data.cache import MAGIC, open_cache
 from fastcolor.errors import UnreadablePhoto, UserError, one_line
-from fastcolor.evaluate.command import painters_of
+from fastcolor.evaluate.photos import painters_of
 from fastcolor.networks import pretrained
 from fastcolor.networks.checkpoint import checksum, load_network, load_tensors, save_network, save_tensors
 from fastcolor.networks.classic import (
@@ -408,6 +408,11 @@ def use_photo(path, target=None):
     for read in (open_photo, lambda path: open_photo(path, least=16), read_photo):
         try:
             photo = read(path)
+            if isinstance(photo, Photo):
+                kinds = [(page.pixels.dtype, page.pixels.shape[2:]) for page in photo.pages]
+                assert kinds and {*kinds} <= {(np.dtype(f"u{n}"), shape) for n in (1, 2) for shape in ((), (3,))}
+            else:
+                assert photo.mode == "RGB"
             if isinstance(photo, Photo) and target:
                 for page in photo.pages:
                     page.pixels = page.pixels if page.pixels.ndim == 3 else np.repeat(page.pixels[..., None], 3, axis=2)
@@ -532,6 +537,18 @@ def tried(split_run, file, content):
     finally:
         (split_run / file).write_bytes(kept)
     return None
+
+
+def test_what_nobody_changed_is_opened(weights, split_run, tmp_path):
+    """Or refusing everything would pass as well."""
+    for use, files in ((use_weights, weights), (lambda path, name: use_photo(path), FILES)):
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+            assert use(tmp_path / name, name) is None, name
+    for file in ("split.csv", "config.json"):
+        assert tried(split_run, file, (split_run / file).read_bytes()) is None
+    assert tried(split_run, "split.csv", b"file,part\r\n../../secret.png,train\r\n")
+    assert tried(split_run, "config.json", b"{}")
 
 
 @given(seed=st.integers(0, 2**32), extra=st.text(max_size=20))
