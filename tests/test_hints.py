@@ -82,12 +82,17 @@ def test_colors_inside_srgb_stay_as_they_are():
     assert np.array_equal(ab_in_gamut(np.float32([50, 50]), ab), ab)
 
 
-def test_a_hint_reaches_over_even_light_as_far_as_its_radius_and_a_later_one_covers_an_earlier_one():
-    light = np.full((40, 80), 60, np.float32)
-    hints = [Hint(0.5, 0.5, (10, 20), 0.25), Hint(0.5, 0.5, (-5, 5), 0.05), Hint(1, 1, "gray", 0)]
-    points = points_of(hints, [cover(hint, light) for hint in hints], light)
-    assert points[2].sum() == 20 * 20 + 1 == points[2, 10:30, 30:50].sum() + points[2, 39, 79]
-    assert points[:2, 11, 31].tolist() == [10, 20] and points[:2, 20, 40].tolist() == [-5, 5]
+def test_a_hint_covers_even_light_as_far_as_its_radius():
+    covered = cover(Hint(0.5, 0.5, (10, 20), 0.25), np.full((40, 80), 60, np.float32))
+    assert covered.sum() == 20 * 20 == covered[10:30, 30:50].sum()
+
+
+def test_the_network_is_told_of_small_squares_and_a_later_hint_covers_an_earlier_one():
+    light = np.full((256, 300), 60, np.float32)
+    hints = [Hint(0.5, 0.5, (10, 20)), Hint(0.5, 0.5 + 3 / 256, (-5, 5)), Hint(1, 1, "gray")]
+    points = points_of(hints, light)
+    assert points[2].sum() == 6 * 6 + 3 * 6 + 3 * 3
+    assert points[:2, 126, 150].tolist() == [10, 20] and points[:2, 129, 150].tolist() == [-5, 5]
     assert not points[:, points[2] == 0].any()
 
 
@@ -103,7 +108,7 @@ def test_what_a_hint_tints_faintly_stays_as_it_was_and_what_it_colors_clearly_is
     light[:, 20:] = 30
     hint, plain, told = Hint(0.1, 0.5, (40, 0)), np.zeros((2, 40, 80), np.float32), np.zeros((2, 40, 80), np.float32)
     told[0, :, :20], told[0, :, 20:60], told[0, :, 60:] = 40, 30, 5
-    found = contained(told, plain, [hint], [cover(hint, light)])
+    found = contained(told, plain, [hint])
     assert (found[0, :, :60] == told[0, :, :60]).all() and not found[0, :, 60:].any()
     assert not found[1].any()
 

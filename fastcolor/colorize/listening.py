@@ -9,7 +9,7 @@ from fastcolor.color.ab_grid import CENTRES
 from fastcolor.color.fullsize import ab_in_gamut, rgb_of
 from fastcolor.colorize.engine import Engine
 from fastcolor.colorize.hints import Hint, check_place
-from fastcolor.colorize.reach import contained, corrected, cover, points_of
+from fastcolor.colorize.reach import contained, corrected, points_of
 from fastcolor.errors import UserError
 
 MOST_SUGGESTIONS = 30
@@ -30,12 +30,11 @@ def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint] = (), pl
     """
     if hints and plain is None:
         plain = listen(engine, lightness)
-    covers = [cover(hint, lightness) for hint in hints]
-    points = points_of(hints, covers, lightness)
+    points = points_of(hints, lightness)
     ab, classes = engine.run(("ab", "classes"), lightness[None, None], points=points[None])
     if not hints:
         return Told(ab[0], classes[0])
-    return Told(corrected(contained(ab[0], plain.ab, hints, covers), points, hints, covers), classes[0])
+    return Told(corrected(contained(ab[0], plain.ab, hints), points, hints, lightness), classes[0])
 
 
 class Suggestion(NamedTuple):
