@@ -14,7 +14,7 @@ from fastcolor.colorize.hints import MOST_HINTS, Hint
 
 CELL = 16  # pixels at working size for each place of the features
 ALIKE = 0.4  # the least cosine of two places' features
-RADIUS = 3  # pixels at working size, of the hints
+RADIUS = CELL  # pixels at working size, of the hints: up to the next one
 
 
 class Reference(NamedTuple):

@@ -10,7 +10,7 @@ from fastcolor.colorize.hints import Hint
 
 PLACE = 3 / 256  # of the short side: half the side of the square that a hint covers in any case (Zhang et al. 2017)
 LIKE = 8.0  # units of L by which places may differ from the hint's own to be covered, too
-MOST_FAINT, SMALL, SOFT = 0.5, 50.0, 0.2  # a share, units of ab, a share: see `contained`
+MOST_FAINT, SMALL, SOFT = 0.4, 60.0, 0.3  # a share, units of ab, a share: see `contained`
 
 
 def cover(hint: Hint, lightness: np.ndarray) -> np.ndarray:
@@ -54,17 +54,19 @@ def contained(ab: np.ndarray, plain: np.ndarray, hints: Sequence[Hint]) -> np.nd
     """The network's ab `(2, h, w)`, as without hints (`plain`) where they change little.
 
     The network is not always sure what a hint belongs to, and tints other things a little. What changes by less than a
-    share of the change at the nearest hint stays as it was. The larger the change, the larger the share, up to
+    share of the change at the hints nearby stays as it was. The larger the change, the larger the share, up to
     MOST_FAINT: a faint tint of a strong colour is seen, one of a weak colour is not. From SOFT above it, all is kept.
     """
     height, width = ab.shape[1:]
     change = np.hypot(*(ab - plain))
     x, y = (np.arange(width, dtype=np.float32) + 0.5) / width, (np.arange(height, dtype=np.float32) + 0.5) / height
-    nearest, most = np.full((height, width), np.inf, np.float32), np.zeros((height, width), np.float32)
+    total, most = np.zeros((2, height, width), np.float32)
     for hint in hints:
         far = ((x - hint.x) * width) ** 2 + ((y - hint.y) * height)[:, None] ** 2
-        most[far < nearest] = np.median(change[_square(hint, PLACE, change.shape)])
-        np.minimum(nearest, far, out=nearest)
+        near = 1 / (far + 1) ** 2
+        total += near
+        most += near * np.median(change[_square(hint, PLACE, change.shape)])
+    most /= total
     faint = np.minimum(most / SMALL, MOST_FAINT)
     share = np.clip((change / np.maximum(most, 1e-3) - faint) / SOFT, 0, 1)
     return plain + share * share * (3 - 2 * share) * (ab - plain)  # without a kink
