@@ -10,7 +10,7 @@ from fastcolor.colorize.hints import Hint
 
 PLACE = 3 / 256  # of the short side: half the side of the square that a hint covers in any case (Zhang et al. 2017)
 LIKE = 8.0  # units of L by which places may differ from the hint's own to be covered, too
-MOST_FAINT, SMALL, SOFT = 0.4, 60.0, 0.3  # a share, units of ab, a share: see `contained`
+MOST_FAINT, SMALL, SOFT = 0.5, 50.0, 0.3  # a share, units of ab, a share: see `contained`
 
 
 def cover(hint: Hint, lightness: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ from fastcolor.photo.fetched import fetched
 from fastcolor.photo.folders import photos_at, write_unreadable
 from fastcolor.photo.read import open_photo
 from fastcolor.photo.write import save_photo
-from fastcolor.remote.far import Far
+from fastcolor.remote.far import HERE, Far
 from fastcolor.remote.on_ray import check_ray
 from fastcolor.remote.shards import read_shard
 from fastcolor.remote.store import shown
@@ -139,7 +139,7 @@ def check_places(out: Path, data: Path, weights: Iterable[str | None], force: bo
             raise UserError(f"{file} does not exist: give --weights and --against files, run folders, or bundled")
 
 
-def choose_photos(data: Path, names: str | None, part: str, limit: int | None, far: Far) -> list[Path]:
+def choose_photos(data: Path, names: str | None, part: str, limit: int | None, far: Far = HERE) -> list[Path]:
     """The photos to judge, sorted, relative to `data`: all, or a part of a split; `limit` of them, chosen by a seed."""
     if names is None:
         photos = photos_at(data, far)
@@ -245,7 +245,9 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     write_csv(path, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
 
 
-def contact_sheet(data: Path, rows: list[dict], systems: dict[str, Painter], aged: bool, far: Far) -> Image.Image:
+def contact_sheet(
+    data: Path, rows: list[dict], systems: dict[str, Painter], aged: bool = False, far: Far = HERE
+) -> Image.Image:
     """The best, median and worst photos by the first weights' CIEDE2000, coloured once more, with their figures."""
     by_file = grouped(rows, lambda row: row["file"])
     by_photo = {file: {row["system"]: row for row in its} for file, its in by_file.items()}

@@ -149,3 +149,7 @@ class Far:
     def retried(self) -> int:
         """How often something was tried again."""
         return sum(store.retried for store in self._stores)
+
+
+HERE = Far()
+"""For paths of this machine alone."""
