@@ -107,7 +107,7 @@ def test_what_a_hint_tints_faintly_stays_as_it_was_and_what_it_colors_clearly_is
     light = np.full((40, 80), 60, np.float32)
     light[:, 20:] = 30
     hint, plain, told = Hint(0.1, 0.5, (40, 0)), np.zeros((2, 40, 80), np.float32), np.zeros((2, 40, 80), np.float32)
-    told[0, :, :20], told[0, :, 20:60], told[0, :, 60:] = 40, 30, 5
+    told[0, :, :20], told[0, :, 20:60], told[0, :, 60:] = 40, 33, 5
     found = contained(told, plain, [hint])
     assert (found[0, :, :60] == told[0, :, :60]).all() and not found[0, :, 60:].any()
     assert not found[1].any()
@@ -118,6 +118,16 @@ def test_a_hint_is_at_the_same_place_at_any_size():
     for height, width in [(64, 96), (224, 300), (1000, 1500)]:
         rows, columns = np.nonzero(cover(hint, np.full((height, width), 50, np.float32)))
         assert abs((columns.mean() + 0.5) / width - 0.3) < 0.01 and abs((rows.mean() + 0.5) / height - 0.8) < 0.01
+
+
+def test_a_hint_reaches_as_far_when_the_network_sees_more_pixels(colorizer):
+    grey, changes = draw_scene(3, 448).convert("L"), []
+    for size in (224, 448):
+        pictures = [colorizer(grey, size=size, hints=hints) for hints in ([], [Hint(0.5, 0.1, "#c05030")])]
+        plain, told = (rgb2lab(picture.resize((56, 56), Image.Resampling.BOX))[..., 1:] for picture in pictures)
+        changes.append(told - plain)
+    assert np.abs(changes[0]).max() > 30
+    assert np.abs(changes[1] - changes[0]).mean() < 2.3  # just noticeable (Mahy et al. 1994)
 
 
 def test_hints_come_back_from_their_file_as_they_were(tmp_path):

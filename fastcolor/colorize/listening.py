@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from fastcolor.color.ab_grid import CENTRES
 from fastcolor.color.fullsize import ab_in_gamut, rgb_of
@@ -31,10 +32,22 @@ def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint] = (), pl
     if hints and plain is None:
         plain = listen(engine, lightness)
     points = points_of(hints, lightness)
+    if hints and min(lightness.shape) > engine.size:  # it knows how far hints reach at the size that it was trained at
+        small = _resized(lightness, engine.size / min(lightness.shape))
+        before = listen(engine, small)
+        change = listen(engine, small, hints, before).ab - before.ab
+        ab = plain.ab + np.stack([_resized(each, shape=lightness.shape) for each in change])
+        return Told(corrected(ab, points, hints, lightness), plain.classes)
     ab, classes = engine.run(("ab", "classes"), lightness[None, None], points=points[None])
     if not hints:
         return Told(ab[0], classes[0])
     return Told(corrected(contained(ab[0], plain.ab, hints), points, hints, lightness), classes[0])
+
+
+def _resized(plane: np.ndarray, scale: float = 1, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """A plane `(h, w)` float32 with its short side scaled, or in a shape."""
+    height, width = shape or (round(side * scale) for side in plane.shape)
+    return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
 
 
 class Suggestion(NamedTuple):
