@@ -18,6 +18,7 @@ from fastcolor.color.metrics import ab_error
 from fastcolor.color.spaces import SPACES
 from fastcolor.colorize import export
 from fastcolor.data import batches
+from fastcolor.data.photos import load_photos
 from fastcolor.errors import TrainingFailed, UserError
 from fastcolor.evaluate.photos import judge_photos, painters_of
 from fastcolor.networks.checkpoint import load_network
@@ -170,6 +171,16 @@ def test_a_killed_recipe_resumes_to_the_same_weights_file(name, data, runs, tmp_
         [{k: v for k, v in row.items() if k not in timed} for row in history(run)] for run in (whole, tmp_path / "run")
     ]
     assert both[0] == both[1]
+
+
+def test_an_l1_loss_is_added_to_what_the_critic_of_lab_gan_says(data, runs, tmp_path):
+    lab_gan.main(run=str(tmp_path), epochs=1, l1=10.0, **data["lab_gan"])
+    first = history(runs["lab_gan"])[0]  # of the same networks and photos
+    added = float(history(tmp_path)[0]["gen_loss"]) - float(first["gen_adversarial"])
+    space = SPACES["lab_unit"]
+    photos = load_photos(open_run(run=str(tmp_path))).squares
+    chroma = space.image(*torch.from_numpy(np.array(photos)).permute(0, 3, 1, 2).split([1, 3], dim=1))[:, 1:].abs().mean()
+    assert added == pytest.approx(10 * float(chroma), rel=0.3)  # new networks paint nearly grey
 
 
 def test_a_recipe_that_saves_every_second_epoch_resumes_from_there(data, tmp_path):

@@ -10,6 +10,7 @@ look at history.png and at the samples.
 import sys
 
 import torch
+import torch.nn.functional as F
 from fastcore.meta import delegates
 from torch import Tensor
 
@@ -39,8 +40,8 @@ MINI_EPOCH = 320  # photos
 class LabGANStep(Step):
     """Three updates per mini epoch: critic on photos, critic on fakes, generator; each by `micro` photos at once."""
 
-    def __init__(self, micro: int):
-        self.micro = micro
+    def __init__(self, micro: int, l1: float = 0.0):
+        self.micro, self.l1 = micro, l1
 
     def take(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """A step on x, light `(N, 1, H, W)`, and y, images `(N, 3, H, W)`, in lab_unit."""
@@ -52,8 +53,16 @@ class LabGANStep(Step):
         with self.turn("critic"):
             fake_loss = self.accumulate(x[half:], second, lambda light: bce(self.critic(self.fakes(light)), False))
         with self.turn("generator"):
-            generator_loss = self.accumulate(x, batch, lambda light: bce(self.critic(self.generator(light)), True))
-        return {"gen_adversarial": generator_loss, "critic_loss": (real_loss + fake_loss) / 2}
+            generator_loss = self.accumulate(torch.cat([x, y], dim=1), batch, self.generator_loss)
+        name = "gen_loss" if self.l1 else "gen_adversarial"
+        return {name: generator_loss, "critic_loss": (real_loss + fake_loss) / 2}
+
+    def generator_loss(self, both: Tensor) -> Tensor:
+        """The adversarial loss of light and images side by side, `(N, 1 + 3, H, W)`, and that of `l1` if it counts."""
+        light, real = both.split([1, 3], dim=1)
+        fake = self.generator(light)
+        adversarial = bce(self.critic(fake), True)
+        return adversarial + self.l1 * F.l1_loss(fake[:, 1:].float(), real[:, 1:]) if self.l1 else adversarial
 
     def accumulate(self, images: Tensor, share: processes.Share, loss) -> Tensor:
         """The mean `loss` of all images, a scalar. Gradients are added up part by part, to save memory."""
@@ -76,6 +85,7 @@ def main(
     epochs: int | None = None,  # mini epochs of 320 photos (default: 3000; sample set: 200)
     lr: float = 2e-4,  # learning rate of the generator
     critic_lr: float = 1e-4,  # learning rate of the critic: lower, so that neither wins
+    l1: float = 0.0,  # weight of an L1 loss of a and b beside the critic's: the method has none
     micro: int = 32,  # photos that the networks see at once: fewer need less memory
     sample_every: int = 50,  # mini epochs between two sample grids, and between two printed rows
     save_every: int = 25,  # mini epochs between two saves of the weights and of the state for --resume
@@ -85,7 +95,7 @@ def main(
     run = open_recipe(NAME, OUTPUTS, 256, 64, least_bs=2, **options)  # half of a batch is real, half fake
     epochs = (200 if run.settings.is_sample else 3000) if epochs is None else epochs
     at_least(1, epochs=epochs, micro=micro, sample_every=sample_every, save_every=save_every)
-    at_least(0, lr=lr, critic_lr=critic_lr)
+    at_least(0, lr=lr, critic_lr=critic_lr, l1=l1)
     if run.settings.size % 16:
         raise UserError(f"--size must be a multiple of 16 (64, 128, 256), not {run.settings.size}")
     space = SPACES["lab_unit"]
@@ -101,10 +111,11 @@ def main(
     bs = min(run.bs if isinstance(run.bs, int) else MINI_EPOCH, len(photos.train))
     dls = color_batches(run, photos, space, bs, most=1)
 
-    with run.stage(NAME, epochs=epochs, lr=lr, critic_lr=critic_lr, micro=micro, bs=bs) as is_needed:
+    about = {"l1": l1} if l1 else {}  # runs of before this flag have no such entry
+    with run.stage(NAME, **about, epochs=epochs, lr=lr, critic_lr=critic_lr, micro=micro, bs=bs) as is_needed:
         if not is_needed:
             return
-        step = LabGANStep(micro)
+        step = LabGANStep(micro, l1)
         learn = recipe_learner(dls, networks, step, groups=[["generator"], ["critic"]])
         fit(
             learn,
