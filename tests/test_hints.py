@@ -47,6 +47,7 @@ def scene() -> Image.Image:
         ({"color": "bleu"}, "colour must be hex"),
         ({"color": "#12345"}, "colour must be hex"),
         ({"color": None}, "colour must be hex"),
+        ({"color": ""}, "not ''"),
         ({"color": (1, 2, 3)}, "colour must be hex"),
         ({"color": (NAN, 0)}, "colour must be hex"),
         ({"color": (0, 111)}, "colour must be hex"),
@@ -55,6 +56,19 @@ def scene() -> Image.Image:
 def test_a_hint_that_makes_no_sense_is_refused_in_one_sentence(given, message):
     with pytest.raises(UserError, match=message):
         Hint(**{"x": 0.5, "y": 0.5, "color": "red", **given})
+
+
+@pytest.mark.parametrize("hints", [Hint(0.5, 0.5, "red"), (Hint(0.5, 0.5, "red") for _ in range(2))])
+def test_hints_that_are_no_list_are_refused_in_one_sentence(colorizer, scene, hints):
+    with pytest.raises(UserError, match=r"hints must be a list of fastcolor\.Hint, not one"):
+        colorizer(scene, hints=hints)
+
+
+def test_numbers_of_numpy_are_written_as_any_others(tmp_path):
+    half = np.float32(0.5)
+    write_hints(tmp_path / "of_numpy", [Hint(half, half, (np.float32(10), np.int64(-20)), radius=half)])
+    write_hints(tmp_path / "plain", [Hint(0.5, 0.5, (10.0, -20.0), radius=0.5)])
+    assert (tmp_path / "of_numpy").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
 @pytest.mark.parametrize("color", ["#2b4c9b", "navy", "rebeccapurple", "white", "#888"])

@@ -54,7 +54,10 @@ class Hint:
             raise UserError(f"a hint's radius must be a number from 0 to 1, not {one_line(self.radius)}")
         if isinstance(self.color, list):  # as JSON has it
             object.__setattr__(self, "color", tuple(self.color))
-        self.ab  # noqa: B018 (it raises)
+        ab = self.ab
+        plain = {"x": float(self.x), "y": float(self.y), "radius": float(self.radius)}  # numpy's numbers are no JSON
+        for name, value in (plain if isinstance(self.color, str) else {**plain, "color": ab}).items():
+            object.__setattr__(self, name, value)
 
     @property
     def ab(self) -> tuple[float, float]:
@@ -68,7 +71,7 @@ class Hint:
         elif isinstance(color, tuple) and [_is_number(each, -AB_RANGE, AB_RANGE) for each in color] == [True, True]:
             return float(color[0]), float(color[1])
         what = f"hex (#2b4c9b), a CSS name (navy), or a and b from -{AB_RANGE:g} to {AB_RANGE:g}"
-        raise UserError(f"a hint's colour must be {what}, not {one_line(color)}")
+        raise UserError(f"a hint's colour must be {what}, not {one_line(color) if color else repr(color)}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class FilmHint(Hint):
     def __post_init__(self):
         super().__post_init__()
         _check_time(self.time)
+        object.__setattr__(self, "time", float(self.time))
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class FilmLike:
 
     def __post_init__(self):
         _check_time(self.time)
+        object.__setattr__(self, "time", float(self.time))
         if not isinstance(self.like, str | os.PathLike):
             raise UserError(f"like must be the name of a photo, not {one_line(self.like)}")
 
@@ -111,7 +116,7 @@ def check_place(x: float, y: float) -> None:
     for name, value in (("x", x), ("y", y)):
         if not _is_number(value, 0, 1):
             what = "a number from 0 to 1, a share of the photo's side"
-            raise UserError(f"a hint's {name} must be {what}, not {one_line(value)}")
+            raise UserError(f"a place's {name} must be {what}, not {one_line(value)}")
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
@@ -120,6 +125,8 @@ def _is_number(value: object, least: float, most: float) -> bool:
 
 def check_hints(hints: Sequence[Hint | FilmLike], kinds: tuple[type, ...] = (Hint,)) -> None:
     """Raise UserError for too many hints, or things that are none of these kinds."""
+    if not isinstance(hints, Sequence):
+        raise UserError(f"hints must be a list of fastcolor.{kinds[0].__name__}, not one {type(hints).__name__}")
     if len(hints) > MOST_HINTS:
         raise UserError(f"{len(hints):,} hints are too many for one photo: give at most {MOST_HINTS}")
     for hint in hints:
@@ -143,6 +150,8 @@ def read_hints(path: str | Path, kind: type[Hint] = Hint) -> list[Hint | FilmLik
         if os.path.getsize(path) > MOST_BYTES:
             raise ValueError("it is too large")
         held = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(held, dict):
+            raise TypeError("it has no version")
         version, hints = held["version"], held["hints"]
         if type(version) is int and version > VERSION:
             raise UserError(f"{path} was written by a newer fastcolor: upgrade this one to use it")
