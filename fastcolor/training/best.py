@@ -21,7 +21,7 @@ from fastcolor.training.features import Features, feature_distance
 
 ENOUGH = (0.5, 1.05)  # of the photos' colourfulness: what is paler, `enliven` can't mend; what is stronger, looks gaudy
 SHARE = 0.6  # of the trained weights in a mixture with those from before
-LIVELY = (0.8, 1.05)  # what `enliven` brings it to, by one of
+LIVELY = (0.8, 1.05)  # what `enliven` brings it to, by the least of
 FACTORS = (1.0, 1.1, 1.2, 1.3, 1.5, 1.7)
 ENLIVENED = 0.92  # what it brings it to where no features tell what is best
 
@@ -94,13 +94,13 @@ def mix(weights: Path, before: Path, judged: Judged) -> None:
 def enliven(weights: Path, row: dict[str, str], judged: Judged | None = None) -> None:
     """Bring up the chroma of the kept weights, in place; `row` is their row in the history.
 
-    Losses pull uncertain colours towards grey; a factor undoes that where the hue is right. With `judged`, that of
-    FACTORS is taken which brings held-out photos into LIVELY and is best by `rank`. Without, they get ENLIVENED of the
-    photos' colourfulness. Weights that are colourful enough stay as they are.
+    Losses pull uncertain colours towards grey; a factor undoes that where the hue is right, and makes what is wrong
+    worse. With `judged`, it is the least of FACTORS that brings held-out photos into LIVELY. Without, they get
+    ENLIVENED of the photos' colourfulness. Weights that are colourful enough stay as they are.
     """
     if judged:
         network, _ = load_network(weights, "generator")
-        factor = min(FACTORS, key=lambda factor: rank(judged(network, factor), LIVELY))
+        factor = min(FACTORS, key=lambda factor: (rank(judged(network, factor), LIVELY)[0], factor))
     else:
         factor = ENLIVENED * float(row["colorfulness_real"]) / max(float(row["colorfulness"]), 1e-6)
         factor = min(max(factor, FACTORS[0]), FACTORS[-1])
