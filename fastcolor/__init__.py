@@ -1,10 +1,16 @@
 """fastcolor teaches a network to colour greyscale photographs, and colours them."""
 
+import os
 import sys
 import warnings
 
 # fastai 2.8 calls torch.jit.script while it is imported, which torch 2.14 warns of: nothing that a user could change.
 warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
+
+# Threads of torch wait for one another at every step. Those that wait for long should sleep: a core that they keep busy
+# is missing where another program takes one. torch reads this when it is imported; see nbs/bench/README.md.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __version__ = "0.2.0"
 __all__ = ["Colorizer", "FilmHint", "FilmLike", "Hint", "predict"]

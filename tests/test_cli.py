@@ -188,6 +188,17 @@ def test_a_command_that_does_not_exist_is_one_sentence_with_the_nearest_one(name
     assert capsys.readouterr() == ("", f"fastcolor: {said}\n")
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+)
+def test_threads_that_wait_sleep_early_unless_the_user_says_otherwise(given, found):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_WAIT"))}
+    code = "import fastcolor, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], env={**clean, **given}, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == found
+
+
 def test_python_m_fastcolor_is_the_same_program(tmp_path):
     result = fastcolor("--help", cwd=tmp_path)
     assert (result.returncode, result.stdout, result.stderr) == (0, cli.overview(), "")
