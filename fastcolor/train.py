@@ -24,6 +24,7 @@ from fastcolor.networks.checkpoint import save_half
 from fastcolor.networks.registry import build, config_of_flag
 from fastcolor.photo.write import save_photo
 from fastcolor.runs.run import Run, open_run
+from fastcolor.training.ears import teach
 from fastcolor.training.hours import passes
 from fastcolor.training.outlook import planned
 from fastcolor.training.report import SAMPLES, held_out_metrics, picture_of, print_table, save_sheet
@@ -162,10 +163,14 @@ def passes_of(run: Run, hours: float | None, first: dict, third: dict, fourth: d
     return found
 
 
-def ship(run: Run, **how) -> None:
-    """Write stage 4's weights at half the size (`how`: see `save_half`), and print the command to measure them."""
-    shipped = run.folder.shipped
-    save_half(run.folder.output("stage4"), shipped, **how)
+def ship(run: Run, size: int) -> None:
+    """Teach stage 4's weights to listen, write them at half the size, and print the command to measure them.
+
+    `size` is the short side, in pixels, at which the network is to see photos.
+    """
+    trained, shipped = run.folder.output("stage4"), run.folder.shipped
+    teach(trained, load_photos(run), size, run.machine.device, run.settings.seed)
+    save_half(trained, shipped, size=size)
     print(f"\n{shipped}: the weights at half the size; to measure them on photos that they have never seen:")
     print(f"  fastcolor evaluate --data {run.photos} --names {run.folder.split} --weights {shipped}")
 

@@ -22,6 +22,7 @@ from fastcolor import stage1_pretrain_gen, stage2_generate_fakes, stage3_pretrai
 from fastcolor.errors import UserError
 from fastcolor.networks.checkpoint import HEAD, load_network
 from fastcolor.runs.run import open_run
+from fastcolor.training import ears
 from fastcolor.weights import BUNDLED
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -358,6 +359,7 @@ def test_the_recipe_of_the_weights_that_ship_runs_with_one_command(scenes, tmp_p
         patch.setitem(train.PRESETS["photo"]["stage1"], "pretrained", "none")
         for stage in ("stage1", "stage4"):
             patch.setitem(train.PRESETS["photo"][stage], "loss", "chroma")
+        patch.setattr(ears, "STEPS", 2)
         train.main(preset="photo", **flags)
         presets = copy.deepcopy(train.PRESETS["photo"])
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -366,7 +368,7 @@ def test_the_recipe_of_the_weights_that_ship_runs_with_one_command(scenes, tmp_p
         assert asked.items() <= config["stages"][stage].items()
     assert config["settings"]["test"] == 0.05
     _, about = load_network(tmp_path / "run" / "photo.safetensors", "generator")
-    assert about["size"] == train.PRESETS["photo"]["ship"]["size"]
+    assert about["size"] == about["taught"] == train.PRESETS["photo"]["ship"]["size"]
     assert f"--weights {tmp_path / 'run' / 'photo.safetensors'}" in capsys.readouterr().out
     with pytest.raises(UserError, match="--preset postcard is unknown: choose quick or photo"):
         train.main(preset="postcard")

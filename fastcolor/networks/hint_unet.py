@@ -117,18 +117,30 @@ class HintUNet(nn.Module):
 
     def _image(self, x: Tensor, features: tuple[Tensor, Tensor, Tensor], height: int, width: int) -> Tensor:
         """The image `(N, 3, height, width)` of the padded input and its features."""
-        ab = SPACES["lab"].most * torch.tanh(self.head(features[-1]).float())  # the range that sRGB colours have
+        ab = self._ab(features)
         if x.shape[1] > 1:
-            ab = ab + F.interpolate(self._told(x, features, ab), scale_factor=2, mode="bilinear", align_corners=False)
+            seen, points = self._seen_by_ears(x, features), reduced(x[:, 1:].float(), 8)
+            change = self.ears(seen, F.avg_pool2d(ab, 2), points)
+            ab = ab + F.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
         ab = F.interpolate(ab, scale_factor=4, mode="bilinear", align_corners=False)
         return torch.cat([x[:, :1], ab.to(x.dtype)], dim=1)[..., :height, :width]
 
-    def _told(self, x: Tensor, features: tuple[Tensor, Tensor, Tensor], ab: Tensor) -> Tensor:
-        """What points change, `(N, 2, H / 8, W / 8)`, at the colours `ab` `(N, 2, H / 4, W / 4)`."""
+    def unheard(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the ears see of light `(N, 1, H, W)`, `(N, C, H / 8, W / 8)`, and a and b there without points.
+
+        H and W are multiples of 32.
+        """
+        features = self.features(x)
+        return self._seen_by_ears(x, features), F.avg_pool2d(self._ab(features), 2)
+
+    def _ab(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """a and b without points, `(N, 2, H / 4, W / 4)`."""
+        return SPACES["lab"].most * torch.tanh(self.head(features[-1]).float())  # the range that sRGB colours have
+
+    def _seen_by_ears(self, x: Tensor, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         coarse, middle, fine = features
         coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-        seen = torch.cat([F.avg_pool2d(fine, 2), middle, coarse, F.avg_pool2d(x[:, :1], 8)], dim=1)
-        return self.ears(seen, F.avg_pool2d(ab, 2), reduced(x[:, 1:].float(), 8))
+        return torch.cat([F.avg_pool2d(fine, 2), middle, coarse, F.avg_pool2d(x[:, :1], 8)], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:  # a photo's colours don't wait for the second head

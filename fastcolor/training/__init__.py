@@ -11,6 +11,7 @@
 - `order`: in which order the callbacks run
 - `losses`: losses of an image: `make_loss`; a new loss is a row in `LOSSES`
 - `heads`: what a network that listens learns beside its image: `HeadsLoss`
+- `ears`: at last, how far points of colour reach: `teach`
 - `hours`: as many passes as fit into `--hours`: `passes`
 - `adversarial`: losses of a critic's scores
 - `steps`: what adversarial steps are made of: `Step`, `recipe_learner`, `ImagePool`
