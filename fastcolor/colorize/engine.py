@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fastcolor.errors import UserError
+from fastcolor.weights import GRAPHS
 
 
 class Engine(ABC):
@@ -63,4 +64,5 @@ class Engine(ABC):
 def deaf(weights: Path) -> UserError:
     """What to raise for weights of a network that does not listen."""
     what = "takes no hints and no colours of another photo"
-    return UserError(f"{weights} {what}: use the weights that come with fastcolor")
+    name = weights.stem if weights.parent == GRAPHS else weights  # lean, as it is given
+    return UserError(f"{name} {what}: use the weights that come with fastcolor")

@@ -33,10 +33,11 @@ def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint] = (), pl
         plain = listen(engine, lightness)
     points = points_of(hints, lightness)
     if hints and min(lightness.shape) > engine.size:  # it knows how far hints reach at the size that it was trained at
-        small = _resized(lightness, engine.size / min(lightness.shape))
+        scale = engine.size / min(lightness.shape)
+        small = _resized(lightness, *(round(side * scale) for side in lightness.shape))
         before = listen(engine, small)
         change = listen(engine, small, hints, before).ab - before.ab
-        ab = plain.ab + np.stack([_resized(each, shape=lightness.shape) for each in change])
+        ab = plain.ab + np.stack([_resized(each, *lightness.shape) for each in change])
         return Told(corrected(ab, points, hints, lightness), plain.classes)
     ab, classes = engine.run(("ab", "classes"), lightness[None, None], points=points[None])
     if not hints:
@@ -44,9 +45,8 @@ def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint] = (), pl
     return Told(corrected(contained(ab[0], plain.ab, hints), points, hints, lightness), classes[0])
 
 
-def _resized(plane: np.ndarray, scale: float = 1, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """A plane `(h, w)` float32 with its short side scaled, or in a shape."""
-    height, width = shape or (round(side * scale) for side in plane.shape)
+def _resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A plane `(h, w)` float32, larger or smaller."""
     return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
 
 
