@@ -38,7 +38,7 @@ def test_the_weights_that_ship_give_the_same_colors_by_onnxruntime_as_by_torch(s
     one, other = (engine(light(*shape)) for engine in engines)
     assert one.shape == other.shape == (shape[0], 2, *shape[2:])
     assert np.abs(one - other).max() < 0.01  # units of ab, of 110; what is asked for is 0.11
-    assert np.abs(one).max() > 5
+    assert np.abs(one).max() > 1  # of noise
 
 
 def save_random(path: Path, config) -> Path:

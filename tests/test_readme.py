@@ -84,7 +84,7 @@ def test_commands_and_flags_that_a_readme_names_are_there(page):
         elif command := re.match(r"fastcolor ([a-z]\w+)", part):
             assert command[1] in parsers(), f"{page.relative_to(TOP)}: {part}"
             known = flags(parsers()[command[1]])
-        given = set(re.findall(r"(?<!\S)(?:--[a-z][a-z-]*|-o)", part))
+        given = set(re.findall(r"(?<!\S)(?:--[a-z][a-z0-9-]*|-o)", part))
         assert given <= known, f"{page.relative_to(TOP)}: {part}"
 
 
