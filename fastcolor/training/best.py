@@ -21,8 +21,8 @@ from fastcolor.training.features import Features, feature_distance
 
 ENOUGH = (0.5, 1.05)  # of the photos' colourfulness: what is paler, `enliven` can't mend; what is stronger, looks gaudy
 SHARE = 0.6  # of the trained weights in a mixture with those from before
-LIVELY = (0.8, 1.05)  # what `enliven` brings it to, by the least of
-FACTORS = (1.0, 1.1, 1.2, 1.3, 1.5, 1.7)
+LIVELY = 0.75  # of the photos' colourfulness: what `enliven` brings it to, by the least of
+FACTORS = tuple(1 + step / 20 for step in range(15))
 ENLIVENED = 0.92  # what it brings it to where no features tell what is best
 
 
@@ -56,15 +56,17 @@ class HeldOutJudge:
         return found
 
 
-def rank(row: dict[str, str], enough: tuple[float, float] = ENOUGH) -> tuple[float, float]:
-    """How far a row of the history is from the best: smaller is better. Rows without these figures come last.
+def colorful(row: dict[str, str]) -> float:
+    """The colourfulness of a row of the history, as a share of the photos'."""
+    return float(row["colorfulness"]) / float(row["colorfulness_real"])
 
-    `enough` are the least and the most of the photos' colourfulness that it should have.
-    """
+
+def rank(row: dict[str, str]) -> tuple[float, float]:
+    """How far a row of the history is from the best: smaller is better. Rows without these figures come last."""
     if not row.get("ciede2000") or not float(row.get("colorfulness_real") or 0):
         return float("inf"), 0.0
-    share = float(row["colorfulness"]) / float(row["colorfulness_real"])
-    outside = max(enough[0] - share, share - enough[1], 0.0)
+    share = colorful(row)
+    outside = max(ENOUGH[0] - share, share - ENOUGH[1], 0.0)
     if row.get("feature_distance"):
         return outside, float(row["feature_distance"]) * float(row["frechet"])
     return outside, float(row["ciede2000"])
@@ -95,12 +97,12 @@ def enliven(weights: Path, row: dict[str, str], judged: Judged | None = None) ->
     """Bring up the chroma of the kept weights, in place; `row` is their row in the history.
 
     Losses pull uncertain colours towards grey; a factor undoes that where the hue is right, and makes what is wrong
-    worse. With `judged`, it is the least of FACTORS that brings held-out photos into LIVELY. Without, they get
+    worse. With `judged`, it is the least of FACTORS that brings held-out photos up to LIVELY. Without, they get
     ENLIVENED of the photos' colourfulness. Weights that are colourful enough stay as they are.
     """
     if judged:
         network, _ = load_network(weights, "generator")
-        factor = min(FACTORS, key=lambda factor: (rank(judged(network, factor), LIVELY)[0], factor))
+        factor = next((factor for factor in FACTORS if colorful(judged(network, factor)) >= LIVELY), FACTORS[-1])
     else:
         factor = ENLIVENED * float(row["colorfulness_real"]) / max(float(row["colorfulness"]), 1e-6)
         factor = min(max(factor, FACTORS[0]), FACTORS[-1])
