@@ -77,7 +77,7 @@ def teach(weights: Path, photos: Photos, size: int, device: torch.device, seed: 
     """Train the ears of a weights file, in place, once, on at most PHOTOS training photos: squares of `size` pixels.
 
     All else stays as it is, to the last bit. Weights of a network that does not listen are left as they are. It takes
-    about ten minutes of one core of a CPU.
+    about a quarter of an hour on one core of a CPU.
     """
     network, about = load_network(weights, "generator")
     if not listens(network) or "taught" in about:
