@@ -29,20 +29,21 @@ def listen(engine: Engine, lightness: np.ndarray, hints: Sequence[Hint] = (), pl
 
     `plain` is what it says without any, if that is known already.
     """
-    if hints and plain is None:
-        plain = listen(engine, lightness)
     points = points_of(hints, lightness)
-    if hints and min(lightness.shape) > engine.size:  # it knows how far hints reach at the size that it was trained at
+    if not hints:
+        ab, classes = engine.run(("ab", "classes"), lightness[None, None], points=points[None])
+        return Told(ab[0], classes[0])
+    plain = plain or listen(engine, lightness)
+    if min(lightness.shape) > engine.size:  # it knows how far hints reach at the size that it was trained at
         scale = engine.size / min(lightness.shape)
         small = _resized(lightness, *(round(side * scale) for side in lightness.shape))
         before = listen(engine, small)
         change = listen(engine, small, hints, before).ab - before.ab
         ab = plain.ab + np.stack([_resized(each, *lightness.shape) for each in change])
-        return Told(corrected(ab, points, hints, lightness), plain.classes)
-    ab, classes = engine.run(("ab", "classes"), lightness[None, None], points=points[None])
-    if not hints:
-        return Told(ab[0], classes[0])
-    return Told(corrected(contained(ab[0], plain.ab, hints), points, hints, lightness), classes[0])
+    else:
+        (ab,) = engine.run(("ab",), lightness[None, None], points=points[None])
+        ab = contained(ab[0], plain.ab, hints)
+    return Told(corrected(ab, points, hints, lightness), plain.classes)  # which points don't change
 
 
 def _resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
