@@ -67,16 +67,18 @@ def test_taught_ears_bring_colors_nearer_to_what_points_say(photos, tmp_path, mo
     assert told < 0.8 * ignorant
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_thing_in_another_color_is_one_thing_whole_and_no_more(seed):
-    """Against a drawn photo of two flat squares on a ground: a square, or nothing, gets another colour."""
+def test_a_thing_in_another_color_is_one_thing_whole_and_no_more():
+    """Against a drawn photo of two flat squares on a ground that is too large: each of them, or nothing, changes."""
     lab = torch.zeros(3, 20, 20)
     lab[0], lab[1:, 2:10, 2:10], lab[1:, 11:19, 11:19] = 50, 40, -40
-    change = ears.strange(lab, np.random.default_rng(seed)) - lab[1:]
-    moved = change.norm(dim=0) > 0
     squares = [torch.zeros(20, 20, dtype=torch.bool) for _ in range(3)]
     squares[1][2:10, 2:10] = squares[2][11:19, 11:19] = True
-    assert any(torch.equal(moved, square) for square in squares)
-    if moved.any():
-        assert change[:, moved].std(dim=1).max() < 1e-5
-        assert ears.AWAY[0] <= change.norm(dim=0).max() <= ears.AWAY[1]
+    seen = set()
+    for seed in range(30):
+        change = ears.strange(lab, np.random.default_rng(seed)) - lab[1:]
+        moved = change.norm(dim=0) > 0
+        seen.add(next(i for i, square in enumerate(squares) if torch.equal(moved, square)))
+        if moved.any():
+            assert change[:, moved].std(dim=1).max() < 1e-5
+            assert ears.AWAY[0] <= change.norm(dim=0).max() <= ears.AWAY[1]
+    assert seen == {0, 1, 2}
